@@ -1,0 +1,1 @@
+"""Page handlers without Gradio."""

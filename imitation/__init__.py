@@ -1,0 +1,1 @@
+"""The laboratory: models, data, evaluation, storage and jobs."""

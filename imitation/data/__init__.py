@@ -1,0 +1,1 @@
+"""Imitation datasets, one step a file."""

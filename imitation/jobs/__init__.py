@@ -1,0 +1,1 @@
+"""One entry point per kind of job."""

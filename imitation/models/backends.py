@@ -1,0 +1,117 @@
+"""The contract of a backend, and the table of backends.
+
+A backend is one streaming method; `complete` drains it. It never retries after the first text
+has been passed on, never holds a lock while waiting, and stops the server's work when its
+iterator is closed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from imitation.errors import BackendError, UserError
+from imitation.models.catalog import ModelCard, nearest
+from imitation.settings import Settings
+from imitation.values import Completion, Delta, Done, Event, Message, Sampling, Sent
+
+
+class Backend(Protocol):
+    """Answers for the cards of one kind; one instance serves every card of that kind."""
+
+    def stream(
+        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncGenerator[Event, None]:
+        """Events of one answer: one Sent, any number of Delta, one Done.
+
+        Closing the generator (`aclose`) stops the server's work.
+
+        Raises:
+            BackendError: The request was refused, timed out or broke off, in words.
+        """
+        ...
+
+    async def probe(self, card: ModelCard) -> None:
+        """Return if the model can be asked now; must be cheap and never start an engine.
+
+        Raises:
+            BackendError: It cannot, and why.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and processes; safe to call twice."""
+        ...
+
+
+BACKENDS: dict[str, str] = {
+    "embedded": "imitation.models.embedded:EmbeddedBackend",
+    "openai": "imitation.models.openai_compatible:OpenAIBackend",
+    "tgi": "imitation.models.tgi:TGIBackend",
+    "recorded": "imitation.models.recorded:RecordedBackend",
+}
+"""Backend name -> "module:class"; the class takes the Settings."""
+
+
+class Backends:
+    """The backends of one process, built when first wanted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._built: dict[str, Backend] = {}
+
+    def __getitem__(self, name: str) -> Backend:
+        """The backend called `name`.
+
+        Raises:
+            UserError: Unknown name; near matches are offered.
+        """
+        if name not in self._built:
+            if name not in BACKENDS:
+                raise UserError(f"There is no backend {name!r}.", nearest(name, BACKENDS))
+            module, _, attribute = BACKENDS[name].partition(":")
+            cls = getattr(importlib.import_module(module), attribute)
+            self._built[name] = cls(self.settings)
+        return self._built[name]
+
+    def stream(
+        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncGenerator[Event, None]:
+        """Events of one answer from the card's backend."""
+        return self[card.backend].stream(card, messages, sampling)
+
+    async def probe(self, card: ModelCard) -> None:
+        """Return if the card's model can be asked now; raise BackendError if not."""
+        await self[card.backend].probe(card)
+
+    async def close(self) -> None:
+        """Close every backend that was built."""
+        for backend in self._built.values():
+            await backend.close()
+        self._built.clear()
+
+
+async def complete(
+    backends: Backends | Backend, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+) -> Completion:
+    """One whole answer.
+
+    Raises:
+        BackendError: As the stream does, or the stream ended without saying how.
+    """
+    sent: Sent | None = None
+    parts: list[str] = []
+    async with aclosing(backends.stream(card, messages, sampling)) as events:
+        async for event in events:
+            match event:
+                case Sent():
+                    sent = event
+                case Delta(text=text):
+                    parts.append(text)
+                case Done():
+                    if sent is None:
+                        break
+                    return Completion("".join(parts), sent, event)
+    raise BackendError(f"{card.name} ended its answer without saying how.", "Try again.")

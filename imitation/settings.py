@@ -1,0 +1,102 @@
+"""The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from imitation.errors import ConfigError
+
+PREFIX = "IMITATION_"
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things live and what is allowed.
+
+    Attributes:
+        data: Folder of the database, runs and user files (IMITATION_DATA).
+        cache: Folder of downloaded weights; safe to delete (IMITATION_CACHE).
+        catalogs: Catalog files, later ones override earlier ones by id
+            (IMITATION_CATALOG adds one; `models.toml` in the data folder is always looked for).
+        cores: Cores all embedded engines together may use (IMITATION_CORES).
+        idle_s: Seconds after which an unused engine is ended (IMITATION_ENGINE_IDLE_S).
+        timeout_s: Seconds a model may stay silent before its request fails (IMITATION_TIMEOUT_S).
+        offline: True keeps everything off the network but loopback (IMITATION_OFFLINE).
+        weights: A local file or URL to take the pocket weights from first
+            (IMITATION_POCKET_WEIGHTS).
+    """
+
+    data: Path
+    cache: Path
+    catalogs: tuple[Path, ...]
+    cores: int
+    idle_s: float = 900.0
+    timeout_s: float = 120.0
+    offline: bool = False
+    weights: str = ""
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data / "lab.sqlite3"
+
+
+def available_cores() -> int:
+    """Cores this process may run on (respects affinity; containers that pin cores)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment, every problem reported together.
+
+    Raises:
+        ConfigError: A variable of ours does not parse.
+    """
+    env = os.environ if environ is None else environ
+    problems: list[str] = []
+
+    def number(name: str, default: float, low: float) -> float:
+        text = env.get(PREFIX + name, "")
+        try:
+            value = float(text) if text else default
+        except ValueError:
+            problems.append(f"{PREFIX}{name}={text!r} is not a number")
+            return default
+        if value < low:
+            problems.append(f"{PREFIX}{name}={text} is below {low:g}")
+        return value
+
+    data = Path(env.get(PREFIX + "DATA") or platformdirs.user_data_dir("imitation-lab"))
+    cache = Path(env.get(PREFIX + "CACHE") or platformdirs.user_cache_dir("imitation-lab"))
+    catalogs = [PACKAGE / "models" / "models.toml", data / "models.toml"]
+    if extra := env.get(PREFIX + "CATALOG"):
+        if not Path(extra).is_file():
+            problems.append(f"{PREFIX}CATALOG={extra!r} is not a file")
+        catalogs.append(Path(extra))
+    settings = Settings(
+        data=data.expanduser().resolve(),
+        cache=cache.expanduser().resolve(),
+        catalogs=tuple(catalogs),
+        cores=int(number("CORES", available_cores(), 1)),
+        idle_s=number("ENGINE_IDLE_S", 900, 1),
+        timeout_s=number("TIMEOUT_S", 120, 1),
+        offline=env.get(PREFIX + "OFFLINE", "") not in ("", "0", "false", "no"),
+        weights=env.get(PREFIX + "POCKET_WEIGHTS", ""),
+    )
+    if problems:
+        raise ConfigError("environment", problems, "Fix or unset these variables.")
+    return settings
+
+
+def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """Value of an environment variable that holds a key; None where unset or empty."""
+    env = os.environ if environ is None else environ
+    return env.get(name) or None
