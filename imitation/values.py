@@ -12,6 +12,50 @@ Speaker = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One model that can be a column.
+
+    Attributes:
+        id: Unique name in the catalog; letters, digits, `.`, `_`, `-`.
+        name: What people read.
+        role: base, imitation or reference.
+        backend: embedded, openai (any OpenAI-compatible server), tgi or recorded.
+        endpoint: Base URL (openai: including `/v1`; tgi: the server's root); unused by embedded.
+        model: Model name the server knows; empty: the server's only or default model.
+        adapter: LoRA adapter the server picks per request (tgi, vLLM), or for embedded the
+            adapter GGUF (a path, relative to the catalog file).
+        base: Card id of the base an imitation was made from.
+        weights: embedded only: "whole", "cut-2", "cut-4", "cut-6", or the path of a GGUF.
+        file: recorded only: the file of recorded outputs.
+        prompt_format: "chat" (the server's chat template), "koala" or "plain" (rendered here).
+        api_key_env: Name of the environment variable that holds the key; never the key itself.
+        context: Context length in tokens.
+        params_b: Parameters in billions, None where unknown.
+        stand_in: True for a small model that stands in for the real thing; shown on every column.
+        licence: Licence of weights or outputs.
+        notes: One line shown with the model.
+    """
+
+    id: str
+    name: str
+    role: Role
+    backend: str
+    endpoint: str = ""
+    model: str = ""
+    adapter: str = ""
+    base: str = ""
+    weights: str = ""
+    file: str = ""
+    prompt_format: str = "chat"
+    api_key_env: str = ""
+    context: int = 2048
+    params_b: float | None = None
+    stand_in: bool = False
+    licence: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
 

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imitation.models.catalog import ModelCard
 from imitation.storage.database import writing
-from imitation.values import Answer, Done, Message, Sampling, Sent, Turn
+from imitation.values import Answer, Done, Message, ModelCard, Sampling, Sent, Turn
 
 
 @dataclass(frozen=True, slots=True)
