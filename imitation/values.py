@@ -110,6 +110,13 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Status:
+    """What a model is busy with before it can be asked, such as "fetching weights, 40 %"."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the answer, in order."""
 
@@ -147,7 +154,7 @@ class Done:
         return (self.completion_tokens - 1) / seconds
 
 
-Event = Sent | Delta | Done
+Event = Status | Sent | Delta | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +228,7 @@ class Answer:
 
     Attributes:
         text: The text so far.
+        status: What the model is busy with before its first text.
         state: "waiting", "streaming", "done", "stopped" or "failed".
         sent: What was sent, None until it was.
         done: How it ended, None unless state is "done".
@@ -231,6 +239,7 @@ class Answer:
     """
 
     text: str = ""
+    status: str = ""
     state: Literal["waiting", "streaming", "done", "stopped", "failed"] = "waiting"
     sent: Sent | None = None
     done: Done | None = None
@@ -238,3 +247,42 @@ class Answer:
     elapsed_s: float = 0.0
     first_token_s: float | None = None
     tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPrompt:
+    """One user message that recorded answers reply to.
+
+    Attributes:
+        id: Unique in its recording; later turns of a conversation are "81/2", "81/3", ...
+        text: The message.
+        category: As its file names it, "" where it does not.
+        earlier: The user's messages before it in the same conversation, oldest first.
+    """
+
+    id: str
+    text: str
+    category: str = ""
+    earlier: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Recorded outputs: prompts, and what each model answered.
+
+    Attributes:
+        prompts: In the order of their files.
+        answers: Model -> prompt id -> text; a model may have left prompts out.
+        files: Model -> the files its answers came from.
+        refused: Lines left out, and why.
+    """
+
+    prompts: tuple[RecordedPrompt, ...]
+    answers: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in the order of their files."""
+        return tuple(self.answers)
