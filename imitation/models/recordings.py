@@ -59,9 +59,12 @@ def read_recording(sources: Iterable[Source]) -> Recording:
     """
     files = [_read(source) for source in sources]
     joined = _Joined()
-    for file in files:
-        for line, item in file.items:
-            joined.add_prompts(file, line, item)
+    # Ids first, so that rows without one find their question by its wording.
+    for with_id in (True, False):
+        for file in files:
+            for line, item in file.items:
+                if (item.id is not None) == with_id:
+                    joined.add_prompts(file, line, item)
     for file in files:
         joined.add_answers(file)
     return joined.recording(files)
@@ -108,7 +111,8 @@ class _Joined:
     """The recording under construction."""
 
     def __init__(self) -> None:
-        self.prompts: dict[Hashable, RecordedPrompt] = {}
+        self.prompts: list[RecordedPrompt] = []
+        self.found: dict[Hashable, RecordedPrompt] = {}
         self.ids: set[str] = set()
         self.wordings: dict[str, tuple[tuple[str, ...], str]] = {}
         self.answers: dict[str, dict[str, str]] = {}
@@ -131,10 +135,12 @@ class _Joined:
         answered = {reply.turn for reply in item.replies}
         for turn, text in enumerate(item.turns):
             key = _key(item, turn)
-            if key not in self.prompts and (turn in answered or not file.format.answers):
+            if key not in self.found and (turn in answered or not file.format.answers):
                 earlier = item.earlier + item.turns[:turn]
-                name = self._free_id(item.id, turn)
-                self.prompts[key] = RecordedPrompt(name, text, item.category, earlier)
+                prompt = RecordedPrompt(self._free_id(item.id, turn), text, item.category, earlier)
+                self.prompts.append(prompt)
+                self.found[key] = prompt
+                self.found.setdefault(wording((*earlier, text)), prompt)
 
     def add_answers(self, file: _File) -> None:
         """Add one file's answers, each model under a name that is free for all of them."""
@@ -161,7 +167,7 @@ class _Joined:
     def recording(self, files: Iterable[_File]) -> Recording:
         """What was joined."""
         return Recording(
-            tuple(self.prompts.values()),
+            tuple(self.prompts),
             self.answers,
             {model: tuple(names) for model, names in self.files.items()},
             tuple(r for file in files for r in sorted(file.refused, key=lambda r: r.line)),
@@ -174,7 +180,7 @@ class _Joined:
         asked = None if item.turns is None else wording(item.earlier + item.turns)
         if item.id is not None and asked not in (None, self.wordings[item.id][0]):
             return None
-        prompt = self.prompts.get(_key(item, reply.turn))
+        prompt = self.found.get(_key(item, reply.turn))
         if prompt is None:
             raise RowError(f"question {item.id} has no turn {reply.turn + 1}")
         return prompt
@@ -210,7 +216,7 @@ def _key(item: Item, turn: int) -> Hashable:
 
 def _note(
     answers: dict[str, tuple[int, str]],
-    kind: Format,
+    file: _File,
     reply: Reply,
     prompt: RecordedPrompt,
     line: int,
