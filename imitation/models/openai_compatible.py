@@ -1,0 +1,286 @@
+"""Any OpenAI-compatible server, through the `openai` SDK.
+
+OpenAI itself, vLLM, SGLang, llama.cpp, `transformers serve`, Hugging Face Inference Providers.
+Cards with prompt format "chat" go to /chat/completions, where the server renders; the others to
+/completions, with the prompt rendered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+
+from imitation.errors import BackendError
+from imitation.models import faults
+from imitation.models.catalog import nearest
+from imitation.models.connection import check_allowed, key_of, place, watched
+from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
+from imitation.models.retry import Patience, persistently
+from imitation.models.sessions import Sessions
+from imitation.models.tally import Tally
+from imitation.settings import Settings
+from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One answer to be had: the request, and what is needed to send it."""
+
+    sent: Sent
+    stop: tuple[str, ...]
+    key: str
+    started: float
+
+
+class OpenAIBackend:
+    """See `imitation.models.backends.Backend`.
+
+    Args:
+        settings: How long a model may be silent, and whether other machines may be reached.
+        patience: How often and how long to try again.
+    """
+
+    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
+        self._settings = settings
+        self._patience = patience or Patience()
+        self._sessions = Sessions(settings.timeout_s)
+
+    async def stream(
+        self,
+        card: ModelCard,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        hooks: Hooks | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Events of one answer; closing it closes the response, which stops the server's work.
+
+        Args:
+            card: The model; `endpoint`, `model`, `adapter`, `prompt_format`, `api_key_env` and
+                `context` matter here.
+            messages: The conversation.
+            sampling: How to draw the answer.
+            hooks: Where given, tokens are counted exactly and the rendered prompt is in Sent.
+
+        Raises:
+            BackendError: In words, whatever went wrong.
+        """
+        call = await self._prepare(card, messages, sampling, hooks)
+        yield call.sent
+        attempts = persistently(lambda: self._answer(card, call), self._patience)
+        async with aclosing(attempts) as events:
+            async for event in events:
+                yield event
+
+    async def probe(self, card: ModelCard) -> None:
+        """Return if the server answers and has the card's adapter (GET /models, a few seconds).
+
+        Raises:
+            BackendError: It does not, and why.
+        """
+        check_allowed(self._settings, card)
+        names = await self._served(card, key_of(card))
+        if card.adapter and names and card.adapter not in names:
+            raise BackendError(
+                f"{place(card.endpoint)} has no adapter {card.adapter!r}.",
+                nearest(card.adapter, names[:20]),
+            )
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._sessions.close()
+
+    def llama_hooks(self, card: ModelCard) -> Hooks:
+        """Exact prompts and token counts of the llama.cpp server at the card's endpoint."""
+        root = card.endpoint.rstrip("/").removesuffix("/v1")
+        ask = functools.partial(self._sessions.ask, card, within_s=self._settings.timeout_s)
+
+        async def render(messages: Sequence[Message]) -> str:
+            body = {"messages": as_dicts(messages)}
+            return str((await ask(f"{root}/apply-template", body))["prompt"])
+
+        async def count(text: str) -> int:
+            body = {"content": text, "add_special": True, "parse_special": True}
+            return len((await ask(f"{root}/tokenize", body))["tokens"])
+
+        return Hooks(render, count)
+
+    async def _prepare(
+        self,
+        card: ModelCard,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        hooks: Hooks | None,
+    ) -> _Call:
+        check_allowed(self._settings, card)
+        key = key_of(card)
+        chat = card.prompt_format == "chat"
+        request = await prepare(card, messages, sampling, hooks)
+        sent = Sent(
+            url=card.endpoint.rstrip("/") + ("/chat/completions" if chat else "/completions"),
+            model=card.adapter or card.model or await self._default_model(card, key),
+            adapter=card.adapter or None,
+            messages=request.messages,
+            prompt=request.prompt,
+            stop=request.stop[:MOST_STOPS],
+            parameters=_parameters(card, sampling, chat),
+            dropped=request.dropped,
+            note=request.note,
+        )
+        return _Call(sent, request.stop, key, time.perf_counter())
+
+    async def _answer(self, card: ModelCard, call: _Call) -> AsyncGenerator[Delta | Done, None]:
+        """One request: text and how it ended."""
+        silence = self._settings.timeout_s
+        tally = Tally(call.stop, call.started)
+        stream: openai.AsyncStream[Any] | None = None
+        finish, usage = "", None
+        try:
+            async with asyncio.timeout(silence):
+                stream = await self._open(card, call)
+            async for chunk in watched(stream, silence):
+                usage = getattr(chunk, "usage", None) or usage
+                choices = _choices(card, chunk)
+                if delta := tally.feed(_text_of(choices[0]) if choices else ""):
+                    yield delta
+                if choices:
+                    finish = choices[0].finish_reason or finish
+                if tally.over:
+                    break
+        except (TimeoutError, openai.APITimeoutError) as error:
+            if stream is None and isinstance(error.__cause__, httpx2.ConnectTimeout):
+                raise faults.unreached(card, error) from error
+            raise faults.silent(card, silence) from error
+        except openai.APIConnectionError as error:
+            if stream is None:
+                raise faults.unreached(card, error) from error
+            raise faults.broke_off(card, "the connection was lost.") from error
+        except openai.APIStatusError as error:
+            # `from None`: the SDK's own message may repeat the key.
+            raise await self._refusal(card, call, error) from None
+        except openai.APIError as error:
+            raise faults.refused(
+                card, _status_of(error), error.body or error.message, key=call.key
+            ) from None
+        except ValueError as error:
+            raise faults.malformed(card, getattr(error, "doc", error)) from error
+        finally:
+            if stream is not None:
+                await stream.close()
+        if rest := tally.flush():
+            yield rest
+        if not finish and not tally.stopped:
+            raise faults.broke_off(card, "the server closed the stream before its end.")
+        yield tally.done(
+            finish,
+            getattr(usage, "prompt_tokens", None),
+            getattr(usage, "completion_tokens", None),
+        )
+
+    async def _open(self, card: ModelCard, call: _Call) -> openai.AsyncStream[Any]:
+        sent = call.sent
+        client = openai.AsyncOpenAI(
+            base_url=card.endpoint,
+            api_key=call.key,
+            max_retries=0,
+            http_client=self._sessions.current,
+            default_headers=_no_account(card),
+        )
+        body: dict[str, Any] = {
+            "model": sent.model,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **sent.parameters,
+        }
+        if sent.stop:
+            body["stop"] = list(sent.stop)
+        if sent.url.endswith("/chat/completions"):
+            create = cast(Any, client.chat.completions.create)
+            opened = await create(messages=as_dicts(sent.messages), **body)
+        else:
+            opened = await cast(Any, client.completions.create)(prompt=sent.prompt, **body)
+        return cast("openai.AsyncStream[Any]", opened)
+
+    async def _refusal(
+        self, card: ModelCard, call: _Call, error: openai.APIStatusError
+    ) -> BackendError:
+        said = error.response.text
+        if error.status_code == 404:
+            try:
+                names = await self._served(card, call.key)
+            except BackendError:
+                names = []
+            if names and call.sent.model not in names:
+                return BackendError(
+                    f"{place(card.endpoint)} has no model {call.sent.model!r} (404).",
+                    nearest(call.sent.model, names)[:300],
+                    status=404,
+                )
+        return faults.refused(card, error.status_code, said, error.response.headers, call.key)
+
+    async def _default_model(self, card: ModelCard, key: str) -> str:
+        """Name of the first model the server lists, for a card that names none."""
+        names = await self._served(card, key)
+        return names[0] if names else "default"
+
+    async def _served(self, card: ModelCard, key: str) -> list[str]:
+        """Names of the models and adapters the server lists."""
+        url = card.endpoint.rstrip("/") + "/models"
+        listed = await self._sessions.ask(card, url, key=key)
+        try:
+            return [str(row["id"]) for row in listed["data"]]
+        except (KeyError, TypeError) as error:
+            raise faults.malformed(card, listed) from error
+
+
+def _parameters(card: ModelCard, sampling: Sampling, chat: bool) -> dict[str, Any]:
+    # OpenAI's newer models refuse the old name; the others know no other.
+    newer = chat and (urlsplit(card.endpoint).hostname or "").endswith("openai.com")
+    found: dict[str, Any] = {
+        "max_completion_tokens" if newer else "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+    }
+    if sampling.temperature > 0:
+        found["top_p"] = sampling.top_p
+        if sampling.seed is not None:
+            found["seed"] = sampling.seed
+    return found
+
+
+def _no_account(card: ModelCard) -> Any:
+    """Headers that keep OPENAI_ORG_ID and OPENAI_PROJECT_ID from servers that are not OpenAI's."""
+    if (urlsplit(card.endpoint).hostname or "").endswith("openai.com"):
+        return {}
+    return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+
+
+def _choices(card: ModelCard, chunk: Any) -> list[Any]:
+    choices = getattr(chunk, "choices", None)
+    if choices is None and getattr(chunk, "usage", None) is None:
+        raise faults.malformed(card, chunk)
+    return choices or []
+
+
+def _text_of(choice: Any) -> str:
+    if (delta := getattr(choice, "delta", None)) is not None:
+        return delta.content or ""
+    return getattr(choice, "text", None) or ""
+
+
+def _status_of(error: openai.APIError) -> int:
+    """HTTP status nearest to an error inside a stream."""
+    if error.code and error.code.isdigit() and 400 <= int(error.code) < 600:
+        return int(error.code)
+    kind = f"{error.type} {error.code} {error.message}".lower()
+    if "rate_limit" in kind:
+        return 429
+    return 503 if "overloaded" in kind or "unavailable" in kind else 500

@@ -1,0 +1,100 @@
+"""From a conversation to what is sent: cleaned, fitted to the context, rendered where that is ours.
+
+Both streaming clients begin here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from imitation.errors import BackendError
+from imitation.models.context import fit
+from imitation.prompts import prompt_format
+from imitation.values import Message, ModelCard, Sampling
+
+MOST_STOPS = 4
+"""Stop strings servers take; an answer is cut at any further ones here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a server offers beyond generating.
+
+    Attributes:
+        render: The prompt text the server makes of messages in its chat format.
+        count: Tokens the server makes of a prompt text, special tokens included.
+    """
+
+    render: Callable[[Sequence[Message]], Awaitable[str]]
+    count: Callable[[str], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent.
+
+    Attributes:
+        messages: Turns that fit.
+        dropped: Turns left out, oldest first.
+        prompt: The rendered text; None where only the server knows it.
+        stop: Every stop string, those of the format first; only MOST_STOPS can be sent.
+        note: What the reader should know.
+    """
+
+    messages: tuple[Message, ...]
+    dropped: tuple[Message, ...]
+    prompt: str | None
+    stop: tuple[str, ...]
+    note: str
+
+
+async def prepare(
+    card: ModelCard, messages: Sequence[Message], sampling: Sampling, hooks: Hooks | None
+) -> Request:
+    """The request for an answer to `messages`.
+
+    Raises:
+        BackendError: The conversation cannot be made to fit.
+    """
+    chat = card.prompt_format == "chat"
+    own = None if chat else prompt_format(card.prompt_format)
+
+    async def render(turns: Sequence[Message]) -> str | None:
+        if own is not None:
+            return own.render(turns, add_generation_prompt=True).text
+        return await hooks.render(turns) if hooks else None
+
+    async def count(turns: Sequence[Message]) -> int:
+        assert hooks is not None
+        return await hooks.count(await render(turns) or "")
+
+    fitted = await fit(
+        [Message(m.role, clean(m.content)) for m in messages],
+        name=card.name,
+        context=card.context,
+        reserve=sampling.max_tokens,
+        count=count if hooks else None,
+    )
+    try:
+        prompt = await render(fitted.kept)
+    except BackendError:
+        # Shown only; the request itself will say what is wrong, and can be tried again.
+        prompt = None
+    return Request(
+        messages=fitted.kept,
+        dropped=fitted.dropped,
+        prompt=prompt,
+        stop=(*(own.stop if own else ()), *sampling.stop),
+        note="What to drop was decided by an estimate of the tokens." if fitted.estimated else "",
+    )
+
+
+def clean(text: str) -> str:
+    """Text without lone surrogates, which a browser may send and no encoding can carry."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Messages as both protocols write them."""
+    return [{"role": m.role, "content": m.content} for m in messages]

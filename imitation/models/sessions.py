@@ -1,0 +1,73 @@
+"""One HTTP session per event loop, and short questions to servers answered in JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2
+
+from imitation.models import faults
+from imitation.models.connection import NO_KEY, PROBE_S, new_session
+from imitation.values import ModelCard
+
+
+class Sessions:
+    """The sessions of one backend.
+
+    Args:
+        silence_s: Seconds a server may take for its next byte.
+    """
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._session: httpx2.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def current(self) -> httpx2.AsyncClient:
+        """The session of the running loop; connections cannot move from one loop to another."""
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            self._session, self._loop = new_session(self._silence_s), loop
+        return self._session
+
+    async def close(self) -> None:
+        """Close idle connections; safe to call twice."""
+        if self._session is not None and self._loop is asyncio.get_running_loop():
+            await self._session.aclose()
+        self._session = None
+
+    async def ask(
+        self,
+        card: ModelCard,
+        url: str,
+        body: Any = None,
+        *,
+        key: str = NO_KEY,
+        within_s: float = PROBE_S,
+    ) -> Any:
+        """JSON answer of a GET, or of a POST where there is a body; None for an empty answer.
+
+        Raises:
+            BackendError: It was refused, took too long, could not be sent or is not JSON.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                reply = await self.current.request(
+                    "GET" if body is None else "POST",
+                    url,
+                    json=body,
+                    headers={"Authorization": f"Bearer {key}"},
+                )
+            reply.raise_for_status()
+            return reply.json() if reply.content else None
+        except httpx2.HTTPStatusError as error:
+            reply = error.response
+            raise faults.refused(card, reply.status_code, reply.text, reply.headers, key) from None
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise faults.silent(card, within_s) from error
+        except httpx2.HTTPError as error:
+            raise faults.unreached(card, error) from error
+        except ValueError as error:
+            raise faults.malformed(card, reply.text) from error
