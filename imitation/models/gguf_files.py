@@ -5,11 +5,11 @@ Formats: ggml `docs/gguf.md`; adapter keys as in llama.cpp `convert_lora_to_gguf
 
 from __future__ import annotations
 
-import os
+import argparse
 import re
+import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from imitation.errors import IntegrityError, StorageError
+from imitation.errors import IntegrityError, UserError
+from imitation.models.disk import written_aside
 
 Array = npt.NDArray[Any]
 
@@ -35,36 +36,6 @@ LORA_MODULES: Mapping[str, str] = {
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _LORA = re.compile(r"blk\.\d+\..+\.weight\.lora_[ab]")
 _SET_BY_WRITER = ("GGUF.", "general.architecture")
-
-
-@contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to; renamed to `target` on success, removed on failure.
-
-    Readers see the old file or the whole new one, never a part.
-
-    Raises:
-        StorageError: The folder cannot be written or the disk is full, in words.
-    """
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            yield aside
-            os.replace(aside, target)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise disk_error(target, error) from error
-
-
-def disk_error(target: Path, error: OSError) -> StorageError:
-    """An OSError met while writing `target`, in words."""
-    return StorageError(
-        f"Could not write {target}: {error.strerror or error}.",
-        "Free some space or make the folder writable; IMITATION_CACHE and IMITATION_DATA "
-        "name other folders.",
-    )
 
 
 def read(path: Path) -> gguf.GGUFReader:
@@ -247,3 +218,22 @@ def _write(writer: gguf.GGUFWriter) -> None:
         writer.write_tensors_to_file()
     finally:
         writer.close()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m imitation.models.gguf_files SOURCE TARGET LAYER...` cuts layers out."""
+    parser = argparse.ArgumentParser(description="Copy a GGUF model without some of its layers.")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("layers", type=int, nargs="+", help="layers to leave out, from 0")
+    args = parser.parse_args(argv)
+    try:
+        cut(args.source, args.target, args.layers)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
