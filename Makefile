@@ -1,0 +1,67 @@
+# `make demo` and `make test` do everything, on a machine that has Python 3.11+ and make.
+# To be set if wanted: PYTHON (which interpreter), VENV (where to install), TORCH_INDEX (where
+# torch comes from; empty is PyPI's default build), GRADIO_SERVER_PORT, and IMITATION_* (README).
+
+VENV = .venv
+PY = $(VENV)/bin/python
+TESTS =
+
+# A stamp's name holds the checksum of what it stands for, so a changed pin installs again and
+# nothing else does.
+RUN := $(VENV)/.run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
+DEV := $(VENV)/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
+
+help:
+	@echo "make demo         install, fetch the weights, open the app on port 7860"
+	@echo "make test         install, then every test (test-fast: only the quick ones)"
+	@echo "make lint         ruff and mypy"
+	@echo "make bench        every benchmark, into benchmarks/RESULTS.md"
+	@echo "make screenshots  pictures of the app for the documentation"
+	@echo "make lock         compile requirements*.txt from pyproject.toml"
+	@echo "make clean        remove the virtual environment and tool caches"
+	@echo "make clean-cache  remove the downloaded weights"
+
+demo: weights
+	exec $(PY) app.py
+
+test: $(DEV) weights chromium
+	$(PY) -m pytest $(TESTS)
+
+test-fast: $(DEV)
+	$(PY) -m pytest -m "not slow" $(TESTS)
+
+lint: $(DEV)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(DEV) weights
+	$(PY) benchmarks/run_all.py
+
+screenshots: $(DEV) weights chromium
+	$(PY) tests/browser/screenshots.py
+
+weights: $(RUN)
+	@$(PY) -m imitation.models.pocket --all
+
+chromium: $(DEV)
+	@sh deploy/install.sh chromium $(PY)
+
+$(RUN):
+	@sh deploy/install.sh environment $(VENV)
+	@rm -f $(VENV)/.run-* && touch $@
+
+$(DEV): $(RUN)
+	$(PY) -m pip install -q -r requirements-dev.txt
+	@rm -f $(VENV)/.dev-* && touch $@
+
+lock: $(DEV)
+	PYTHON=$(PY) sh deploy/lock.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache screenshots
+
+clean-cache: $(RUN)
+	$(PY) -m imitation.models.pocket --clean
+
+.PHONY: help demo test test-fast lint bench screenshots weights chromium lock clean clean-cache
