@@ -75,7 +75,7 @@ def refused(
         )
     if status in (429, 503, 529):
         return _busy(card, status, said, quoted, headers or {})
-    if status >= 500:
+    if status >= 500 or status == 424:
         return BackendError(
             f"{card.name} failed at {at} ({status}).{quoted}", "Try again.", status=status,
             retryable=True,

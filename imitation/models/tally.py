@@ -49,8 +49,10 @@ class Tally:
 
     @property
     def over(self) -> bool:
-        """True once nothing more is worth waiting for: a server that ended at the stop string
-        itself still says how it ended, one that did not would write on unread.
+        """True once nothing more is worth waiting for.
+
+        A server that ended at the stop string still says how it ended; one that did not would
+        write on unread.
         """
         return self._after > 2
 
