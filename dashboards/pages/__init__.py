@@ -1,1 +1,24 @@
-"""One file a page."""
+"""One file a page; PAGES is the table of them, in the order of the navigation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dashboards.context import Page
+from dashboards.pages import compare
+
+
+class Route(NamedTuple):
+    """A page's name in the navigation, its address, and what builds it."""
+
+    title: str
+    path: str
+    build: Page
+
+
+PAGES = (Route("Compare", "/", compare.build),)
+
+
+def head() -> str:
+    """Scripts every page needs, for `launch(head=...)`."""
+    return compare.KEYS_JS

@@ -1,0 +1,64 @@
+"""The app: read settings, open the store, build the pages, launch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import gradio as gr
+
+from dashboards.context import Context
+from dashboards.pages import PAGES, head
+from dashboards.theme import css_path, theme
+from imitation.errors import UserError
+from imitation.models.backends import Backends
+from imitation.settings import Settings, read_settings
+from imitation.storage.database import open_store
+
+TITLE = "Imitation Lab"
+
+
+def build(settings: Settings) -> tuple[gr.Blocks, Context]:
+    """The pages and what they work with; starts nothing.
+
+    Raises:
+        UserError: The data folder cannot be used.
+    """
+    db, notice = open_store(settings.database)
+    context = Context(settings, db, Backends(settings), [notice] if notice else [])
+    first, *others = PAGES
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+        gr.Navbar(main_page_name=first.title)
+        first.build(context)
+    for page in others:
+        with demo.route(page.title, page.path):
+            page.build(context)
+    return demo, context
+
+
+def main() -> int:
+    """Run the app until it is stopped; 1 with a sentence where it cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        demo, _ = build(read_settings())
+        demo.queue(default_concurrency_limit=16)
+        demo.launch(
+            theme=theme(),
+            css_paths=css_path,
+            head=head(),
+            footer_links=["api"],
+            server_name=os.environ.get("GRADIO_SERVER_NAME"),
+        )
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # Gradio's own words: the port is taken
+        print(f"{error} Set GRADIO_SERVER_PORT to a free one.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What every page is given: the settings, the store, the models."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imitation.models.backends import Backends
+from imitation.models.catalog import Catalog, load_lenient
+from imitation.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Context:
+    """The parts a page works with.
+
+    Attributes:
+        settings: Where things live.
+        db: The store, migrated.
+        backends: Streams answers for cards.
+        notices: Sentences to show on every page (a database kept aside, ...).
+    """
+
+    settings: Settings
+    db: sqlite3.Connection
+    backends: Backends
+    notices: list[str] = field(default_factory=list)
+    _catalog: Catalog = field(default_factory=Catalog, init=False)
+    _problem: str = field(default="", init=False)
+    _stamp: tuple[tuple[Path, float], ...] = field(default=(), init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def catalog(self) -> Catalog:
+        """The catalog, read again when one of its files has changed.
+
+        A broken file leaves the last good catalog in force (the shipped one at first); the
+        problem is then in `catalog_problem`.
+        """
+        paths = self.settings.catalogs
+        stamp = tuple((path, path.stat().st_mtime) for path in paths if path.is_file())
+        with self._lock:
+            if stamp != self._stamp:
+                catalog, error = load_lenient(paths)
+                self._stamp = stamp
+                self._problem = str(error) if error else ""
+                if error:
+                    log.error("%s", error)
+                if not error or not self._catalog:
+                    self._catalog = catalog
+            return self._catalog
+
+    def catalog_problem(self) -> str:
+        """What is wrong with the catalog files, "" if nothing is."""
+        self.catalog()
+        return self._problem
+
+
+Page = Callable[[Context], None]
+"""A page's `build`: called inside its route, adds components and listeners."""

@@ -1,0 +1,353 @@
+"""Compare: one prompt, base, imitation and reference side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dashboards.actions import visitors
+from dashboards.actions.compare import MAX_COLUMNS, Question, Session
+from dashboards.compare_view import arena_html, history_html, score_text
+from dashboards.components import CLICK_JS, ROLE_NAMES, notice_html
+from dashboards.context import Context
+from dashboards.markdown import plain
+from imitation import facts
+from imitation.errors import UserError
+from imitation.storage import comparisons, votes
+from imitation.values import ROLES, ModelCard, Sampling
+
+log = logging.getLogger(__name__)
+
+LEDE = (
+    "The imitation model was fine-tuned on the reference's answers. It sounds like the reference. "
+    "Does it know what the reference knows?"
+)
+# Number keys and X vote, outside text fields, once the ballot is there.
+KEYS_JS = """
+<script>
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.closest('input, textarea, select, [contenteditable]')) return;
+  const key = event.key.toLowerCase();
+  if (!/^[0-9x]$/.test(key)) return;
+  const button = document.querySelector(`.lab-vote button[data-key="${key}"]`);
+  if (button) { event.preventDefault(); button.click(); }
+});
+</script>
+"""
+# A message from Python to the browser: a link to copy or a file to save.
+MESSAGE_JS = """
+(text) => {
+  if (!text) return;
+  const message = JSON.parse(text);
+  if (message.kind === 'share') {
+    const url = new URL(window.location.href);
+    url.search = '?shared=' + message.id;
+    if (navigator.clipboard) navigator.clipboard.writeText(url.toString()).catch(() => {});
+  }
+  if (message.kind === 'file') {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([message.text], { type: 'application/jsonl' }));
+    link.download = message.name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+}
+"""
+
+
+def build(context: Context) -> None:
+    """The page's components and listeners; called inside its route."""
+    sessions: dict[str, Session] = {}
+    secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
+    notice = gr.HTML(elem_id="notices")
+    gr.HTML(
+        f'<h1 class="lab-title">Same question, several models</h1><p class="lab-lede">{LEDE}</p>'
+    )
+    with gr.Row(elem_classes="lab-ask"):
+        prompt = gr.Textbox(
+            placeholder="Ask all of them. Enter sends, Shift+Enter makes a new line.",
+            show_label=False,
+            label="Question",
+            lines=1,
+            max_lines=10,
+            autofocus=True,
+            scale=9,
+            elem_id="prompt",
+        )
+        ask = gr.Button("Ask", variant="primary", scale=1, elem_id="ask")
+        follow = gr.Button("Follow up", scale=1, elem_id="follow", interactive=False)
+    examples = gr.HTML(_examples_html(), js_on_load=CLICK_JS, elem_id="examples")
+    with gr.Row(elem_classes="lab-options"):
+        blind = gr.Checkbox(
+            label="Blind test: hide names, shuffle, then vote", elem_id="blind", scale=2
+        )
+        score = gr.HTML(elem_id="score")
+    with gr.Accordion("Models and settings", open=False, elem_id="settings"):
+        pickers, sampling = _settings(context)
+        gr.HTML(elem_id="model-status")
+    arena = gr.HTML(js_on_load=CLICK_JS, elem_id="arena")
+    with gr.Accordion("Your history", open=False, elem_id="history"):
+        search = gr.Textbox(placeholder="Search your questions and answers", show_label=False)
+        history = gr.HTML(js_on_load=CLICK_JS)
+        export = gr.Button("Export as JSONL", size="sm", elem_id="export")
+    message = gr.Textbox(visible="hidden", elem_id="message")
+    message.change(None, message, None, js=MESSAGE_JS, api_visibility="private")
+
+    def session_of(request: gr.Request, token: str) -> Session:
+        key = str(request.session_hash)
+        session = sessions.setdefault(key, Session(context))
+        if token:
+            session.visitor = visitors.visitor_hash(token)
+        return session
+
+    def past(session: Session, text: str) -> str:
+        return history_html(comparisons.of_visitor(context.db, session.visitor, search=text))
+
+    def frame(session: Session, text: str | None = None, say: dict[str, Any] | None = None) -> Any:
+        """Updates of (arena, history, score, follow, message); history only where asked for."""
+        own = session.own and session.phase != "running"
+        return (
+            arena_html(session),
+            gr.skip() if text is None else past(session, text),
+            score_text(votes.guess_score(context.db, session.visitor)),
+            gr.update(interactive=own),
+            json.dumps(say) if say else "",
+        )
+
+    frame_outputs = [arena, history, score, follow, message]
+
+    async def show(steps: Any, session: Session, text: str) -> AsyncIterator[Any]:
+        async with aclosing(steps) as stepping:
+            async for _ in stepping:
+                yield frame(session)
+        yield frame(session, text)
+
+    async def answer(
+        follow_up: bool, request: gr.Request, values: tuple[Any, ...]
+    ) -> AsyncIterator[Any]:
+        text, hidden, system, temperature, top_p, tokens, seed, *chosen, token, found = values
+        session = session_of(request, token)
+        question = Question(
+            prompt=text or "",
+            models=tuple(name for picked in chosen for name in picked or ()),
+            blind=bool(hidden),
+            system=system or "",
+            sampling=Sampling(temperature, top_p, int(tokens)),
+            follow_up=follow_up,
+        )
+        try:
+            question = _seeded(question, seed or "")
+            async with aclosing(session.ask(question)) as steps:
+                async for _ in steps:
+                    yield ("", *frame(session))
+        except UserError as error:
+            gr.Warning(str(error))
+            yield (gr.skip(), *frame(session))
+            return
+        yield ("", *frame(session, found or ""))
+
+    async def on_ask(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
+        async for update in answer(False, request, values):
+            yield update
+
+    async def on_follow(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
+        async for update in answer(True, request, values):
+            yield update
+
+    async def on_click(event: gr.EventData, token: str, found: str, request: gr.Request) -> Any:
+        session = session_of(request, token)
+        data = event._data or {}
+        try:
+            async for update in act(session, str(data.get("do", "")), data, found or ""):
+                yield update
+        except UserError as error:
+            gr.Warning(str(error))
+            yield frame(session, found or "")
+
+    async def act(
+        session: Session, do: str, data: dict[str, Any], found: str
+    ) -> AsyncIterator[Any]:
+        """One click on a [data-do] button; unknown ones do nothing."""
+        column = int(data["column"]) if str(data.get("column", "")).isdigit() else None
+        say = None
+        match do:
+            case "stop" | "stop-all":
+                session.stop(column)
+                await asyncio.sleep(0)
+            case "again" | "again-all":
+                async for update in show(session.again(column), session, found):
+                    yield update
+                return
+            case "vote":
+                session.vote(str(data.get("choice", "")))
+            case "guess":
+                session.guess(str(data.get("choice", "")))
+            case "reveal":
+                session.reveal()
+            case "share":
+                say = {"kind": "share", "id": session.share(), "nonce": random.random()}
+                gr.Info("Link copied. Anyone who has it can read this comparison.")
+            case "unshare":
+                session.unshare()
+                gr.Info("The link no longer opens anything.")
+            case "open":
+                item = comparisons.load(context.db, str(data.get("id", "")))
+                session.open(item if item and item.visitor == session.visitor else None)
+            case "delete":
+                comparisons.delete(context.db, str(data.get("id", "")), session.visitor)
+                if session.comparison and session.comparison.id == data.get("id"):
+                    session.stop()
+                    session.comparison = session.round = None
+        yield frame(session, found, say)
+
+    def on_load(token: str, request: gr.Request) -> Any:
+        token = token or visitors.new_secret()
+        session = session_of(request, token)
+        sentences = [*context.notices, context.catalog_problem()]
+        shared = dict(request.query_params).get("shared")
+        if shared:
+            try:
+                session.open(comparisons.load_shared(context.db, shared))
+            except UserError as error:
+                sentences.append(str(error))
+        if session.comparison is None:
+            catalog = context.catalog()
+            arena_now = arena_html(session, [catalog[i] for i in _defaults(catalog.values())])
+        else:
+            arena_now = arena_html(session)
+        rest = frame(session, "")[1:]
+        picks = [gr.update(choices=_choices(context, role)) for role in ROLES]
+        return (token, notice_html(sentences), arena_now, *rest, *picks)
+
+    def on_export(token: str, request: gr.Request) -> str:
+        session = session_of(request, token)
+        mine = comparisons.of_visitor(context.db, session.visitor, limit=100_000)
+        lines = "\n".join(comparisons.export_lines([c for c in mine if not c.blind]))
+        name = "comparisons.jsonl"
+        return json.dumps({"kind": "file", "name": name, "text": lines, "nonce": random.random()})
+
+    def on_search(token: str, text: str, request: gr.Request) -> str:
+        return past(session_of(request, token), text or "")
+
+    def on_leave(request: gr.Request) -> None:
+        if session := sessions.pop(str(request.session_hash), None):
+            session.stop()
+
+    inputs = [prompt, blind, *sampling, *pickers, secret, search]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    for handler, triggers in ((on_ask, [ask.click, prompt.submit]), (on_follow, [follow.click])):
+        gr.on(
+            triggers,
+            handler,
+            inputs,
+            [prompt, *frame_outputs],
+            trigger_mode="once",
+            concurrency_limit=None,
+            **quiet,
+        )
+    for clicked in (arena, history):
+        clicked.click(
+            on_click,
+            [secret, search],
+            frame_outputs,
+            trigger_mode="multiple",
+            concurrency_limit=None,
+            **quiet,
+        )
+    examples.click(_picked_example, None, prompt, queue=False, **quiet)
+    search.change(
+        on_search,
+        [secret, search],
+        history,
+        **quiet,
+    )
+    export.click(on_export, secret, message, **quiet)
+    page = gr.context.Context.root_block
+    page.load(on_load, secret, [secret, notice, *frame_outputs, *pickers], **quiet)
+    page.unload(on_leave)
+
+
+def _settings(context: Context) -> tuple[list[gr.Dropdown], list[gr.components.Component]]:
+    """Pickers by role, then system prompt and sampling parameters in the order `ask` reads them."""
+    catalog = context.catalog()
+    chosen = _defaults(catalog.values())
+    with gr.Row():
+        pickers = [
+            gr.Dropdown(
+                _choices(context, role),
+                value=[name for name in chosen if catalog[name].role == role],
+                label=ROLE_NAMES[role],
+                multiselect=True,
+                max_choices=MAX_COLUMNS,
+                elem_classes=f"lab-picker lab-role-{role}",
+            )
+            for role in ROLES
+        ]
+    system = gr.Textbox(label="System prompt", lines=2, placeholder="None: the model's own default")
+    with gr.Row():
+        temperature = gr.Slider(0, 2, 0.7, step=0.05, label="Temperature", info="0 is greedy")
+        top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p")
+        tokens = gr.Slider(16, 1024, 256, step=16, label="Longest answer", info="tokens")
+        seed = gr.Textbox(label="Seed", placeholder="drawn afresh", info="same seed, same answer")
+    return pickers, [system, temperature, top_p, tokens, seed]
+
+
+def _seeded(question: Question, text: str) -> Question:
+    """The question with its seed, if one was typed.
+
+    Raises:
+        UserError: It is not a whole number.
+    """
+    if not text.strip():
+        return question
+    try:
+        seed = int(text)
+    except ValueError:
+        raise UserError(f"The seed {text!r} is not a whole number.", "Leave it empty?") from None
+    return replace(question, sampling=replace(question.sampling, seed=seed))
+
+
+def _choices(context: Context, role: str) -> list[tuple[str, str]]:
+    return [(card.name, card.id) for card in context.catalog().values() if card.role == role]
+
+
+def _defaults(cards: Iterable[ModelCard]) -> list[str]:
+    """The first base, imitation and reference; more of what there is where a role is empty."""
+    cards = list(cards)
+    first = [next((c.id for c in cards if c.role == role), None) for role in ROLES]
+    chosen = [name for name in first if name]
+    spare = [card.id for card in cards if card.id not in chosen]
+    return chosen + spare[: max(0, 2 - len(chosen))]
+
+
+def _examples_html() -> str:
+    """Chips, one per query type; each opens a list of prompts that fill the question box."""
+    path = Path(__file__).parent.parent / "examples.json"
+    groups: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    groups["Facts with a known answer"] = [fact.question for fact in facts.show_facts()]
+    chips = []
+    for title, prompts in groups.items():
+        items = "".join(
+            f'<li><button type="button" data-do="example" data-prompt="{plain(text)}">'
+            f"{plain(text)}</button></li>"
+            for text in prompts
+        )
+        chips.append(
+            f'<details name="examples"><summary class="lab-chip">{plain(title)}</summary>'
+            f"<ul>{items}</ul></details>"
+        )
+    return f'<div class="lab-examples" aria-label="Example prompts">{"".join(chips)}</div>'
+
+
+def _picked_example(event: gr.EventData) -> str:
+    return str((event._data or {}).get("prompt", ""))
