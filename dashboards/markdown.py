@@ -15,10 +15,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-_TAGS = {
-    *("p br hr em strong s code pre span blockquote ul ol li a".split()),
-    *("h1 h2 h3 h4 h5 h6 table thead tbody tr th td div".split()),
-}
+_INLINE = {"a", "br", "code", "em", "s", "span", "strong"}
+_BLOCKS = {"blockquote", "div", "hr", "li", "ol", "p", "pre", "ul"}
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+_TABLES = {"table", "tbody", "td", "th", "thead", "tr"}
+_TAGS = _INLINE | _BLOCKS | _HEADINGS | _TABLES
 _ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "div": {"class"}, "ol": {"start"}}
 # Longer answers are shown as plain text: rendering is repeated many times while streaming.
 _LONGEST = 60_000

@@ -24,7 +24,7 @@ class Backend(Protocol):
     def stream(
         self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
-        """Events of one answer: one Sent, any number of Delta, one Done.
+        """Events of one answer: any Status, one Sent, any number of Delta, one Done.
 
         Closing the generator (`aclose`) stops the server's work.
 
