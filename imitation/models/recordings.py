@@ -176,7 +176,8 @@ class _Joined:
     def _answered(self, item: Item, reply: Reply) -> RecordedPrompt | None:
         """The prompt a reply belongs to; None if its row was refused with its question."""
         if item.id is not None and item.id not in self.wordings:
-            raise RowError(f"there is no question {item.id} among the questions")
+            where = "among the questions" if self.wordings else "for no file of questions was given"
+            raise RowError(f"there is no question {item.id} {where}")
         asked = None if item.turns is None else wording(item.earlier + item.turns)
         if item.id is not None and asked not in (None, self.wordings[item.id][0]):
             return None
