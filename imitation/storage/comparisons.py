@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from imitation.storage.database import writing
@@ -90,13 +91,12 @@ def load_shared(db: sqlite3.Connection, share: str) -> Comparison | None:
 def of_visitor(
     db: sqlite3.Connection, visitor: str, limit: int = 50, search: str = ""
 ) -> list[Comparison]:
-    """A visitor's own comparisons, newest first, whose text contains `search`."""
+    """A visitor's own comparisons, newest first, whose questions or answers contain `search`."""
+    wanted = search.casefold()
     rows = db.execute(
-        "SELECT * FROM comparisons WHERE visitor = ? AND instr(lower(turns), ?) > 0"
-        " ORDER BY updated DESC LIMIT ?",
-        (visitor, json.dumps(search.lower())[1:-1], limit),
+        "SELECT * FROM comparisons WHERE visitor = ? ORDER BY updated DESC", (visitor,)
     )
-    return [_read(row) for row in rows]
+    return list(islice((c for c in map(_read, rows) if _mentions(c, wanted)), limit))
 
 
 def share(db: sqlite3.Connection, comparison_id: str, visitor: str) -> str | None:
@@ -147,6 +147,14 @@ def export_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:
             },
             ensure_ascii=False,
         )
+
+
+def _mentions(comparison: Comparison, wanted: str) -> bool:
+    return not wanted or any(
+        wanted in text.casefold()
+        for turn in comparison.turns
+        for text in (turn.prompt, *(answer.text for answer in turn.answers))
+    )
 
 
 def _read(row: sqlite3.Row) -> Comparison:
