@@ -1,0 +1,441 @@
+import asyncio
+import json
+import logging
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from fake_tgi import FakeTGI, violations
+from make_tgi_contract import CONTRACT, contract, written
+from servers import free_port, serving
+
+from imitation.errors import BackendError
+from imitation.models.backends import complete
+from imitation.models.retry import Patience
+from imitation.models.tgi import TGIBackend
+from imitation.settings import Settings
+from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+
+OPENAPI = Path(__file__).parents[2].parent / "shared" / "tgi" / "openapi.json"
+ASK = (Message("user", "What is the capital of France?"),)
+GREEDY = Sampling(temperature=0, max_tokens=40)
+KEY = "sk-very-secret-123456"
+EAGER = Patience(attempts=3, first_wait_s=0.01, longest_s=2.0)
+
+
+def settings(timeout_s: float = 5.0, offline: bool = False) -> Settings:
+    return Settings(Path("."), Path("."), (), 1, timeout_s=timeout_s, offline=offline)
+
+
+@pytest.fixture
+def server():
+    with serving(FakeTGI()) as look_alike:
+        yield look_alike
+    assert look_alike.violations == []
+
+
+@pytest.fixture
+async def backend():
+    found = TGIBackend(settings(), EAGER)
+    yield found
+    await found.close()
+
+
+def card(server: FakeTGI | str, prompt_format: str = "koala", **values) -> ModelCard:
+    url = server if isinstance(server, str) else server.url
+    values = {"context": 512, **values}
+    return ModelCard(
+        "m", "LLaMA", "base", "tgi", endpoint=url, prompt_format=prompt_format, **values
+    )
+
+
+async def seen(backend, card, messages=ASK, sampling=GREEDY) -> tuple[list, BackendError | None]:
+    """Events until the end, and the error that was the end."""
+    found = []
+    try:
+        async for event in backend.stream(card, messages, sampling):
+            found.append(event)
+    except BackendError as error:
+        return found, error
+    return found, None
+
+
+# ---- answers
+
+
+async def test_koala_prompts_stream_from_generate(server, backend):
+    events, error = await seen(backend, card(server))
+    assert error is None
+    sent, *deltas, done = events
+    assert [d.text for d in deltas] == [" Paris", " is", " the", " capital", "."]
+    prompt = f"BEGINNING OF CONVERSATION: USER: {ASK[0].content} GPT:"
+    assert sent.prompt == prompt == server.body["inputs"]
+    assert sent.url == server.url + "/generate_stream"
+    assert sent.stop == ("</s>", "USER:") == tuple(server.body["parameters"]["stop"])
+    assert done.finish_reason == "stop"
+    assert (done.prompt_tokens, done.completion_tokens) == (len(prompt.split()), 6)
+    assert not done.tokens_are_approximate
+    assert 0 < done.first_token_s <= done.total_s
+
+
+async def test_chat_streams_with_the_servers_own_rendering(server, backend):
+    events, error = await seen(backend, card(server, "chat"))
+    assert error is None
+    sent, *deltas, done = events
+    assert "".join(d.text for d in deltas) == " Paris is the capital."
+    assert server.body["messages"] == [{"role": "user", "content": ASK[0].content}]
+    assert server.body["model"] == "tgi"
+    assert sent.prompt.endswith("<|im_start|>assistant\n")
+    assert done.completion_tokens == 6 and not done.tokens_are_approximate
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "plain", "chat"])
+async def test_an_adapter_is_picked_by_the_request(server, backend, prompt_format):
+    events, error = await seen(backend, card(server, prompt_format, adapter="broad"))
+    assert error is None and events[0].adapter == "broad"
+    picked = server.body["model"] if prompt_format == "chat" else None
+    assert (picked or server.body["parameters"]["adapter_id"]) == "broad"
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+async def test_an_unknown_adapter_is_named(server, backend, prompt_format):
+    _, error = await seen(backend, card(server, prompt_format, adapter="braod"))
+    assert "no adapter 'braod'" in error.message and error.status == 422
+    assert len(server.requests) == 1
+
+
+async def test_a_card_naming_the_model_does_not_ask_for_an_adapter(server, backend):
+    _, error = await seen(backend, card(server, "chat", model="huggyllama/llama-7b"))
+    assert error is None and server.body["model"] == "tgi"
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0, top_p=0.9, seed=3),
+        Sampling(temperature=0.7, top_p=1.0, seed=0),
+        Sampling(temperature=2.0, top_p=0.5, seed=7),
+    ],
+)
+async def test_every_sampling_is_within_the_contract(server, backend, prompt_format, sampling):
+    events, error = await seen(backend, card(server, prompt_format), sampling=sampling)
+    assert error is None
+    wire = server.body if prompt_format == "chat" else server.body["parameters"]
+    assert events[0].parameters.items() <= wire.items()
+    # top_p alone makes TGI sample, whatever the temperature.
+    assert ("top_p" in wire) == (sampling.temperature > 0 and sampling.top_p < 1)
+    if sampling.temperature == 0:
+        assert not wire.get("temperature") and not wire.get("do_sample")
+    else:
+        assert wire["seed"] == max(1, sampling.seed)
+
+
+async def test_a_stop_string_is_not_part_of_the_answer(server, backend):
+    server.tokens = [" One", ".\n", "US", "ER", ":", " more"]
+    found = await complete(backend, card(server), ASK, GREEDY)
+    assert found.text == " One.\n"
+    assert found.done.finish_reason == "stop"
+    assert found.done.completion_tokens == 5 and not found.done.tokens_are_approximate
+
+
+async def test_more_stop_strings_than_tgi_takes_still_end_the_answer(server, backend):
+    server.tokens = None
+    server.delay_s = 0.01
+    sampling = Sampling(temperature=0, max_tokens=400, stop=("a", "b", "c", " 7"))
+    found = await complete(backend, card(server), ASK, sampling)
+    assert found.text == " 0 1 2 3 4 5 6"
+    assert len(server.body["parameters"]["stop"]) == 4
+    assert await server.settled() < 50
+
+
+async def test_the_length_limit_is_said(server, backend):
+    found = await complete(backend, card(server), ASK, Sampling(max_tokens=3))
+    assert (found.text, found.done.finish_reason) == (" Paris is the", "length")
+
+
+async def test_an_empty_answer_is_an_answer(server, backend):
+    server.tokens = []
+    found = await complete(backend, card(server), ASK, GREEDY)
+    assert found.text == "" and found.done.first_token_s is None
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "مرحبا", "👩‍🚀\u2028", "<script>", "\ud800 half", "data: [DONE]\n\n"]
+)
+async def test_odd_prompts_arrive_as_they_are(server, backend, prompt_format, text):
+    events, error = await seen(backend, card(server, prompt_format), (Message("user", text),))
+    assert error is None
+    wanted = text.replace("\ud800", "\ufffd")
+    assert events[0].messages[0].content == wanted
+    if prompt_format == "chat":
+        assert server.body["messages"][0]["content"] == wanted
+
+
+# ---- the context
+
+
+async def test_old_turns_are_dropped_by_the_servers_own_count(server, backend):
+    turns = []
+    for number in range(12):
+        turns += [Message("user", f"word {number} " * 20), Message("assistant", "yes " * 20)]
+    asked = (Message("system", "Be brief."), *turns, Message("user", "last"))
+    events, error = await seen(backend, card(server, "chat"), asked, Sampling(max_tokens=100))
+    assert error is None
+    sent = events[0]
+    assert sent.dropped and sent.messages[0] == asked[0] and sent.messages[-1] == asked[-1]
+    assert sent.dropped == asked[1 : 1 + len(sent.dropped)]
+    assert sent.messages[1].role == "user" and sent.note == ""
+    # One turn more would not have fitted.
+    assert len(sent.prompt.split()) <= 412
+    assert len(sent.prompt.split()) + 60 + 4 > 412
+
+
+async def test_a_prompt_too_long_alone_is_refused_with_its_count(server, backend):
+    _, error = await seen(backend, card(server), (Message("user", "word " * 500),), GREEDY)
+    assert "takes 505 tokens" in error.message and "room for 472" in error.message
+    assert server.requests == []
+
+
+async def test_the_servers_own_limit_is_recognised(server, backend):
+    big = card(server, context=100_000)
+    _, error = await seen(backend, big, (Message("user", "word " * 600),))
+    assert error.message.startswith("The conversation is too long for LLaMA.")
+    assert "512" in error.message
+
+
+# ---- stopping
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+@pytest.mark.parametrize("how", ["aclose", "cancel"])
+async def test_stopping_stops_the_server(server, backend, prompt_format, how):
+    server.tokens, server.delay_s = None, 0.01
+    wanted = Sampling(temperature=0, max_tokens=400)
+
+    async def read(enough: int) -> None:
+        async with aclosing(backend.stream(card(server, prompt_format), ASK, wanted)) as events:
+            async for event in events:
+                enough -= isinstance(event, Delta)
+                if enough == 0:
+                    return
+
+    if how == "aclose":
+        await read(5)
+    else:
+        task = asyncio.create_task(read(1000))
+        while server.produced < 5:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert 5 <= await server.settled() < 60
+
+
+# ---- faults
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+@pytest.mark.parametrize("fault", ["overloaded", "unhealthy"])
+async def test_a_busy_server_is_asked_again(server, backend, prompt_format, fault):
+    server.fail(fault, fault)
+    events, error = await seen(backend, card(server, prompt_format))
+    assert error is None and isinstance(events[-1], Done)
+    assert len(server.requests) == 3
+    assert sum(isinstance(e, Sent) for e in events) == 1
+
+
+async def test_an_overload_told_inside_the_stream_is_asked_again(server, backend):
+    server.fail("overloaded event", after=0)
+    events, error = await seen(backend, card(server))
+    assert error is None and isinstance(events[-1], Done) and len(server.requests) == 2
+
+
+async def test_a_busy_server_is_not_asked_for_ever(server, backend):
+    server.fail(*["overloaded"] * 9)
+    _, error = await seen(backend, card(server))
+    assert "too many requests (429)" in error.message and "Model is overloaded" in error.message
+    assert error.retryable and len(server.requests) == 3
+
+
+async def test_retry_after_is_honoured(server, backend):
+    server.fail("overloaded", retry_after=1)
+    start = time.perf_counter()
+    _, error = await seen(backend, card(server))
+    assert error is None and time.perf_counter() - start >= 1.0
+
+
+async def test_a_retry_after_beyond_our_patience_is_told_not_waited_for(server, backend):
+    server.fail("overloaded", retry_after=60)
+    start = time.perf_counter()
+    _, error = await seen(backend, card(server))
+    assert "asks to wait 60 s" in error.message and time.perf_counter() - start < 2
+    assert len(server.requests) == 1
+
+
+FAULTS = {
+    "generation": "failed",
+    "generation event": "CUDA out of memory",
+    "malformed": "not an event",
+    "not an event": "not an event",
+    "drop": "broke off",
+    "truncate": "broke off",
+    "refusal in chunks": "no length here",
+}
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+@pytest.mark.parametrize(("fault", "words"), FAULTS.items())
+async def test_faults_are_told_in_words_and_not_retried(
+    server, backend, prompt_format, fault, words
+):
+    server.fail(fault)
+    events, error = await seen(backend, card(server, prompt_format))
+    assert words in error.message
+    assert len(server.requests) == 1
+    texts = [e.text for e in events if isinstance(e, Delta)]
+    early = fault in ("generation", "refusal in chunks")
+    assert texts == ([] if early else [" Paris", " is"])
+
+
+async def test_an_overload_after_text_was_passed_on_is_not_retried(server, backend):
+    server.fail("overloaded event", after=2)
+    events, error = await seen(backend, card(server))
+    assert error is not None and len(server.requests) == 1
+    assert sum(isinstance(e, Delta) for e in events) == 2
+
+
+@pytest.mark.parametrize("fault", ["hang", "comments"])
+async def test_silence_ends_a_request_even_with_keep_alives(server, fault):
+    backend = TGIBackend(settings(timeout_s=0.4), EAGER)
+    server.fail(fault)
+    start = time.perf_counter()
+    events, error = await seen(backend, card(server))
+    assert "silent for 0.4 s" in error.message and time.perf_counter() - start < 3
+    assert sum(isinstance(e, Delta) for e in events) == 2 and len(server.requests) == 1
+
+
+async def test_nobody_there(backend):
+    url = f"http://127.0.0.1:{free_port()}"
+    _, error = await seen(backend, card(url))
+    assert error.message == f"Nothing answers at {url}." and error.retryable
+    with pytest.raises(BackendError, match="Nothing answers"):
+        await backend.probe(card(url))
+
+
+async def test_a_server_that_comes_up_late_is_reached(backend):
+    server = FakeTGI()
+    patient = TGIBackend(settings(), Patience(attempts=6, first_wait_s=0.2, longest_s=10))
+    url = f"http://127.0.0.1:{free_port()}"
+    task = asyncio.create_task(seen(patient, card(url)))
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    with serving(server, int(url.rpartition(":")[2])):
+        _, error = await task
+    assert error is None
+
+
+async def test_an_unknown_machine_is_named(backend):
+    _, error = await seen(backend, card("http://no-such-machine.invalid:8080"))
+    assert "no machine called 'no-such-machine.invalid:8080'" in error.message
+
+
+# ---- keys and places
+
+
+async def test_the_key_is_sent_and_never_shown(server, backend, monkeypatch, caplog):
+    monkeypatch.setenv("MY_TGI_KEY", KEY)
+    server.fail("unauthorized")
+    with caplog.at_level(logging.DEBUG):
+        events, error = await seen(backend, card(server, api_key_env="MY_TGI_KEY"))
+    assert server.headers["authorization"] == f"Bearer {KEY}"
+    assert "did not accept the key" in error.message and "MY_TGI_KEY" in error.hint
+    assert error.status == 401
+    shown = f"{error!r}{error}{error.__cause__}{events}{caplog.text}"
+    assert KEY not in shown
+
+
+async def test_a_missing_key_names_its_variable(server, backend, monkeypatch):
+    monkeypatch.delenv("MY_TGI_KEY", raising=False)
+    for asking in (seen(backend, card(server, api_key_env="MY_TGI_KEY")),):
+        _, error = await asking
+        assert "MY_TGI_KEY is not set" in error.message
+    assert server.requests == []
+
+
+async def test_the_hub_token_of_this_machine_stays_here(server, backend, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
+    await seen(backend, card(server))
+    await seen(backend, card(server, "chat"))
+    assert "hf_x" not in json.dumps([h for _, h, _ in server.requests])
+
+
+async def test_the_hubs_offline_switch_is_not_ours(server, backend, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    _, error = await seen(backend, card(server))
+    assert error is None
+
+
+async def test_offline_reaches_this_machine_only(server):
+    backend = TGIBackend(settings(offline=True), EAGER)
+    _, error = await seen(backend, card(server))
+    assert error is None
+    _, error = await seen(backend, card("http://tgi.example.com:8080"))
+    assert "the lab is offline" in error.message and "IMITATION_OFFLINE" in error.hint
+
+
+async def test_a_proxy_is_not_asked_for_this_machine(server, backend, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    _, error = await seen(backend, card(server))
+    assert error is None
+
+
+async def test_probe(server, backend):
+    await backend.probe(card(server))
+    server.healthy = False
+    with pytest.raises(BackendError, match="overloaded or still loading"):
+        await backend.probe(card(server))
+    assert server.requests == []
+
+
+async def test_concurrent_answers_do_not_wait_for_each_other(server, backend):
+    server.tokens, server.delay_s = None, 0.02
+    asked = [
+        complete(backend, card(server, f, adapter=a), ASK, Sampling(max_tokens=20))
+        for f, a in [("koala", ""), ("koala", "broad"), ("chat", "local")]
+    ]
+    start = time.perf_counter()
+    answers = await asyncio.gather(*asked)
+    assert time.perf_counter() - start < 2 * 20 * 0.02 + 0.5
+    assert {a.text for a in answers} == {"".join(f" {n}" for n in range(20))}
+
+
+def test_one_backend_serves_loop_after_loop(server):
+    backend = TGIBackend(settings(), EAGER)
+    for _ in range(2):
+        found = asyncio.run(complete(backend, card(server, "chat"), ASK, GREEDY))
+        assert found.text == " Paris is the capital."
+
+
+# ---- the contract
+
+
+@pytest.mark.skipif(not OPENAPI.is_file(), reason=f"TGI's openapi.json is not at {OPENAPI}")
+def test_the_contract_is_tgis_own():
+    made = contract(json.loads(OPENAPI.read_text(encoding="utf-8")))
+    assert CONTRACT.read_text(encoding="utf-8") == written(made)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"temperature": 0}, {"seed": 0}, {"stop": ["a"] * 5}, {"top_p": 1.5}, {"stop": 1}],
+)
+def test_the_contract_refuses_what_tgi_refuses(parameters):
+    body = {"inputs": "x", "parameters": parameters}
+    assert violations("/generate_stream", "request", body)
+
+
+def test_the_contract_wants_whole_replies():
+    assert violations("/generate_stream", "200 text/event-stream", {"token": {}})
