@@ -34,7 +34,9 @@ async def compare(
     if not prompt:
         raise UserError("There is no prompt.", "Pass a question.")
     if not 1 <= len(names) <= MAX_COLUMNS:
-        raise UserError(f"{len(names)} models were named.", f"Name 1 to {MAX_COLUMNS}; see /models.")
+        raise UserError(
+            f"{len(names)} models were named.", f"Name 1 to {MAX_COLUMNS}; see /models."
+        )
     catalog = context.catalog()
     cards = [catalog[name] for name in names]
     messages = [conversation(system, (), index, prompt) for index in range(len(cards))]

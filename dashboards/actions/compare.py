@@ -122,8 +122,9 @@ class Session:
         self.comparison = dataclasses.replace(comparison, turns=(*comparison.turns, waiting))
         self.round = Round(self._context.backends, comparison.cards, messages, comparison.sampling)
         self.round.start()
-        async for _ in self._watch(self.round):
-            yield
+        async with aclosing(self._watch(self.round)) as steps:
+            async for _ in steps:
+                yield
 
     async def again(self, column: int | None = None) -> AsyncGenerator[None, None]:
         """Answer the last turn again, in one column or all.
@@ -147,8 +148,9 @@ class Session:
         self.round.start(column)
         if watched:  # the handler that watches already shows this column too
             return
-        async for _ in self._watch(self.round):
-            yield
+        async with aclosing(self._watch(self.round)) as steps:
+            async for _ in steps:
+                yield
 
     def stop(self, column: int | None = None) -> None:
         """Stop one column, or all; what was written stays."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -126,57 +126,46 @@ def build(context: Context) -> None:
 
     frame_outputs = [arena, history, score, follow, message]
 
-    async def show(steps: Any, session: Session, text: str) -> AsyncIterator[Any]:
-        async with aclosing(steps) as stepping:
-            async for _ in stepping:
-                yield frame(session)
-        yield frame(session, text)
+    def asker(follow_up: bool) -> Callable[..., AsyncGenerator[Any, None]]:
+        async def on_ask(request: gr.Request, *values: Any) -> AsyncGenerator[Any, None]:
+            text, hidden, system, temperature, top_p, tokens, seed, *chosen, token, found = values
+            session = session_of(request, token)
+            question = Question(
+                prompt=text or "",
+                models=tuple(name for picked in chosen for name in picked or ()),
+                blind=bool(hidden),
+                system=system or "",
+                sampling=Sampling(temperature, top_p, int(tokens)),
+                follow_up=follow_up,
+            )
+            try:
+                question = _seeded(question, seed or "")
+                async with aclosing(session.ask(question)) as steps:
+                    async for _ in steps:
+                        yield ("", *frame(session))
+            except UserError as error:
+                gr.Warning(str(error))
+                yield (gr.skip(), *frame(session))
+                return
+            yield ("", *frame(session, found or ""))
 
-    async def answer(
-        follow_up: bool, request: gr.Request, values: tuple[Any, ...]
-    ) -> AsyncIterator[Any]:
-        text, hidden, system, temperature, top_p, tokens, seed, *chosen, token, found = values
-        session = session_of(request, token)
-        question = Question(
-            prompt=text or "",
-            models=tuple(name for picked in chosen for name in picked or ()),
-            blind=bool(hidden),
-            system=system or "",
-            sampling=Sampling(temperature, top_p, int(tokens)),
-            follow_up=follow_up,
-        )
-        try:
-            question = _seeded(question, seed or "")
-            async with aclosing(session.ask(question)) as steps:
-                async for _ in steps:
-                    yield ("", *frame(session))
-        except UserError as error:
-            gr.Warning(str(error))
-            yield (gr.skip(), *frame(session))
-            return
-        yield ("", *frame(session, found or ""))
-
-    async def on_ask(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
-        async for update in answer(False, request, values):
-            yield update
-
-    async def on_follow(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
-        async for update in answer(True, request, values):
-            yield update
+        return on_ask
 
     async def on_click(event: gr.EventData, token: str, found: str, request: gr.Request) -> Any:
         session = session_of(request, token)
         data = event._data or {}
         try:
-            async for update in act(session, str(data.get("do", "")), data, found or ""):
-                yield update
+            done = act(session, str(data.get("do", "")), data, found or "")
+            async with aclosing(done) as updates:
+                async for update in updates:
+                    yield update
         except UserError as error:
             gr.Warning(str(error))
             yield frame(session, found or "")
 
     async def act(
         session: Session, do: str, data: dict[str, Any], found: str
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """One click on a [data-do] button; unknown ones do nothing."""
         column = int(data["column"]) if str(data.get("column", "")).isdigit() else None
         say = None
@@ -185,9 +174,9 @@ def build(context: Context) -> None:
                 session.stop(column)
                 await asyncio.sleep(0)
             case "again" | "again-all":
-                async for update in show(session.again(column), session, found):
-                    yield update
-                return
+                async with aclosing(session.again(column)) as steps:
+                    async for _ in steps:
+                        yield frame(session)
             case "vote":
                 session.vote(str(data.get("choice", "")))
             case "guess":
@@ -245,10 +234,10 @@ def build(context: Context) -> None:
 
     inputs = [prompt, blind, *sampling, *pickers, secret, search]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    for handler, triggers in ((on_ask, [ask.click, prompt.submit]), (on_follow, [follow.click])):
+    for follow_up, triggers in ((False, [ask.click, prompt.submit]), (True, [follow.click])):
         gr.on(
             triggers,
-            handler,
+            asker(follow_up),
             inputs,
             [prompt, *frame_outputs],
             trigger_mode="once",
