@@ -131,8 +131,8 @@ def _read(args: argparse.Namespace) -> tuple[Recording, str]:
 def _only_model(recording: Recording, file: str) -> str:
     models = [model for model, answers in recording.answers.items() if answers]
     if not models:
-        reasons = "\n".join(_refusals(recording.refused))
-        raise UserError(f"The reference {file} has no usable answer.", reasons)
+        lines = [f"the reference {file} has no usable answer.", *_refusals(recording.refused)]
+        raise UserError("\n".join(lines))
     if len(models) > 1:
         known = ", ".join(map(repr, models))
         raise UserError(f"{file} has several models: {known}.", "Name one with --reference-model.")

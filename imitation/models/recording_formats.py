@@ -103,6 +103,8 @@ def _kind(value: object) -> str:
             return "true or false"
         case int() | float():
             return "a number"
+        case str():
+            return "text"
         case list():
             return "a list"
         case dict():

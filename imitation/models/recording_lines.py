@@ -95,7 +95,7 @@ def _lines(file: BinaryIO, label: str) -> Iterator[Row | Refused]:
         line = line.removeprefix(_BOM) if number == 1 else line
         if line.strip():
             try:
-                yield _row(number, json.loads(_decoded(line)))
+                yield _row(number, json.loads(_decoded(line.rstrip())))
             except (ValueError, RecursionError) as error:
                 yield Refused(label, number, _why(error))
 

@@ -176,8 +176,8 @@ class _Joined:
     def _answered(self, item: Item, reply: Reply) -> RecordedPrompt | None:
         """The prompt a reply belongs to; None if its row was refused with its question."""
         if item.id is not None and item.id not in self.wordings:
-            where = "among the questions" if self.wordings else "for no file of questions was given"
-            raise RowError(f"there is no question {item.id} {where}")
+            end = "" if self.wordings else ": no file of questions was given"
+            raise RowError(f"there is no question {item.id}{end}")
         asked = None if item.turns is None else wording(item.earlier + item.turns)
         if item.id is not None and asked not in (None, self.wordings[item.id][0]):
             return None
