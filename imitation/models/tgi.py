@@ -74,7 +74,7 @@ class TGIBackend:
         self._sessions = Sessions(settings.timeout_s)
         # The hub's own sessions refuse every server while HF_HUB_OFFLINE is set, and read no
         # error longer than its headers say; one is made, and closed, per answer.
-        set_async_client_factory(functools.partial(new_session, settings.timeout_s))
+        set_async_client_factory(functools.partial(_hub_session, settings.timeout_s))
 
     async def stream(
         self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
@@ -226,6 +226,30 @@ async def _open(client: AsyncInferenceClient, card: ModelCard, call: _Call) -> A
         details=True,
         **sent.parameters,
     )
+
+
+def _hub_session(silence_s: float) -> httpx2.AsyncClient:
+    session = new_session(silence_s)
+    session.event_hooks["response"].append(_lines_end_at_line_feeds)
+    return session
+
+
+async def _lines_end_at_line_feeds(response: httpx2.Response) -> None:
+    """Have the hub read events up to line feeds.
+
+    It reads `aiter_lines`, which also ends a line at U+2028, U+0085 and the like; TGI writes
+    those as they are, so that an answer with one in it would break its event in two.
+    """
+
+    async def lines() -> AsyncIterator[str]:
+        rest = b""
+        async for chunk in response.aiter_bytes():
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8")
+        yield rest.decode("utf-8")
+
+    cast(Any, response).aiter_lines = lines
 
 
 def _parameters(sampling: Sampling, chat: bool) -> dict[str, Any]:

@@ -155,6 +155,13 @@ async def test_the_length_limit_is_said(server, backend):
     assert (found.text, found.done.finish_reason) == (" Paris is the", "length")
 
 
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+async def test_line_separators_in_an_answer_do_not_end_its_event(server, backend, prompt_format):
+    server.tokens = [" a\u2028b", "\x85", "\x0b", "c\r\n", "d\n\n", "é", "👩\u200d🚀"]
+    found = await complete(backend, card(server, prompt_format), ASK, GREEDY)
+    assert found.text == "".join(server.tokens)
+
+
 async def test_an_empty_answer_is_an_answer(server, backend):
     server.tokens = []
     found = await complete(backend, card(server), ASK, GREEDY)
