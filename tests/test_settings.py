@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from imitation.errors import ConfigError
+from imitation.settings import available_cores, read_settings, secret
+
+
+def test_defaults_need_no_variable() -> None:
+    settings = read_settings({})
+    assert settings.cores == available_cores()
+    assert settings.catalogs[0].is_file()
+    assert not settings.offline
+    assert settings.database.parent == settings.data
+
+
+def test_everything_can_be_set(tmp_path: Path) -> None:
+    catalog = tmp_path / "mine.toml"
+    catalog.write_text("")
+    settings = read_settings(
+        {
+            "IMITATION_DATA": str(tmp_path / "d"),
+            "IMITATION_CACHE": str(tmp_path / "c"),
+            "IMITATION_CATALOG": str(catalog),
+            "IMITATION_CORES": "3",
+            "IMITATION_OFFLINE": "1",
+            "IMITATION_TIMEOUT_S": "5",
+        }
+    )
+    assert settings.data == tmp_path / "d"
+    assert settings.catalogs == (settings.catalogs[0], tmp_path / "d" / "models.toml", catalog)
+    assert (settings.cores, settings.offline, settings.timeout_s) == (3, True, 5)
+
+
+def test_all_problems_are_reported_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(
+            {
+                "IMITATION_CORES": "many",
+                "IMITATION_TIMEOUT_S": "0",
+                "IMITATION_CATALOG": "/nowhere/models.toml",
+            }
+        )
+    assert len(caught.value.problems) == 3
+    for seen in ("'many'", "IMITATION_TIMEOUT_S=0", "/nowhere/models.toml"):
+        assert seen in str(caught.value)
+
+
+def test_an_empty_key_is_no_key() -> None:
+    assert secret("K", {"K": ""}) is None
+    assert secret("K", {"K": "x"}) == "x"
