@@ -27,11 +27,6 @@ class Palette:
     good: str
     bad: str
 
-    def role(self, role: Role) -> str:
-        """Colour of a role."""
-        colour: str = getattr(self, role)
-        return colour
-
     def items(self) -> list[tuple[str, str]]:
         """(name, colour) in order; the CSS variable of a name is `--lab-<name>`."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]

@@ -1,0 +1,75 @@
+"""Small multiples as values: what a panel holds before it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Tone = Literal["base", "imitation", "reference", "soft"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One mark.
+
+    Attributes:
+        at: Position along the panel's other axis (tokens, size, or row number).
+        value: Measured value.
+        label: The value as written beside the mark.
+        hover: Lines shown on hover, HTML.
+        tone: Colour by meaning.
+        low: Lower end of its error bar; None draws none.
+        high: Upper end of its error bar.
+        symbol: Plotly marker symbol.
+    """
+
+    at: float
+    value: float
+    label: str
+    hover: str
+    tone: Tone = "imitation"
+    low: float | None = None
+    high: float | None = None
+    symbol: str = "circle"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A dashed reference line with its label."""
+
+    value: float
+    label: str
+    hover: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One small multiple.
+
+    Attributes:
+        title: In bold.
+        subtitle: Metric and unit.
+        kind: "sweep" (values upward, joined by a line), "rows" (values to the right, one per row)
+            or "bars" (rows drawn as bars from zero).
+        points: Marks in order.
+        ticks: Position and text along the other axis.
+        lines: Reference lines.
+        note: Third title line, such as what is not reported.
+        span: Least and greatest value of the axis.
+        suffix: Unit after each tick of the value axis.
+        empty: Why there is nothing to draw; shown in place of points.
+        stem_from: Value from which a stem leads to each row's mark; None draws none.
+    """
+
+    title: str
+    subtitle: str
+    kind: Literal["sweep", "rows", "bars"]
+    points: tuple[Point, ...]
+    ticks: tuple[tuple[float, str], ...]
+    lines: tuple[Line, ...] = ()
+    note: str = ""
+    span: tuple[float, float] = (0, 100)
+    suffix: str = ""
+    empty: str = ""
+    stem_from: float | None = None

@@ -1,0 +1,155 @@
+"""The tables under the figures, as HTML and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from dashboards.figures.gap import gap_of
+from dashboards.figures.words import decimals, number, short_model, title
+from dashboards.published import Record, only, select
+
+MISSING = ("not reported", "not defined")
+_FIELDS = (
+    "where", "study", "date", "benchmark", "metric", "model", "role", "params_b", "tokens_m",
+    "imitation_data", "base", "value", "digitised_error", "source",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as text; the first cell of each row names it."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def html(self) -> str:
+        """A semantic table in a box of its own that scrolls sideways."""
+        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in self.header)
+        body = "".join(f"<tr>{_row(row)}</tr>" for row in self.rows)
+        caption = escape(self.caption)
+        return (
+            f'<div class="lab-scroll" tabindex="0" role="region" aria-label="{caption}">'
+            f'<table class="lab-table"><caption>{caption}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
+
+def by_tokens(records: Sequence[Record], caption: str) -> Table:
+    """One row per benchmark and place: base, each number of tokens, reference, gap closed."""
+    return _sweep(records, caption, lambda r: f"{r.tokens_m:g}M tokens")
+
+
+def by_size(records: Sequence[Record], caption: str) -> Table:
+    """One row per benchmark and place: each base imitated on, gap closed where defined."""
+    return _sweep(records, caption, lambda r: f"on {short_model(r)}")
+
+
+def broad_local(records: Sequence[Record]) -> Table:
+    """Table 1: one row per size of the base."""
+    reference = only(records, "reference")
+    places = decimals(records)
+    rows = []
+    for size in dict.fromkeys(r.params_b for r in records if r.params_b is not None):
+        group = select(records, params_b=size)
+        base = only(group, "base")
+        done = {r.imitation_data: r for r in select(group, role="imitation")}
+        broad, local = done.get("ShareGPT-Mix"), done.get("NQ-synthetic")
+        cells = [number(r.value if r else None, places) for r in (base, broad, local, reference)]
+        gaps = [_gap(r, base, reference) for r in (broad, local)]
+        rows.append((f"LLaMA {size:g}B", *cells, *gaps, _origins(group)))
+    header = (
+        "Natural Questions, exact match (%)", "Base", "Broad: ShareGPT-Mix", "Local: NQ-synthetic",
+        "ChatGPT", "Gap closed, broad", "Gap closed, local", "Source",
+    )  # fmt: skip
+    return Table("Table 1: broad against local imitation", header, tuple(rows))
+
+
+def later_table(records: Sequence[Record]) -> Table:
+    """Later studies: one row per model, one column per benchmark."""
+    names = tuple(dict.fromkeys(r.benchmark for r in records))
+    rows = []
+    for study, model in dict.fromkeys((r.study, r.model) for r in records):
+        found = [r for r in records if (r.study, r.model) == (study, model)]
+        values = {r.benchmark: r.value for r in found}
+        size = found[0].params_b
+        rows.append(
+            (
+                model,
+                found[0].role,
+                found[0].base or "",
+                "" if size is None else f"{size:g}B",
+                *(number(values.get(name), 1) for name in names),
+                f"{study}, {found[0].date}",
+            )
+        )
+    header = ("Model", "Role", "Its base", "Size", *names, "Study")
+    return Table("Later studies, percent; every value printed in its source", header, tuple(rows))
+
+
+def to_csv(records: Iterable[Record]) -> str:
+    """Every field of every record, with the gap closed where it is defined (share, not percent).
+
+    Base and reference are looked for among the records of the same place, study and benchmark.
+    """
+    rows = list(records)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*_FIELDS, "gap_closed"])
+    for r in rows:
+        gap = None
+        if r.role == "imitation":
+            peers = [p for p in rows if _place(p) == _place(r)]
+            bases = [p for p in select(peers, role="base") if p.params_b == r.params_b]
+            gap = gap_of(r, only(bases, "base"), only(peers, "reference"))
+        cells = ["" if (v := getattr(r, name)) is None else v for name in _FIELDS]
+        writer.writerow([*cells, "" if gap is None else f"{gap.value:.4f}"])
+    return out.getvalue()
+
+
+def _place(record: Record) -> tuple[str, str, str]:
+    return record.where, record.study, record.benchmark
+
+
+def _sweep(records: Sequence[Record], caption: str, column: Callable[[Record], str]) -> Table:
+    groups = dict.fromkeys((r.where, r.benchmark) for r in records)
+    columns = tuple(dict.fromkeys(column(r) for r in records if r.role == "imitation"))
+    references = {short_model(r) for r in records if r.role == "reference"}
+    rows = []
+    for where, name in groups:
+        group = select(records, where=where, benchmark=name)
+        base, reference = only(group, "base"), only(group, "reference")
+        places = decimals(group)
+        done = {column(r): r for r in select(group, role="imitation")}
+        values = [done[c].value if c in done else None for c in columns]
+        cells = [number(value, places) for value in values]
+        ends = [number(r.value if r else None, places) for r in (base, reference)]
+        gap = _gap(done.get(columns[-1]), base, reference)
+        rows.append((", ".join(title(group[0])), ends[0], *cells, ends[1], gap, _origins(group)))
+    header = (
+        "Measure", "Base", *columns, references.pop() if len(references) == 1 else "ChatGPT",
+        f"Gap closed {'at ' if 'tokens' in columns[-1] else ''}{columns[-1]}", "Source",
+    )  # fmt: skip
+    return Table(caption, header, tuple(rows))
+
+
+def _gap(imitation: Record | None, base: Record | None, reference: Record | None) -> str:
+    gap = gap_of(imitation, base, reference) if imitation else None
+    return gap.text if gap else "not defined"
+
+
+def _origins(records: Sequence[Record]) -> str:
+    return "; ".join(dict.fromkeys(r.origin for r in records))
+
+
+def _row(row: Sequence[str]) -> str:
+    first, *rest = row
+    cells = (
+        f'<td class="lab-missing">{escape(c)}</td>' if c in MISSING else f"<td>{escape(c)}</td>"
+        for c in rest
+    )
+    return f'<th scope="row">{escape(first)}</th>' + "".join(cells)

@@ -1,0 +1,153 @@
+"""The Gaps page: every figure and table of the paper, interactive, and what came since.
+
+The page is static HTML with its figures' data beside it, and a script that draws them: switching
+between score and gap closed, light and dark, wide and narrow needs no server, and the tables are
+there before any script runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+import plotly
+import plotly.graph_objects as go
+
+from dashboards.gap_sections import FigureSlot, Section, sections
+from dashboards.gap_table import to_csv
+from dashboards.palette import DARK, LIGHT, plotly_template
+from dashboards.published import load_later, load_paper
+
+_SCRIPT = Path(__file__).with_name("gaps.js")
+_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+
+
+def build(context: Any) -> None:
+    """Add the page; it needs nothing of the context."""
+    gr.set_static_paths([_PLOTLY])
+    found = _sections()
+    gr.HTML(
+        page_html(found),
+        js_on_load=_SCRIPT.read_text(encoding="utf-8"),
+        apply_default_css=False,
+        figures={slot.id: _payload(slot, section) for section in found for slot in section.figures},
+        template=plotly_template(LIGHT).to_plotly_json(),
+        colours=dict(LIGHT.items()),
+        dark={
+            light: dark for (_, light), (_, dark) in zip(LIGHT.items(), DARK.items(), strict=True)
+        },
+        plotly=f"/gradio_api/file={_PLOTLY.as_posix()}",
+    )
+
+
+@cache
+def _sections() -> list[Section]:
+    return sections(load_paper(), load_later(), LIGHT, plotly_template(LIGHT))
+
+
+def page_html(found: Sequence[Section]) -> str:
+    """The page without its figures' data."""
+    about = load_paper().about
+    chips = "".join(f'<a href="#{s.id}">{escape(s.chip)}</a>' for s in found)
+    return (
+        '<div class="lab-gaps"><h1 class="lab-title">Gaps</h1>'
+        f'<p class="lab-lede">The numbers of <i>{escape(about["title"])}</i> '
+        f"({escape(about['authors'][0].split()[-1])} et al., {about['date'][:4]}, arXiv "
+        f"{escape(about['arxiv'])}), redrawn. "
+        '<b class="lab-role-base lab-key">Base</b> is the language model before imitation, '
+        '<b class="lab-role-imitation lab-key">imitation</b> the same model fine-tuned on '
+        'ChatGPT\'s answers, and <b class="lab-role-reference lab-key">reference</b> ChatGPT. '
+        "Gap closed = (imitation - base) / (reference - base): below 0% the imitation is worse "
+        "than its base, and nothing is cut off.</p>"
+        f'<nav class="lab-chips" aria-label="Sections">{chips}</nav>'
+        + "".join(_section_html(section) for section in found)
+        + "</div>"
+    )
+
+
+def _section_html(section: Section) -> str:
+    title = escape(section.title)
+    parts = [
+        f'<section class="lab-section" id="{section.id}" data-view="score" data-title="{title}">',
+        f'<h2>{title}</h2><p class="lab-finding">{escape(section.finding)}</p>',
+        _switch(section),
+        *(_figure_html(slot, section) for slot in section.figures),
+        *(table.html() for table in section.tables),
+        *(f'<p class="lab-note">{escape(note)}</p>' for note in section.notes),
+        _csv_link(section),
+        "</section>",
+    ]
+    return "".join(parts)
+
+
+def _switch(section: Section) -> str:
+    if not any(record.role == "imitation" for record in section.records):
+        return ""
+    off = " disabled" if section.no_gap else ""
+    why = f'<p class="lab-note">Gap closed is not defined: {escape(section.no_gap)}</p>'
+    return (
+        '<div class="lab-switch"><div class="lab-seg" role="group" aria-label="Shown as">'
+        '<button type="button" data-view="score" aria-pressed="true">Score</button>'
+        f'<button type="button" data-view="gap" aria-pressed="false"{off}>Gap closed</button>'
+        f"</div>{why if section.no_gap else ''}</div>"
+    )
+
+
+def _figure_html(slot: FigureSlot, section: Section) -> str:
+    label = escape(f"{slot.caption}. {section.finding}")
+    links = "".join(
+        f'<button type="button" data-format="{kind}" data-figure="{slot.id}" '
+        f'aria-label="{kind.upper()} of {escape(slot.caption)}">{kind.upper()}</button>'
+        for kind in ("png", "svg")
+    )
+    return (
+        f'<figure class="lab-figure"><div class="lab-plot" data-figure="{slot.id}" role="img" '
+        f'aria-label="{label}"></div><figcaption class="lab-links">'
+        f"<span>{escape(slot.caption)}</span>{links}</figcaption></figure>"
+    )
+
+
+def _csv_link(section: Section) -> str:
+    if section.records:
+        text = to_csv(section.records)
+    else:
+        text = (
+            "\n".join(",".join(row) for t in section.tables for row in (t.header, *t.rows)) + "\n"
+        )
+    href = f"data:text/csv;charset=utf-8,{quote(text)}"
+    return (
+        f'<p class="lab-links"><a href="{href}" download="{section.id}.csv">CSV</a>'
+        "<span>every value with its place in the source</span></p>"
+    )
+
+
+def _payload(slot: FigureSlot, section: Section) -> dict[str, Any]:
+    """A figure in both views, without the template, which all of them share."""
+    origins = sorted({r.origin for r in section.records}) if section.id != "since-then" else []
+    about = load_paper().about
+    source = f"{about['title']}, arXiv {about['arxiv']}. {slot.caption}."
+    if not section.records or (origins and all("printed" in origin for origin in origins)):
+        source += " Printed."
+    elif origins:
+        source += " Read off the figure."
+    else:
+        source = "; ".join(dict.fromkeys(r.where for r in section.records)) + ". Printed."
+    score = slot.build("score")
+    return {
+        "source": source,
+        "panels": sum(1 for name in score.to_plotly_json()["layout"] if name.startswith("xaxis")),
+        "score": _plain(score),
+        "gap": None if section.no_gap or not section.records else _plain(slot.build("gap")),
+    }
+
+
+def _plain(figure: go.Figure) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(figure.to_json())
+    del plain["layout"]["template"]
+    return plain
