@@ -21,8 +21,9 @@ help:
 	@echo "make clean        remove the virtual environment and tool caches"
 	@echo "make clean-cache  remove the downloaded weights"
 
-demo: weights
-	exec $(PY) app.py
+demo: $(RUN)
+	@$(PY) -m imitation.models.pocket --all || echo "Opening the app without its pocket models."
+	@exec $(PY) app.py
 
 test: $(DEV) weights chromium
 	$(PY) -m pytest $(TESTS)
@@ -45,7 +46,7 @@ weights: $(RUN)
 	@$(PY) -m imitation.models.pocket --all
 
 chromium: $(DEV)
-	@sh deploy/install.sh chromium $(PY)
+	@sh deploy/install.sh browser $(PY)
 
 $(RUN):
 	@sh deploy/install.sh environment $(VENV)
@@ -62,6 +63,6 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache screenshots
 
 clean-cache: $(RUN)
-	$(PY) -m imitation.models.pocket --clean
+	@$(PY) deploy/clean_cache.py
 
 .PHONY: help demo test test-fast lint bench screenshots weights chromium lock clean clean-cache

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What `make` installs. Usage:
 #   sh deploy/install.sh environment .venv     a virtual environment with the pinned dependencies
-#   sh deploy/install.sh chromium PYTHON       a browser for the browser tests, if there is none
+#   sh deploy/install.sh browser PYTHON        a browser for the browser tests, if there is none
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -67,9 +67,9 @@ environment() {
     "$venv/bin/python" -c 'import xllamacpp'
 }
 
-chromium() {
-    for browser in chromium chromium-browser google-chrome; do
-        if command -v "$browser" >/dev/null; then return; fi
+browser() {
+    for program in chromium chromium-browser google-chrome; do
+        if command -v "$program" >/dev/null; then return; fi
     done
     # Ubuntu's chromium package is a snap, which does not run everywhere; playwright has its own.
     if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then

@@ -1,0 +1,110 @@
+"""What gets installed, and what importing the app does (nothing)."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==(\S+)( .*)?")
+
+
+def canonical(requirement):
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def lines(file):
+    text = (ROOT / file).read_text()
+    return [s for s in (line.partition("#")[0].strip() for line in text.splitlines()) if s]
+
+
+def pins(file):
+    return dict(PIN.fullmatch(line).groups()[:2] for line in lines(file) if line[0] != "-")
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_every_line_is_a_pin(file):
+    layered = ["-r requirements.txt"] if file.endswith("dev.txt") else []
+    assert [line for line in lines(file) if not PIN.fullmatch(line)] == layered
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("requirements.txt", PROJECT["dependencies"]),
+        ("requirements-dev.txt", PROJECT["optional-dependencies"]["dev"]),
+    ],
+)
+def test_every_direct_dependency_is_pinned(file, wanted):
+    assert {canonical(one) for one in wanted} <= set(pins(file))
+
+
+def test_every_direct_dependency_is_wanted_by_the_code():
+    """Nothing is installed that nobody imports; servers and trainers are named below."""
+    started_as_programs = {"accelerate", "lm-eval"}
+    modules = {"huggingface-hub": "huggingface_hub", "markdown-it-py": "markdown_it"}
+    code = "\n".join(
+        file.read_text()
+        for folder in ("imitation", "training", "dashboards")
+        for file in (ROOT / folder).rglob("*.py")
+    )
+    code += (ROOT / "app.py").read_text()
+    unused = [
+        name
+        for name in map(canonical, PROJECT["dependencies"])
+        if name not in started_as_programs
+        and not re.search(rf"^\s*(import|from) {modules.get(name, name)}\b", code, re.M)
+    ]
+    assert unused == []
+
+
+def test_the_dev_pins_agree_with_the_runtime_pins():
+    runtime, dev = pins("requirements.txt"), pins("requirements-dev.txt")
+    assert {name: dev[name] for name in runtime.keys() & dev} == {
+        name: runtime[name] for name in runtime.keys() & dev
+    }
+
+
+def test_torch_is_the_plain_release_and_cuda_is_left_to_pip():
+    pinned = pins("requirements.txt")
+    assert pinned["torch"] == "2.13.0"
+    assert not [name for name in pinned if name.startswith(("nvidia", "triton", "cuda"))]
+    assert "+cpu" not in "".join(pinned.values())
+
+
+def test_importing_and_building_the_app_starts_nothing_and_loads_no_torch(tmp_path):
+    """In a fresh process: no thread, child or port of ours, and none of the jobs' libraries."""
+    code = """
+        import sys, threading, psutil
+        me = psutil.Process()
+        import app
+        from imitation.settings import read_settings
+        assert threading.active_count() == 1, threading.enumerate()
+        assert not list(__import__("pathlib").Path(sys.argv[1]).iterdir())
+        app.build(read_settings())
+        assert me.children() == [], me.children()
+        assert not [c for c in me.net_connections() if c.status == psutil.CONN_LISTEN]
+        jobs = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets"}
+        print(sorted(jobs & set(sys.modules)))
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "IMITATION_DATA": str(tmp_path / "data"),
+            "IMITATION_CACHE": str(tmp_path / "cache"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
