@@ -110,13 +110,6 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What a model is busy with before it can be asked, such as "fetching weights, 40 %"."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the answer, in order."""
 
@@ -154,7 +147,7 @@ class Done:
         return (self.completion_tokens - 1) / seconds
 
 
-Event = Status | Sent | Delta | Done
+Event = Sent | Delta | Done
 
 
 @dataclass(frozen=True, slots=True)

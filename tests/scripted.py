@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from imitation.errors import BackendError
+from imitation.models.backends import Progress
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
 
 
@@ -49,6 +50,9 @@ class ScriptedBackend:
         finally:
             if not ended:
                 self.closed_early.append(card.id)
+
+    async def prepare(self, cards: Iterable[ModelCard], progress: Progress) -> None:
+        return None
 
     async def probe(self, card: ModelCard) -> None:
         return None

@@ -16,7 +16,7 @@ from contextlib import aclosing, suppress
 
 from imitation.errors import UserError
 from imitation.models.backends import Backends
-from imitation.values import Answer, Delta, Done, Message, ModelCard, Sampling, Sent, Status, Turn
+from imitation.values import Answer, Delta, Done, Message, ModelCard, Sampling, Sent, Turn
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Round:
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._watchers = 0
+        self._preparation: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> bool:
@@ -68,6 +69,8 @@ class Round:
 
     def start(self, column: int | None = None) -> None:
         """Ask one column, or all of them, afresh; a column being answered is left alone."""
+        # First, so that the columns' engines are planned together; the columns don't wait for it.
+        self._preparation = asyncio.create_task(self._prepare())
         for index in range(len(self.cards)) if column is None else (column,):
             task = self._tasks[index]
             if task is None or task.done():
@@ -82,6 +85,25 @@ class Round:
         for index in range(len(self.cards)) if column is None else (column,):
             if task := self._tasks[index]:
                 task.cancel()
+
+    async def _prepare(self) -> None:
+        """Have the models made ready and pass on how far they are; who is asked reports errors."""
+        loop = asyncio.get_running_loop()
+
+        def tell(fraction: float | None, text: str) -> None:
+            percent = "" if fraction is None else f", {100 * fraction:.0f}%"
+            loop.call_soon_threadsafe(self._tell, f"{text}{percent}")
+
+        try:
+            await self._backends.prepare(self.cards, tell)
+        except UserError as error:
+            log.info("preparing failed: %s", error)
+
+    def _tell(self, status: str) -> None:
+        for index, (card, answer) in enumerate(zip(self.cards, self.answers, strict=True)):
+            if card.backend == "embedded" and answer.state == "waiting" and answer.sent is None:
+                self.answers[index] = dataclasses.replace(answer, status=status)
+        self._changed.set()
 
     async def watch(self) -> AsyncGenerator[tuple[Answer, ...], None]:
         """Snapshots until every column has ended; the last one is complete.
@@ -130,8 +152,6 @@ class Round:
                 async for event in events:
                     answer = self.answers[index]
                     match event:
-                        case Status(text=text):
-                            update(status=text)
                         case Sent():
                             update(sent=event, status="")
                         case Delta(text=text):

@@ -8,14 +8,18 @@ iterator is closed.
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from imitation.errors import BackendError, UserError
 from imitation.models.catalog import ModelCard, nearest
 from imitation.settings import Settings
 from imitation.values import Completion, Delta, Done, Event, Message, Sampling, Sent
+
+
+Progress = Callable[[float | None, str], None]
+"""Told how far a preparation is (0 to 1, None where unknown) and what it is busy with."""
 
 
 class Backend(Protocol):
@@ -24,7 +28,7 @@ class Backend(Protocol):
     def stream(
         self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
-        """Events of one answer: any Status, one Sent, any number of Delta, one Done.
+        """Events of one answer: one Sent, any number of Delta, one Done.
 
         Closing the generator (`aclose`) stops the server's work.
 
@@ -43,6 +47,19 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Release connections and processes; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A backend that is better told beforehand which models are about to be asked."""
+
+    async def prepare(self, cards: Iterable[ModelCard], progress: Progress) -> None:
+        """Make the cards' models ready; `progress` may be called from other threads.
+
+        Raises:
+            BackendError: One could not be made ready.
+        """
         ...
 
 
@@ -81,6 +98,13 @@ class Backends:
     ) -> AsyncGenerator[Event, None]:
         """Events of one answer from the card's backend."""
         return self[card.backend].stream(card, messages, sampling)
+
+    async def prepare(self, cards: Sequence[ModelCard], progress: Progress) -> None:
+        """Tell each backend which of its models are about to be asked, all at once."""
+        for name in dict.fromkeys(card.backend for card in cards):
+            backend = self[name]
+            if isinstance(backend, Preparing):
+                await backend.prepare([card for card in cards if card.backend == name], progress)
 
     async def probe(self, card: ModelCard) -> None:
         """Return if the card's model can be asked now; raise BackendError if not."""
