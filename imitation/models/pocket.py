@@ -68,7 +68,8 @@ def cached_path(settings: Settings, kind: str) -> Path:
 def is_prepared(settings: Settings, kind: str) -> bool:
     """Whether the weights lie in the cache, verified and unchanged since (size and time)."""
     path = cached_path(settings, kind)
-    return path.is_file() and (kind.endswith(".gguf") or _unchanged(path))
+    # Not Path.is_file, which raises where the folder may not be entered.
+    return os.path.isfile(path) and (kind.endswith(".gguf") or _unchanged(path))
 
 
 def missing_reason(settings: Settings, kind: str) -> str:
@@ -127,7 +128,7 @@ def weights_path(settings: Settings, kind: str, progress: Progress = silent) -> 
 
 
 def _make_whole(settings: Settings, path: Path, progress: Progress) -> None:
-    if path.is_file():
+    if os.path.isfile(path):
         progress(None, "Checking the cached weights")
         if (found := _sha256(path)) == GGUF_SHA256:
             return _mark(path, found)
