@@ -40,7 +40,8 @@ def build(settings: Settings) -> tuple[gr.Blocks, Context]:
 def main() -> int:
     """Run the app until it is stopped; 1 with a sentence where it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "httpx2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         demo, _ = build(read_settings())
         demo.queue(default_concurrency_limit=16)

@@ -8,18 +8,15 @@ iterator is closed.
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
 from imitation.errors import BackendError, UserError
 from imitation.models.catalog import ModelCard, nearest
+from imitation.models.fetch import Progress
 from imitation.settings import Settings
 from imitation.values import Completion, Delta, Done, Event, Message, Sampling, Sent
-
-
-Progress = Callable[[float | None, str], None]
-"""Told how far a preparation is (0 to 1, None where unknown) and what it is busy with."""
 
 
 class Backend(Protocol):
