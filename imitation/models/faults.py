@@ -169,7 +169,7 @@ def _words(body: Any, key: str) -> str:
             body = "" if "<html" in text.lower() else text
     while isinstance(body, Mapping):
         body = next((body[k] for k in ("error", "message", "detail") if body.get(k)), "")
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False) if body else ""
     if key:
         text = text.replace(key, "(key)")
     text = " ".join(text.split())

@@ -41,6 +41,12 @@ class LookAlike:
     def app(self) -> Starlette:
         raise NotImplementedError
 
+    def reset(self) -> None:
+        """As new, at the same address: starting a server takes longer than most tests."""
+        url = self.url
+        self.__init__()
+        self.url = url
+
     def fail(self, *names: str, **details: object) -> None:
         """Let the next requests fail so, one after the other."""
         self.faults += [(name, details) for name in names]

@@ -28,11 +28,17 @@ def settings(timeout_s: float = 5.0, offline: bool = False) -> Settings:
     return Settings(Path("."), Path("."), (), 1, timeout_s=timeout_s, offline=offline)
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def running():
     with serving(FakeTGI()) as look_alike:
         yield look_alike
-    assert look_alike.violations == []
+
+
+@pytest.fixture
+def server(running):
+    running.reset()
+    yield running
+    assert running.violations == []
 
 
 @pytest.fixture
@@ -366,9 +372,8 @@ async def test_the_key_is_sent_and_never_shown(server, backend, monkeypatch, cap
 
 async def test_a_missing_key_names_its_variable(server, backend, monkeypatch):
     monkeypatch.delenv("MY_TGI_KEY", raising=False)
-    for asking in (seen(backend, card(server, api_key_env="MY_TGI_KEY")),):
-        _, error = await asking
-        assert "MY_TGI_KEY is not set" in error.message
+    _, error = await seen(backend, card(server, api_key_env="MY_TGI_KEY"))
+    assert "MY_TGI_KEY is not set" in error.message
     assert server.requests == []
 
 
