@@ -8,6 +8,7 @@ iterator is closed.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol, runtime_checkable
@@ -75,6 +76,7 @@ class Backends:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._built: dict[str, Backend] = {}
+        self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> Backend:
         """The backend called `name`.
@@ -82,13 +84,15 @@ class Backends:
         Raises:
             UserError: Unknown name; near matches are offered.
         """
-        if name not in self._built:
-            if name not in BACKENDS:
-                raise UserError(f"There is no backend {name!r}.", nearest(name, BACKENDS))
-            module, _, attribute = BACKENDS[name].partition(":")
-            cls = getattr(importlib.import_module(module), attribute)
-            self._built[name] = cls(self.settings)
-        return self._built[name]
+        if name not in BACKENDS:
+            raise UserError(f"There is no backend {name!r}.", nearest(name, BACKENDS))
+        # Health loads them in threads: two of the embedded kind would each start engines.
+        with self._lock:
+            if name not in self._built:
+                module, _, attribute = BACKENDS[name].partition(":")
+                cls = getattr(importlib.import_module(module), attribute)
+                self._built[name] = cls(self.settings)
+            return self._built[name]
 
     def stream(
         self, card: ModelCard, messages: Sequence[Message], sampling: Sampling

@@ -98,6 +98,8 @@ class Health:
 
     async def _ask(self, card: ModelCard) -> Status:
         try:
+            # Importing a client library takes a second, which the page's loop has better uses for.
+            await asyncio.to_thread(self._backends.__getitem__, card.backend)
             await self._backends.probe(card)
         except UserError as error:
             return Status("unreachable", error.message, error.hint, time.time())

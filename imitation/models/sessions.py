@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx2
 
@@ -21,22 +22,22 @@ class Sessions:
 
     def __init__(self, silence_s: float) -> None:
         self._silence_s = silence_s
-        self._session: httpx2.AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient]
+        self._by_loop = WeakKeyDictionary()
 
     @property
     def current(self) -> httpx2.AsyncClient:
         """The session of the running loop; connections cannot move from one loop to another."""
         loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            self._session, self._loop = new_session(self._silence_s), loop
-        return self._session
+        if loop not in self._by_loop:
+            self._by_loop[loop] = new_session(self._silence_s)
+        return self._by_loop[loop]
 
     async def close(self) -> None:
-        """Close idle connections; safe to call twice."""
-        if self._session is not None and self._loop is asyncio.get_running_loop():
-            await self._session.aclose()
-        self._session = None
+        """Close the running loop's connections; safe to call twice."""
+        session = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.aclose()
 
     async def ask(
         self,
