@@ -9,7 +9,7 @@ import sys
 import gradio as gr
 
 from dashboards.context import Context
-from dashboards.pages import PAGES, head
+from dashboards.pages import PAGES, endpoints, head
 from dashboards.theme import css_path, theme
 from imitation.errors import UserError
 from imitation.models.backends import Backends
@@ -31,6 +31,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Context]:
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.Navbar(main_page_name=first.title)
         first.build(context)
+        endpoints.build(context)
     for page in others:
         with demo.route(page.title, page.path):
             page.build(context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dashboards.markdown import plain, render
@@ -198,7 +198,7 @@ def card_detail(card: ModelCard) -> str:
     return " ".join(parts)
 
 
-def notice_html(sentences: Sequence[str]) -> str:
+def notice_html(sentences: Iterable[str]) -> str:
     """Sentences the visitor should read, each on a line; "" where there are none."""
     return "".join(f'<p class="lab-notice" role="status">{plain(s)}</p>' for s in sentences if s)
 
@@ -207,7 +207,7 @@ def _text_html(column: ColumnView) -> str:
     writing = column.state in ("waiting", "streaming")
     caret = " lab-caret" if writing else ""
     copy = f' data-copy="{plain(column.text)}"' if column.text and not writing else ""
-    body = render(column.text)
+    body = render(column.text) or "<p></p>"
     if not column.text and column.state == "done":
         body = '<p class="lab-quiet">(an empty answer)</p>'
     if column.status and not column.text:

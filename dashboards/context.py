@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imitation.models.backends import Backends
 from imitation.models.catalog import Catalog, load_lenient
+from imitation.models.health import Health
 from imitation.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,16 +26,21 @@ class Context:
         db: The store, migrated.
         backends: Streams answers for cards.
         notices: Sentences to show on every page (a database kept aside, ...).
+        health: Which models can be asked, found out in the background once started.
     """
 
     settings: Settings
     db: sqlite3.Connection
     backends: Backends
     notices: list[str] = field(default_factory=list)
+    health: Health = field(init=False)
     _catalog: Catalog = field(default_factory=Catalog, init=False)
     _problem: str = field(default="", init=False)
     _stamp: tuple[tuple[Path, float], ...] = field(default=(), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self.health = Health(self.backends, lambda: self.catalog().values())
 
     def catalog(self) -> Catalog:
         """The catalog, read again when one of its files has changed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dashboards.context import Page
-from dashboards.pages import compare
+from dashboards.pages import compare, gaps
 
 
 class Route(NamedTuple):
@@ -16,7 +16,10 @@ class Route(NamedTuple):
     build: Page
 
 
-PAGES = (Route("Compare", "/", compare.build),)
+PAGES = (
+    Route("Compare", "/", compare.build),
+    Route("Gaps", "/gaps", gaps.build),
+)
 
 
 def head() -> str:

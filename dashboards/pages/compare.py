@@ -94,7 +94,7 @@ def build(context: Context) -> None:
         score = gr.HTML(elem_id="score")
     with gr.Accordion("Models and settings", open=False, elem_id="settings"):
         pickers, sampling = _settings(context)
-        gr.HTML(elem_id="model-status")
+        reachable = gr.HTML(elem_id="model-status")
     arena = gr.HTML(js_on_load=CLICK_JS, elem_id="arena")
     with gr.Accordion("Your history", open=False, elem_id="history"):
         search = gr.Textbox(placeholder="Search your questions and answers", show_label=False)
@@ -199,7 +199,17 @@ def build(context: Context) -> None:
                     session.comparison = session.round = None
         yield frame(session, found, say)
 
-    def on_load(token: str, request: gr.Request) -> Any:
+    def unreachable() -> str:
+        """One line per model that cannot be asked now, with the reason."""
+        known = [(card, context.health.status(card.id)) for card in context.catalog().values()]
+        return notice_html(
+            f"{card.name} cannot be asked now: {status.reason} {status.hint}"
+            for card, status in known
+            if status.state == "unreachable"
+        )
+
+    async def on_load(token: str, request: gr.Request) -> Any:
+        context.health.start()
         token = token or visitors.new_secret()
         session = session_of(request, token)
         sentences = [*context.notices, context.catalog_problem()]
@@ -216,7 +226,7 @@ def build(context: Context) -> None:
             arena_now = arena_html(session)
         rest = frame(session, "")[1:]
         picks = [gr.update(choices=_choices(context, role)) for role in ROLES]
-        return (token, notice_html(sentences), arena_now, *rest, *picks)
+        return (token, notice_html(sentences), unreachable(), arena_now, *rest, *picks)
 
     def on_export(token: str, request: gr.Request) -> str:
         session = session_of(request, token)
@@ -262,8 +272,10 @@ def build(context: Context) -> None:
     )
     export.click(on_export, secret, message, **quiet)
     page = gr.context.Context.root_block
-    page.load(on_load, secret, [secret, notice, *frame_outputs, *pickers], **quiet)
+    page.load(on_load, secret, [secret, notice, reachable, *frame_outputs, *pickers], **quiet)
     page.unload(on_leave)
+    # Asked in the background; the page only reads what is known by now.
+    gr.Timer(10).tick(unreachable, None, reachable, **quiet)
 
 
 def _settings(context: Context) -> tuple[list[gr.Dropdown], list[gr.components.Component]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from dashboards import published as paper
+from dashboards import published as data
 from dashboards.actions import api
 from dashboards.context import Context
 from imitation.errors import UserError
@@ -40,7 +40,7 @@ def build(context: Context) -> None:
 
     def published() -> dict[str, Any]:
         """The paper's values and those of later studies, each with its source."""
-        return paper.as_json()
+        return {"paper": data.raw_numbers(), "later": data.raw_later()}
 
     gr.api(compare, api_name="compare", concurrency_limit=None)
     gr.api(models, api_name="models")
