@@ -33,9 +33,9 @@ def parameters(args: argparse.Namespace) -> Any:
     for cpu in (found.cpuparams, found.cpuparams_batch):
         cpu.n_threads = args.threads
         cpu.poll = 0
-    # Without these llama.cpp draws among its own 40 likeliest tokens, above its own floor.
-    found.sampling.top_k = 0
-    found.sampling.min_p = 0.0
+    # The order of transformers and vLLM. llama.cpp's own cuts to its 40 likeliest tokens and
+    # takes top_p before the temperature, which lets far more unlikely ones through.
+    found.sampling.samplers = "temperature;top_p"
     found.cache_ram_mib = 0  # else up to 8 GB of old prompts
     found.cache_idle_slots = False
     found.port = 0  # the system picks a free one: nothing to race for
@@ -63,7 +63,11 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import xllamacpp
 
-    server = xllamacpp.Server(parameters(args))
+    try:
+        server = xllamacpp.Server(parameters(args))
+    except RuntimeError as error:  # llama.cpp has logged why
+        print(error, file=sys.stderr)
+        return 1
     print(json.dumps({"url": server.listening_address}), file=report, flush=True)
     report.close()
     sys.stdin.buffer.read()

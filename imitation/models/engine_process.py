@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class EngineProcess:
         within_s: Seconds it may take to load.
 
     Raises:
-        BackendError: It ended or was not ready in time; the last line it logged is quoted.
+        BackendError: It ended or was not ready in time; what it logged is quoted.
     """
 
     def __init__(self, spec: EngineSpec, threads: int, log: Path, within_s: float) -> None:
@@ -128,12 +129,14 @@ class EngineProcess:
         return f"exit status {code}{self._last_words()}"
 
     def _last_words(self) -> str:
+        """llama.cpp's first error, which is its most exact one, else the log's last line."""
         try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            log = self._log.read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return ""
-        spoken = [line.strip() for line in lines if line.strip()]
-        return f": {spoken[-1][:300]}" if spoken else ""
+        found = re.search(r"^[\d.]+ E (.+)", log, re.MULTILINE)
+        said = found[1] if found else log.rpartition("\n")[2]
+        return f": {said.strip()[:300]}" if said else ""
 
     def resident_bytes(self) -> int | None:
         """Its resident memory, weights in the page cache included; None once it has ended."""
