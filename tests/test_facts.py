@@ -46,16 +46,13 @@ def test_every_accepted_answer_passes_and_no_question_gives_itself_away():
         ("What is the chemical symbol for potassium?", "Its symbol is **K**.", True),
         ("What is the chemical symbol for potassium?", "k", False),
         ("What is the chemical symbol for potassium?", "Know that it is P.", False),
-        ("What is the atomic number of gold?", "Gold has 79 protons.", True),
-        ("What is the atomic number of gold?", "It is 179.", False),
-        ("What is the atomic number of gold?", "196.97 is its mass, 79 its number", False),
         ("On which continent is Chad?", "Chad is in Asia, Europe and Africa.", False),
         ("On which continent is Chad?", "Chad is in Africa, not Asia.", True),
         ("On which continent is Chad?", "South Africa", True),
         ("Lima is the capital of which country?", "Lima is the capital of Peru.", True),
+        ("Conakry is the capital of which country?", "Equatorial Guinea", False),
         ("Abuja is the capital of which country?", "Niger", False),
         ("What is the currency of Ghana?", "Ghana uses Ghanaian cedis.", True),
-        ("Which chemical element has the symbol Al?", "Al is aluminium.", True),
     ],
 )
 def test_check(question, answer, right):
@@ -77,8 +74,8 @@ def test_split_is_pinned():
         "Czechia", "Hungary", "Papua New Guinea", "nitrogen", "lead",
     }  # fmt: skip
     assert facts.split_of("France") == facts.split_of("France")
-    assert len(facts_of("train")) == 631
-    assert len(facts_of("evaluate")) == 290
+    assert len(facts_of("train")) == 380
+    assert len(facts_of("evaluate")) == 264
 
 
 def test_importing_facts_brings_no_training_library():
