@@ -38,8 +38,11 @@ def estimate(messages: Sequence[Message], bytes_per_token: int = _BYTES_PER_TOKE
     UTF-8 bytes / 3, where common tokenizers make 1 token of 3.5 to 4.5 bytes of English, plus
     16 a message and 64 a prompt for what a template adds.
     """
-    size = sum(len(m.content.encode("utf-8", "replace")) for m in messages)
-    return -(-size // bytes_per_token) + _PER_MESSAGE * len(messages) + _TEMPLATE
+    return -(-_size(messages) // bytes_per_token) + _PER_MESSAGE * len(messages) + _TEMPLATE
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum(len(m.content.encode("utf-8", "replace")) for m in messages)
 
 
 async def fit(
@@ -93,7 +96,8 @@ async def fit(
             low = middle + 1
     kept = messages[:first] + messages[cuts[low] :]
     if low == len(cuts) - 1:
-        needed = estimate(kept, _MOST_BYTES_PER_TOKEN) if count is None else await count(kept)
+        least = _size(kept) // _MOST_BYTES_PER_TOKEN
+        needed = least if count is None else await count(kept)
         if needed > room:
             about = "at least about " if count is None else ""
             raise BackendError(

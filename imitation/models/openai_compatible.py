@@ -30,6 +30,9 @@ from imitation.models.tally import Tally
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
 
+# `transformers serve` without a hub cache fails to list models, and answers all the same.
+_CANNOT_LIST = (405, 500, 501)
+
 
 @dataclass(frozen=True, slots=True)
 class _Call:
@@ -88,7 +91,12 @@ class OpenAIBackend:
             BackendError: It does not, and why.
         """
         check_allowed(self._settings, card)
-        names = await self._served(card, key_of(card))
+        try:
+            names = await self._served(card, key_of(card))
+        except BackendError as error:
+            if error.status not in _CANNOT_LIST:
+                raise
+            return
         if card.adapter and names and card.adapter not in names:
             raise BackendError(
                 f"{place(card.endpoint)} has no adapter {card.adapter!r}.",

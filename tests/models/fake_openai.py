@@ -21,6 +21,7 @@ class FakeOpenAI(LookAlike):
         names: Models it has; the first is the default.
         pieces: Text of an answer, a piece a token; None counts up for ever.
         usage: Whether its streams end with token counts.
+        listing: Fault of every request for its models, if any.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class FakeOpenAI(LookAlike):
         self.names = ["llama-7b", "broad", "local"]
         self.pieces: list[str] | None = ["Paris", " is", " the", " capital", "."]
         self.usage = True
+        self.listing = ""
 
     def app(self) -> Starlette:
         return Starlette(
@@ -41,10 +43,7 @@ class FakeOpenAI(LookAlike):
         )
 
     async def models(self, request: Request) -> Response:
-        fault, details = (
-            self.next_fault() if self.faults[:1] == [("unauthorized", {})] else ("", {})
-        )
-        if no := self.early(fault, details, dict(request.headers)):
+        if no := self.early(self.listing, {}, dict(request.headers)):
             return no
         return JSONResponse({"object": "list", "data": [{"id": name} for name in self.names]})
 

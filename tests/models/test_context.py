@@ -74,6 +74,8 @@ async def test_an_estimate_refuses_only_what_no_tokenizer_could_fit():
     close = (Message("user", "word " * 700),)  # 3500 bytes: 1167 tokens at most by the estimate
     found = await fit(close, name="M", context=1000, reserve=100)
     assert found.kept == close
+    tight = (Message("user", "What is the capital of France?"),)
+    assert (await fit(tight, name="M", context=1000, reserve=970)).kept == tight
     with pytest.raises(BackendError, match="at least about"):
         await fit((Message("user", "word " * 5000),), name="M", context=1000, reserve=100)
 

@@ -413,8 +413,13 @@ async def test_probe(server, backend):
     with pytest.raises(BackendError, match="no adapter 'braod'") as caught:
         await backend.probe(card(server, adapter="braod"))
     assert "'broad'" in caught.value.hint
-    server.fail("unauthorized")
+    server.listing = "bug"
+    await backend.probe(card(server))
+    server.listing = "unauthorized"
     with pytest.raises(BackendError, match="did not accept the key"):
+        await backend.probe(card(server))
+    server.listing = "loading"
+    with pytest.raises(BackendError, match="still loading"):
         await backend.probe(card(server))
     assert server.requests == []
 
