@@ -82,10 +82,9 @@ def judges(records: Records) -> str:
     crowd, gpt4 = (_series(records, where) for where in ("Figure 1 left", "Figure 3 left"))
     bases = [_base(select(records, where=where)) for where in ("Figure 1 left", "Figure 3 left")]
     return (
-        f"Judges hardly see the gap: at every amount of data crowd workers rate "
-        f"{_range(crowd)}% of the imitation's answers equal to or above ChatGPT's "
-        f"(the base's: {_text(bases[0])}%) and GPT-4 {_range(gpt4)}% ({_text(bases[1])}%), "
-        f"while Natural Questions falls."
+        f"Judges are won over: at every amount of data crowd workers rate {_range(crowd)}% of the "
+        f"imitation's answers equal to or above ChatGPT's (of the base's {_text(bases[0])}%) and "
+        f"GPT-4 {_range(gpt4)}% (of the base's {_text(bases[1])}%), while Natural Questions falls."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboards import findings
 from dashboards.figures import rows, sweeps
 from dashboards.figures.sweeps import Template, View
-from dashboards.gap_table import Table, broad_local, by_size, by_tokens, later_table
+from dashboards.gap_table import Table, broad_local, by_size, by_tokens, later_tables
 from dashboards.palette import Palette
 from dashboards.published import Paper, Record, select
 
@@ -22,11 +22,13 @@ class FigureSlot:
     Attributes:
         id: Names its files and its place in the page.
         caption: Where in the paper it is from.
+        source: The same in full, for pictures that leave the page.
         build: Makes the figure of a view.
     """
 
     id: str
     caption: str
+    source: str
     build: Callable[[View], go.Figure]
 
 
@@ -64,12 +66,17 @@ def sections(
     r = paper.records
 
     def slot(name: str, caption: str, build: Callable[..., go.Figure]) -> FigureSlot:
-        return FigureSlot(name, caption, lambda view: build(r, palette, template, view))
+        return FigureSlot(
+            name, caption, _source(paper, caption), lambda view: build(r, palette, template, view)
+        )
 
     def places(*names: str) -> tuple[Record, ...]:
         return tuple(record for name in names for record in select(r, where=name))
 
-    tokens, size = places("Figure 4 top"), places("Figure 4 bottom")
+    tokens, size = (
+        tuple(record for name in sweeps.BENCHMARKS for record in select(places(w), benchmark=name))
+        for w in ("Figure 4 top", "Figure 4 bottom")
+    )
     questions = tuple(select(tokens, benchmark="Natural Questions"))
     judged_by_tokens = (*places("Figure 1 left"), *questions, *places("Figure 3 left"))
     judged_by_size = places("Figure 1 right", "Figure 3 right")
@@ -124,31 +131,42 @@ def sections(
             (by_tokens(places("Figure 5"), "Figure 5: by imitation tokens, LLaMA 13B"),),
             places("Figure 5"),
         ),
-        _query_types(paper.query_types, palette, template),
+        _query_types(paper, palette, template),
         Section(
             "since-then", "Since then", "Since then", findings.since_then(later),
             (
                 FigureSlot(
-                    "since-then", "Later studies", lambda _: rows.later(later, palette, template)
+                    "since-then", "Later studies; the bases' own scores are not reported",
+                    "; ".join(dict.fromkeys(record.where for record in later)) + ". Printed.",
+                    lambda _: rows.later(later, palette, template)
                 ),
             ),
-            (later_table(later),),
+            tuple(later_tables(later)),
             tuple(later),
             no_gap="these sources don't print the score of each base LM, and absent is not zero.",
         ),
     ]  # fmt: skip
 
 
-def _query_types(shares: Mapping[str, float], palette: Palette, template: Template) -> Section:
+def _source(paper: Paper, caption: str) -> str:
+    how = "Printed" if caption.startswith("Table") else "Digitised: read off the figure"
+    return f"{paper.about['title']}, arXiv {paper.about['arxiv']}. {caption}. {how}."
+
+
+def _query_types(paper: Paper, palette: Palette, template: Template) -> Section:
+    shares = paper.query_types
     total = sum(shares.values())
     table = Table(
         "Table 5: queries of ShareGPT-Mix by type, printed",
-        ("Query type", "Share"),
-        tuple((name, f"{share:g}%") for name, share in shares.items()),
+        ("Query type", "Share (%)"),
+        tuple((name, f"{share:g}") for name, share in shares.items()),
     )
+    slot = FigureSlot(
+        "table-5", "Table 5", _source(paper, "Table 5"),
+        lambda _: rows.table5(shares, palette, template),
+    )  # fmt: skip
     return Section(
         "query-types", "Query types", "What was asked", findings.query_types(shares),
-        (FigureSlot("table-5", "Table 5", lambda _: rows.table5(shares, palette, template)),),
-        (table,), (),
+        (slot,), (table,), (),
         (f"The printed shares add up to {total:g}%.",) if total != 100 else (),
     )  # fmt: skip

@@ -38,6 +38,12 @@ class Table:
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
+    def csv(self) -> str:
+        """The same cells as CSV."""
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([self.header, *self.rows])
+        return out.getvalue()
+
 
 def by_tokens(records: Sequence[Record], caption: str) -> Table:
     """One row per benchmark and place: base, each number of tokens, reference, gap closed."""
@@ -69,34 +75,34 @@ def broad_local(records: Sequence[Record]) -> Table:
     return Table("Table 1: broad against local imitation", header, tuple(rows))
 
 
-def later_table(records: Sequence[Record]) -> Table:
-    """Later studies: one row per model, one column per benchmark."""
-    names = tuple(dict.fromkeys(r.benchmark for r in records))
-    rows = []
-    for study, model in dict.fromkeys((r.study, r.model) for r in records):
-        found = [r for r in records if (r.study, r.model) == (study, model)]
-        values = {r.benchmark: r.value for r in found}
-        size = found[0].params_b
-        rows.append(
-            (
-                model,
-                found[0].role,
-                found[0].base or "",
-                "" if size is None else f"{size:g}B",
-                *(number(values.get(name), 1) for name in names),
-                f"{study}, {found[0].date}",
-            )
-        )
-    header = ("Model", "Role", "Its base", "Size", *names, "Study")
-    return Table("Later studies, percent; every value printed in its source", header, tuple(rows))
+def later_tables(records: Sequence[Record]) -> list[Table]:
+    """Later studies, a table each: one row per model, one column per benchmark."""
+    tables = []
+    for study in dict.fromkeys(r.study for r in records):
+        found = [r for r in records if r.study == study]
+        names = tuple(dict.fromkeys(r.benchmark for r in found))
+        rows = []
+        for model in dict.fromkeys(r.model for r in found):
+            mine = [r for r in found if r.model == model]
+            values = {r.benchmark: r.value for r in mine}
+            size = "" if mine[0].params_b is None else f"{mine[0].params_b:g}B"
+            cells = (number(values.get(name), 1) for name in names)
+            rows.append((model, mine[0].role, mine[0].base or "", size, *cells))
+        caption = f"{study}, {found[0].date}, percent, printed in {found[0].where}"
+        header = ("Model", "Role", "Its base", "Size", *names)
+        tables.append(Table(caption, header, tuple(rows)))
+    return tables
 
 
 def to_csv(records: Iterable[Record]) -> str:
     """Every field of every record, with the gap closed where it is defined (share, not percent).
 
     Base and reference are looked for among the records of the same place, study and benchmark.
+    Without records, "".
     """
     rows = list(records)
+    if not rows:
+        return ""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*_FIELDS, "gap_closed"])

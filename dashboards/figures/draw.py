@@ -12,7 +12,16 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards.figures.layout import MAX_WIDTHS, WIDTHS, Place, arrange, axes, relayout, suffix
+from dashboards.figures.layout import (
+    MAX_WIDTHS,
+    WIDE,
+    WIDTHS,
+    Place,
+    arrange,
+    axes,
+    relayout,
+    suffix,
+)
 from dashboards.figures.panels import Line, Panel, Point
 from dashboards.palette import Palette
 
@@ -50,7 +59,7 @@ def draw(
     for i, (panel, place) in enumerate(zip(panels, places, strict=True)):
         n = suffix(i)
         traces += _traces(panel, n, palette)
-        x, y = axes(panel, place)
+        x, y = axes(panel, place, WIDE)
         layout[f"xaxis{n}"] = x | {"anchor": f"y{n}"}
         layout[f"yaxis{n}"] = y | {"anchor": f"x{n}"}
         layout["annotations"] += _labels(panel, n, palette)
@@ -115,18 +124,12 @@ def _marks(panel: Panel, palette: Palette) -> list[dict[str, Any]]:
         sweep = panel.kind == "sweep"
         trace: dict[str, Any] = {
             "type": "scatter", "name": tone, "cliponaxis": False,
-            "mode": "markers+text" if sweep else "markers",
+            "mode": "markers",
             "x": places if sweep else values, "y": values if sweep else places,
             "marker": {"color": colour, "size": 9, "symbol": [p.symbol for p in points],
                        "line": {"width": 2, "color": colour}},
             "hovertemplate": [p.hover + "<extra></extra>" for p in points],
         }  # fmt: skip
-        if sweep:
-            trace |= {
-                "text": [p.label for p in points],
-                "textposition": [_side(panel, p.value) for p in points],
-                "textfont": {"size": 13, "color": colour},
-            }
         if any(p.low is not None for p in points):
             trace["error_y" if sweep else "error_x"] = {
                 "type": "data", "symmetric": False, "color": colour, "thickness": 1.5, "width": 5,
@@ -135,13 +138,6 @@ def _marks(panel: Panel, palette: Palette) -> list[dict[str, Any]]:
             }  # fmt: skip
         traces.append(trace)
     return traces
-
-
-def _side(panel: Panel, value: float) -> str:
-    """Below the mark, unless the axis or a line is close beneath."""
-    room = 0.15 * (panel.span[1] - panel.span[0])
-    floor = [panel.span[0], *(line.value for line in panel.lines)]
-    return "top center" if any(0 <= value - f < room for f in floor) else "bottom center"
 
 
 def _bars(panel: Panel, palette: Palette) -> dict[str, Any]:
@@ -167,8 +163,8 @@ def _labels(panel: Panel, n: str, palette: Palette) -> list[dict[str, Any]]:
     x, y = f"x{n}", f"y{n}"
     if panel.empty:
         return [{
-            "text": panel.empty, "x": 0, "y": 0.8, "xref": f"{x} domain", "yref": f"{y} domain",
-            "xanchor": "left", "yanchor": "top", "align": "left", "showarrow": False,
+            "text": panel.empty, "x": 0, "y": 1, "xref": f"{x} domain", "yref": f"{y} domain",
+            "xanchor": "left", "xshift": -20, "yanchor": "top", "align": "left", "showarrow": False,
             "font": {"size": 13, "color": palette.soft},
         }]  # fmt: skip
     labels: list[dict[str, Any]] = []
@@ -184,14 +180,31 @@ def _labels(panel: Panel, n: str, palette: Palette) -> list[dict[str, Any]]:
             share = (line.value - panel.span[0]) / (panel.span[1] - panel.span[0])
             anchor = "left" if share < 0.2 else "right" if share > 0.8 else "center"
             label |= {"x": line.value, "xref": x, "xanchor": anchor}
-            label |= {"y": 1, "yref": f"{y} domain", "yanchor": "bottom", "yshift": 18 * level}
+            label |= {"y": 1, "yref": f"{y} domain", "yanchor": "bottom", "yshift": 2 + 18 * level}
         labels.append(label)
-    if panel.kind != "sweep":
-        labels += [_row_value(point, x, y, palette) for point in panel.points]
-    return labels
+    value = _sweep_value if panel.kind == "sweep" else _row_value
+    return labels + [value(panel, p, x, y, palette) for p in panel.points if p.label]
 
 
-def _row_value(point: Point, x: str, y: str, palette: Palette) -> dict[str, Any]:
+def _sweep_value(panel: Panel, point: Point, x: str, y: str, palette: Palette) -> dict[str, Any]:
+    """The value below its mark, or above it where the axis or a line is close beneath."""
+    height = panel.span[1] - panel.span[0]
+    below = [(point.value - line.value) / height for line in panel.lines]
+    blocked = any(0 <= gap < 0.13 for gap in below) or point.value - panel.span[0] < 0.1 * height
+    # Clear of the error bar, and of a line that climbs steeply to the mark.
+    end = point.high if blocked else point.low
+    before = [p.value for p in panel.points if p.at < point.at]
+    steep = bool(before) and point.value - before[-1] > 0.25 * height
+    return {
+        "text": point.label, "x": point.at, "xref": x, "xshift": 10 if steep else 0,
+        "y": point.value if end is None else end, "yref": y,
+        "yshift": 16 if blocked else -16, "showarrow": False,
+        "font": {"size": 13, "color": getattr(palette, point.tone)},
+    }  # fmt: skip
+
+
+def _row_value(panel: Panel, point: Point, x: str, y: str, palette: Palette) -> dict[str, Any]:
+    """The value right of its row."""
     return {
         "text": point.label, "x": 1, "xref": f"{x} domain", "xanchor": "right", "xshift": 52,
         "y": point.at, "yref": y, "yanchor": "middle", "showarrow": False,

@@ -70,7 +70,7 @@ def _broad_local(records: Sequence[Record], reference: Record | None, view: View
             if gap is not None
         )
         lines = () if reference is None else (
-            Line(100, f"{reference.model} 100%", hover(reference, places), "reference"),
+            Line(100, reference.model, hover(reference, places), "reference"),
         )  # fmt: skip
         return Panel(
             size, "Natural Questions, gap closed", "rows", points, ticks, lines,
@@ -109,7 +109,7 @@ def _later_panel(records: Sequence[Record]) -> Panel:
     study = records[0].study
     return Panel(
         records[0].benchmark, f"{records[0].metric}, {study}", "rows", points, ticks, lines,
-        note="base LMs: not reported", span=(0, 100),
+        span=(0, 100),
     )  # fmt: skip
 
 

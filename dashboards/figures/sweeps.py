@@ -21,6 +21,8 @@ from dashboards.published import Record, only, select
 View = Literal["score", "gap"]
 By = Literal["tokens", "size"]
 Template = go.layout.Template
+BENCHMARKS = {"MMLU": (0.0, 80.0), "Natural Questions": (0.0, 40.0), "HumanEval": (0.0, 80.0)}
+"""Benchmarks of Figure 4 in the order shown, each with its value axis."""
 
 
 def figure1(
@@ -81,7 +83,8 @@ def table2(
     found = select(records, where="Table 2")
     panels = []
     for name in dict.fromkeys(r.benchmark for r in found):
-        span = (-0.2, 0.8) if name == "length correlation" else (0, 115)
+        # Room above 100 for the values written over their marks.
+        span = (-0.2, 0.8) if name == "length correlation" else (0, 112)
         metric = select(found, benchmark=name)
         panels.append(sweep(metric, "tokens", view, span=span, from_base=True))
     return draw(panels, palette, template)
@@ -114,10 +117,13 @@ def sweep(
         shown = [base, *shown]
     name, subtitle = title(records[0])
     places = decimals(records)
-    ticks = tuple((_at(r, by), _tick(r, by)) for r in shown)
+    # With the base drawn at 0 tokens the steps are spaced evenly: base and 20M would collide.
+    places_at = [float(i) if from_base else _at(r, by) for i, r in enumerate(shown)]
+    steps = tuple(zip(places_at, shown, strict=True))
+    ticks = tuple((at, _tick(r, by)) for at, r in steps)
     note = not_reported(base, reference)
     if view == "gap":
-        return _gap_panel(shown, base, reference, by, name, ticks, places)
+        return _gap_panel(steps, base, reference, name, ticks, places)
     lines = tuple(
         Line(
             r.value, _line_label(r, places), hover(r, places), "base" if r is base else "reference"
@@ -127,52 +133,52 @@ def sweep(
     )
     points = tuple(
         Point(
-            at=_at(r, by),
+            at=at,
             value=r.value,
-            label=f"{r.value:.{places}f}",
+            label="" if r is base else f"{r.value:.{places}f}",
             hover=hover(r, places),
             tone="base" if r is base else "imitation",
             low=None if r.digitised_error is None else r.value - r.digitised_error,
             high=None if r.digitised_error is None else r.value + r.digitised_error,
         )
-        for r in shown
+        for at, r in steps
     )
     top = span or (0, 1.25 * max(r.value for r in records))
     return Panel(name, subtitle, "sweep", points, ticks, lines, note=note, span=top)
 
 
 def _gap_panel(
-    shown: Sequence[Record],
+    steps: Sequence[tuple[float, Record]],
     base: Record | None,
     reference: Record | None,
-    by: By,
     name: str,
     ticks: tuple[tuple[float, str], ...],
     places: int,
 ) -> Panel:
-    gaps = [(r, gap_of(r, base, reference)) for r in shown]
-    known = [(r, gap) for r, gap in gaps if gap is not None]
+    gaps = [(at, r, gap_of(r, base, reference)) for at, r in steps]
+    known = [(at, r, gap) for at, r, gap in gaps if gap is not None]
     if base is None or reference is None or not known:
         missing = not_reported(base, reference) or "ChatGPT is not better than the base"
         reason = f"Gap closed is not defined here:<br>{missing}."
-        return Panel(name, "gap closed (%)", "sweep", (), ticks, empty=reason)
+        return Panel(name, "gap closed", "sweep", (), ticks, empty=reason)
     points = tuple(
         Point(
-            at=_at(r, by),
+            at=at,
             value=100 * gap.value,
-            label=gap.text,
+            label="" if r is base else gap.text,
             hover=hover(r, places, gap),
             tone="base" if r is base else "imitation",
             low=None if gap.low is None else 100 * gap.low,
             high=None if gap.high is None else 100 * gap.high,
         )
-        for r, gap in known
+        for at, r, gap in known
     )
     lines = (
-        Line(0, f"{short_model(base)} 0%", hover(base, places), "base"),
-        Line(100, f"{short_model(reference)}<br>100%", hover(reference, places), "reference"),
+        Line(0, short_model(base), hover(base, places), "base"),
+        Line(100, short_model(reference), hover(reference, places), "reference"),
     )
-    values = [point.value for point in points] + [0, 100]
+    values = [end for p in points for end in (p.value, p.low, p.high) if end is not None]
+    values += [0, 100]
     pad = 0.16 * (max(values) - min(values))
     span = (min(values) - pad, max(values) + pad)
     return Panel(
@@ -181,10 +187,9 @@ def _gap_panel(
 
 
 def _benchmarks(records: Sequence[Record], where: str, by: By, view: View) -> list[Panel]:
-    spans = {"MMLU": (0.0, 80.0), "Natural Questions": (0.0, 40.0), "HumanEval": (0.0, 80.0)}
     return [
         sweep(select(records, where=where, benchmark=name), by, view, span=span)
-        for name, span in spans.items()
+        for name, span in BENCHMARKS.items()
     ]
 
 
@@ -203,4 +208,4 @@ def _tick(record: Record, by: By) -> str:
 
 
 def _line_label(record: Record, places: int) -> str:
-    return f"{short_model(record)}<br>{record.value:.{places}f}"
+    return f"{short_model(record)} {record.value:.{places}f}"

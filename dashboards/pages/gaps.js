@@ -29,6 +29,13 @@ function columnsFor(meta, width) {
   return [3, 2, 1].find((n) => n <= meta.columns && (n === 1 || width >= meta.widths[n]));
 }
 
+// x domains come as pairs of (share, px); here they become shares of a width.
+function placed(layout, width, scale = 1) {
+  const share = ([part, px]) => part + (px * scale) / width;
+  return Object.fromEntries(Object.entries(layout).map(
+    ([key, value]) => [key, key.startsWith('xaxis') ? value.map(share) : value]));
+}
+
 function reserve(node) {
   const { meta } = figures[node.dataset.figure].score.layout;
   if (meta.max_width) node.style.maxWidth = `${meta.max_width}px`;
@@ -52,35 +59,48 @@ async function arrange(node) {
   const { meta } = node.layout;
   const keys = meta.layouts[columnsFor(meta, width)];
   node.style.minHeight = `${keys.height}px`;
-  await window.Plotly.relayout(node, { ...keys, width });
+  await window.Plotly.relayout(node, { ...placed(keys, width), width });
 }
 
 const redraw = (nodes) => nodes.filter((node) => drawn.has(node)).forEach(draw);
 
-// A picture for slides: widest arrangement that fits, larger type, title and source on it.
+function wrapped(text, length) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    if (lines.at(-1) && lines.at(-1).length + word.length >= length) lines.push('');
+    lines[lines.length - 1] += (lines.at(-1) && ' ') + word;
+  }
+  return lines;
+}
+
+// A picture for slides: heading, finding, figure and source, in larger type.
 async function picture(id, format, section) {
   const entry = figures[id];
-  const meta = entry.score.layout.meta;
-  const room = { width: EXPORT.width - 96, height: EXPORT.height - 190 };
-  const fit = (n) => Math.min(room.width / meta.widths[n], room.height / meta.layouts[n].height);
+  const shown = entry[section.dataset.view] ?? entry.score;
+  const finding = wrapped(section.querySelector('.lab-finding').textContent, 125);
+  const margin = { l: 48, r: 48, t: 112 + 28 * finding.length, b: 72, autoexpand: false };
+  const room = { width: EXPORT.width - margin.l - margin.r, height: EXPORT.height - margin.t - margin.b };
+  const { layouts, widths } = shown.layout.meta;
+  const fit = (n) => Math.min(room.width / widths[n], room.height / layouts[n].height);
   const columns = [3, 2, 1].filter((n) => n <= entry.panels).sort((a, b) => fit(b) - fit(a))[0];
   const larger = Math.min(1.5, fit(columns));
-  const whole = { ...(entry[section.dataset.view] ?? entry.score), template };
-  const text = JSON.stringify(coloured(whole));
+  const text = JSON.stringify(coloured({ ...shown, template }));
   const figure = JSON.parse(text.replace(/"size":([\d.]+)/g, (_, n) => `"size":${n * larger}`));
-  const { ink, soft, ground } = coloured(props.colours);
-  const layout = { ...figure.layout, template: figure.template, width: EXPORT.width, height: EXPORT.height };
-  for (const [key, value] of Object.entries(meta.layouts[columns])) {
+  const layout = { ...figure.layout, template: figure.template, width: EXPORT.width, height: EXPORT.height, margin };
+  for (const [key, value] of Object.entries(placed(layouts[columns], room.width, larger))) {
     const [, name, index, field] = key.match(/^(\w+?)(?:\[(\d+)\])?(?:\.(\w+))?$/);
     if (index) layout[name][index][field] = value;
     else if (field) layout[name][field] = value;
   }
+  const { ink, soft, ground } = coloured(props.colours);
+  const edge = { xref: 'paper', yref: 'paper', x: 0, xanchor: 'left', showarrow: false, align: 'left' };
+  const font = (size, color) => ({ size, color });
   layout.paper_bgcolor = ground;
-  layout.margin = { l: 48, r: 48, t: 110, b: 80, autoexpand: false };
-  layout.title = { text: `<b>${section.dataset.title}</b>`, x: 48 / EXPORT.width, xanchor: 'left',
-    y: 1 - 48 / EXPORT.height, yanchor: 'middle', font: { size: 34, color: ink } };
-  layout.annotations.push({ text: entry.source, xref: 'paper', yref: 'paper', x: 0, y: 0, xanchor: 'left',
-    yanchor: 'top', yshift: -38, showarrow: false, align: 'left', font: { size: 16, color: soft } });
+  layout.annotations.push(
+    { ...edge, text: `<b>${section.dataset.title}</b>`, y: 1, yanchor: 'top', yshift: margin.t - 28, font: font(32, ink) },
+    { ...edge, text: finding.join('<br>'), y: 1, yanchor: 'top', yshift: margin.t - 76, font: font(21, ink) },
+    { ...edge, text: entry.source, y: 0, yanchor: 'top', yshift: -30, font: font(16, soft) },
+  );
   const url = await window.Plotly.toImage({ data: figure.data, layout }, { format, ...EXPORT });
   const link = document.createElement('a');
   link.href = url;

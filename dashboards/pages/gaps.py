@@ -8,6 +8,7 @@ there before any script runs.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -75,7 +76,7 @@ def _section_html(section: Section) -> str:
     title = escape(section.title)
     parts = [
         f'<section class="lab-section" id="{section.id}" data-view="score" data-title="{title}">',
-        f'<h2>{title}</h2><p class="lab-finding">{escape(section.finding)}</p>',
+        f'<h2>{title}</h2><p class="lab-finding">{_prose(section.finding)}</p>',
         _switch(section),
         *(_figure_html(slot, section) for slot in section.figures),
         *(table.html() for table in section.tables),
@@ -84,6 +85,15 @@ def _section_html(section: Section) -> str:
         "</section>",
     ]
     return "".join(parts)
+
+
+def _prose(text: str) -> str:
+    """Escaped, with names that must not break at their hyphen."""
+    return re.sub(
+        r"\b(?:GPT-4\w?|DeepSeek-R1|BIG-Bench)",
+        r'<span class="lab-nowrap">\g<0></span>',
+        escape(text),
+    )
 
 
 def _switch(section: Section) -> str:
@@ -114,12 +124,7 @@ def _figure_html(slot: FigureSlot, section: Section) -> str:
 
 
 def _csv_link(section: Section) -> str:
-    if section.records:
-        text = to_csv(section.records)
-    else:
-        text = (
-            "\n".join(",".join(row) for t in section.tables for row in (t.header, *t.rows)) + "\n"
-        )
+    text = to_csv(section.records) or "".join(table.csv() for table in section.tables)
     href = f"data:text/csv;charset=utf-8,{quote(text)}"
     return (
         f'<p class="lab-links"><a href="{href}" download="{section.id}.csv">CSV</a>'
@@ -129,18 +134,9 @@ def _csv_link(section: Section) -> str:
 
 def _payload(slot: FigureSlot, section: Section) -> dict[str, Any]:
     """A figure in both views, without the template, which all of them share."""
-    origins = sorted({r.origin for r in section.records}) if section.id != "since-then" else []
-    about = load_paper().about
-    source = f"{about['title']}, arXiv {about['arxiv']}. {slot.caption}."
-    if not section.records or (origins and all("printed" in origin for origin in origins)):
-        source += " Printed."
-    elif origins:
-        source += " Read off the figure."
-    else:
-        source = "; ".join(dict.fromkeys(r.where for r in section.records)) + ". Printed."
     score = slot.build("score")
     return {
-        "source": source,
+        "source": slot.source,
         "panels": sum(1 for name in score.to_plotly_json()["layout"] if name.startswith("xaxis")),
         "score": _plain(score),
         "gap": None if section.no_gap or not section.records else _plain(slot.build("gap")),
