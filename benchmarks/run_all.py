@@ -2,7 +2,8 @@
 
 Each script beside this one prints JSON lines {"name", "value", "unit", "target", "ok", "n",
 "details"}. "ok" is true, false (the target was missed) or "skipped" (also null): it could not be
-run here, and "details" says why. A missed target is reported and is no failure; a script that breaks is one.
+run here, and "details" says why. A missed target is reported and is no failure; a script that
+breaks is one.
 
     python benchmarks/run_all.py [NAME ...]     all, or the named ones only
 """
