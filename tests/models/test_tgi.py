@@ -85,6 +85,13 @@ async def test_koala_prompts_stream_from_generate(server, backend):
     assert 0 < done.first_token_s <= done.total_s
 
 
+async def test_plain_prompts_go_as_they_are_and_the_end_token_is_no_text(server, backend):
+    found = await complete(backend, card(server, "plain"), ASK, GREEDY)
+    assert server.body["inputs"] == found.sent.prompt == ASK[0].content + "\n\n"
+    assert found.sent.stop == () and "stop" not in server.body["parameters"]
+    assert found.text == " Paris is the capital." and found.done.finish_reason == "stop"
+
+
 async def test_chat_streams_with_the_servers_own_rendering(server, backend):
     events, error = await seen(backend, card(server, "chat"))
     assert error is None
