@@ -45,7 +45,7 @@ def arena_html(session: Session, chosen: Sequence[ModelCard] = ()) -> str:
     return (
         _banner(session, comparison)
         + _earlier(comparison)
-        + f'<p class="lab-question" dir="auto">{plain(comparison.turns[-1].prompt)}</p>'
+        + _question(session, comparison)
         + columns
         + _actions(session, comparison)
     )
@@ -120,6 +120,7 @@ def _columns(
                 meta=answer_meta(answer),
                 error=answer.error,
                 sent=sent_html(answer) if answer.state not in ("waiting", "streaming") else "",
+                stoppable=session.own and answer.state in ("waiting", "streaming"),
                 buttons=_buttons(answer, session.own),
                 index=index,
             )
@@ -133,14 +134,14 @@ def _hidden_column(index: int, answer: Answer, running: bool) -> ColumnView:
         label=LETTERS[index],
         text=answer.text,
         state="streaming" if running else "done",
-        buttons=[("stop", "Stop")] if running else [],
+        stoppable=running,
         index=index,
     )
 
 
 def _buttons(answer: Answer, own: bool) -> list[tuple[str, str]]:
     if answer.state in ("waiting", "streaming"):
-        return [("stop", "Stop")] if own else []
+        return []
     again = [("again", "Retry" if answer.state == "failed" else "Regenerate")] if own else []
     return [*again, ("copy", "Copy")] if answer.text else again
 
@@ -165,6 +166,15 @@ def _earlier(comparison: Comparison) -> str:
     return f'<details class="lab-earlier"><summary>{label}</summary>{"".join(blocks)}</details>'
 
 
+def _question(session: Session, comparison: Comparison) -> str:
+    stop = _button("stop-all", "Stop all") if session.phase == "running" else ""
+    prompt = plain(comparison.turns[-1].prompt)
+    return (
+        f'<div class="lab-asked"><p class="lab-question" dir="auto">{prompt}</p>'
+        f'<div class="lab-vote">{stop}</div></div>'
+    )
+
+
 def _banner(session: Session, comparison: Comparison) -> str:
     if session.own:
         return ""
@@ -178,10 +188,8 @@ def _banner(session: Session, comparison: Comparison) -> str:
 def _actions(session: Session, comparison: Comparison) -> str:
     """The bar under the columns, by phase."""
     phase = session.phase
-    if not session.own:
+    if not session.own or phase == "running":
         return ""
-    if phase == "running":
-        return _bar([_button("stop-all", "Stop all")])
     if phase == "void":
         return _bar(
             [_button("again-all", "Ask again, in a new order"), _button("reveal", "Reveal")],

@@ -53,6 +53,7 @@ class ColumnView:
         meta: Short facts for the last line (speed, latency).
         error: Message and hint.
         sent: HTML of "What was sent", "" for none.
+        stoppable: A Stop button stands in the head, where growing text doesn't move it.
         buttons: (data-do, label) in order; each carries the column's index.
         index: Position, sent back with clicks.
     """
@@ -70,6 +71,7 @@ class ColumnView:
     meta: Sequence[str] = ()
     error: tuple[str, str] | None = None
     sent: str = ""
+    stoppable: bool = False
     buttons: Sequence[tuple[str, str]] = ()
     index: int = 0
 
@@ -85,7 +87,9 @@ def column_html(column: ColumnView) -> str:
     detail = f"<small>{plain(column.detail)}</small>" if column.detail else ""
     parts = [
         f'<section class="lab-col lab-role-{role}" aria-label="{plain(column.label)}">',
-        f"<h2><i>{plain(column.label)}</i><span>{plain(column.name)}</span>{detail}</h2>",
+        f"<h2><i>{plain(column.label)}</i><span>{plain(column.name)}</span>{detail}"
+        + (_stop_html(column) if column.stoppable else "")
+        + "</h2>",
         _text_html(column),
     ]
     if column.error:
@@ -216,6 +220,10 @@ def _text_html(column: ColumnView) -> str:
         body = '<p class="lab-quiet">The answer will appear here.</p>'
     busy = ' aria-busy="true"' if writing else ""
     return f'<div class="lab-text{caret}" dir="auto"{copy}{busy}>{body}</div>'
+
+
+def _stop_html(column: ColumnView) -> str:
+    return f'<button type="button" data-do="stop" data-column="{column.index}">Stop</button>'
 
 
 def _fact_html(right: bool, known: str) -> str:
