@@ -73,13 +73,15 @@ def refused(
             "Check `model` and `endpoint` in the card; an OpenAI-compatible endpoint ends in /v1.",
             status=status,
         )
-    if status in (429, 503, 529):
+    if status in (402, 429, 503, 529):
         return _busy(card, status, said, quoted, headers or {})
     if status >= 500 or status == 424:
         return BackendError(
-            f"{card.name} failed at {at} ({status}).{quoted}", "Try again.", status=status,
+            f"{card.name} failed at {at} ({status}).{quoted}",
+            "Try again.",
+            status=status,
             retryable=True,
-        )  # fmt: skip
+        )
     return BackendError(
         f"{at} refused the request to {card.name} ({status}).{quoted}",
         "Check the parameters and the card.",
@@ -90,13 +92,13 @@ def refused(
 def _busy(
     card: ModelCard, status: int, said: str, quoted: str, headers: Mapping[str, str]
 ) -> BackendError:
-    if "quota" in said.lower() or "billing" in said.lower():
+    wait = _retry_after(headers)
+    if status == 402 or (wait is None and re.search("quota|billing", said, re.IGNORECASE)):
         return BackendError(
             f"The account of {card.name} has no quota left ({status}).{quoted}",
             "Add credit, or choose another model.",
             status=status,
         )
-    wait = _retry_after(headers)
     asks = f" It asks to wait {wait:.0f} s." if wait else ""
     word = "is getting too many requests" if status == 429 else "is overloaded or still loading"
     return TryAgain(

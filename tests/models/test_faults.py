@@ -74,6 +74,13 @@ def test_retry_after_as_a_date():
     assert 28 <= error.retry_after_s <= 31
 
 
+def test_an_empty_account_is_not_tried_again_but_a_full_minute_is():
+    assert "no quota left" in faults.refused(CARD, 402, "").message
+    assert "no quota left" in faults.refused(CARD, 429, "check your billing").message
+    minute = faults.refused(CARD, 429, "quota per minute exceeded", {"retry-after": "9"})
+    assert isinstance(minute, TryAgain)
+
+
 def test_credentials_of_an_endpoint_are_not_shown():
     assert place(CARD.endpoint) == "https://h.example:8"
 
