@@ -39,8 +39,8 @@ def build(context: Context) -> None:
         return api.models(context)
 
     def published() -> dict[str, Any]:
-        """The paper's values and those of later studies, each with its source."""
-        return {"paper": data.raw_numbers(), "later": data.raw_later()}
+        """The paper's values (`records`, ...) and those of later studies (`later`), with sources."""
+        return {**data.raw_numbers(), "later": data.raw_later()}
 
     gr.api(compare, api_name="compare", concurrency_limit=None)
     gr.api(models, api_name="models")
