@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dashboards.context import Page
-from dashboards.pages import compare, gaps
+from dashboards.pages import compare, gaps, recorded
 
 
 class Route(NamedTuple):
@@ -19,6 +19,7 @@ class Route(NamedTuple):
 PAGES = (
     Route("Compare", "/", compare.build),
     Route("Gaps", "/gaps", gaps.build),
+    Route("Recorded", "/recorded", recorded.build),
 )
 
 

@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = _parser().parse_args(argv)
     try:
+        if args.forget:
+            return _forget(args.forget)
         recording, reference = _read(args)
         result = report(recording, reference)
         print(json.dumps(as_json(result), indent=2) if args.json else as_text(result, recording))
@@ -97,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--store", action="store_true", help="keep the set for the Recorded page")
     parser.add_argument("--name", default="", help="name of the stored set")
+    parser.add_argument("--forget", metavar="NAME", help="delete sets stored by --store, and exit")
     return parser
 
 
@@ -157,6 +160,18 @@ def _refusals(refused: Sequence[Refused]) -> list[str]:
         for r in refused[:SHOWN]
     ]
     return lines + ([f"  ... and {len(refused) - SHOWN} more"] if len(refused) > SHOWN else [])
+
+
+def _forget(name: str) -> int:
+    with closing(connect(read_settings().database)) as db:
+        gone = [s for s in recordings.sets(db, None) if s.name == name]
+        if not gone:
+            known = ", ".join(repr(s.name) for s in recordings.sets(db, None)) or "none"
+            raise UserError(f"There is no stored set {name!r}.", f"Stored: {known}.")
+        for found in gone:
+            recordings.delete(db, found.id, None)
+    print(f"Deleted {len(gone)} set{'s' if len(gone) > 1 else ''}.", file=sys.stderr)
+    return 0
 
 
 def _ends(interval: Interval, *, n: bool = False) -> dict[str, float | int | None]:

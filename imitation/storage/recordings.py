@@ -7,6 +7,7 @@ import json
 import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imitation.errors import UserError
@@ -40,14 +41,6 @@ class RecordingSet:
     prompts: int
     models: tuple[str, ...]
     refused: tuple[Refused, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One page of prompts and how many there are in all."""
-
-    prompts: tuple[RecordedPrompt, ...]
-    total: int
 
 
 def add(
@@ -179,47 +172,38 @@ def categories(db: sqlite3.Connection, identity: str) -> list[tuple[str, int]]:
 
 
 def search(
-    db: sqlite3.Connection,
-    identity: str,
-    *,
-    text: str = "",
-    category: str | None = None,
-    limit: int = 20,
-    offset: int = 0,
-) -> Found:
-    """Prompts of a set in order, one page of them.
+    db: sqlite3.Connection, identity: str, *, text: str = "", category: str | None = None
+) -> list[int]:
+    """Row numbers of a set's prompts, in order; `prompts` reads those of one page.
 
     Args:
         db: The store.
         identity: The set.
         text: Words that must all be in the prompt, in any order and case; parts of words count.
         category: Only this one; None for all.
-        limit: Prompts on a page.
-        offset: Prompts before the page.
     """
     where = ["recording = ?"]
     values: list[object] = [identity]
     if category is not None:
         where.append("category = ?")
         values.append(category)
-    for word in text.casefold().split():
+    for word in text.casefold().split()[:20]:
         where.append("instr(folded, ?) > 0")
         values.append(word)
-    matching = " AND ".join(where)
-    # One pass for both the page and the total: the scan is what costs.
-    ids = [
-        row["id"]
-        for row in db.execute(
-            f"SELECT id FROM recorded_prompts WHERE {matching} ORDER BY position", values
-        )
-    ]
-    page = ids[offset : offset + limit]
     rows = db.execute(
-        f"SELECT * FROM recorded_prompts WHERE id IN ({', '.join('?' * len(page))})"
-        " ORDER BY position",
-        page,
+        f"SELECT id FROM recorded_prompts WHERE {' AND '.join(where)} ORDER BY position", values
     )
-    return Found(tuple(_prompt(row) for row in rows), len(ids))
+    return [row["id"] for row in rows]
+
+
+def prompts(db: sqlite3.Connection, rows: Sequence[int]) -> tuple[RecordedPrompt, ...]:
+    """The prompts of these row numbers, at most a few hundred, in the order of their set."""
+    found = db.execute(
+        f"SELECT * FROM recorded_prompts WHERE id IN ({', '.join('?' * len(rows))})"
+        " ORDER BY position",
+        rows,
+    )
+    return tuple(_prompt(row) for row in found)
 
 
 def answers(

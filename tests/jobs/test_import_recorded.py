@@ -145,6 +145,16 @@ def test_stored_sets_are_there_for_the_page(files, tmp_path, capsys):
     assert as_json(stored) == out, "the page and the command give the same numbers"
 
 
+def test_stored_sets_are_forgotten_by_name(files, tmp_path, capsys):
+    for name in ("Four", "Five", "Four"):
+        assert main([*COMMAND, "same.jsonl", "--store", "--name", name]) == 0
+    assert main(["--forget", "Six"]) == 2
+    assert "Stored: 'Four', 'Five', 'Four'." in capsys.readouterr().err
+    assert main(["--forget", "Four"]) == 0
+    with closing(connect(tmp_path / "data" / "lab.sqlite3")) as db:
+        assert [s.name for s in recordings.sets(db, None)] == ["Five"]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

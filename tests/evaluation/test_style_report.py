@@ -1,0 +1,83 @@
+import pytest
+
+from imitation.errors import UserError
+from imitation.evaluation import style_report
+from imitation.evaluation.style_report import report
+from imitation.values import RecordedPrompt, Recording, Refused
+
+PROMPTS = tuple(RecordedPrompt(str(n), f"Question {n}") for n in range(6))
+LIST = "- a\n- b"
+
+
+def recording(**answers):
+    """Models that answer the first prompts in order; None leaves one out."""
+    return Recording(
+        PROMPTS,
+        {
+            model: {str(n): text for n, text in enumerate(texts) if text is not None}
+            for model, texts in answers.items()
+        },
+    )
+
+
+def test_only_prompts_that_both_answered_count():
+    (model,) = report(recording(ref=["a b", "c", None, "d"], m=[None, "c", "x", "y"]), "ref").models
+    assert model.n == 2
+    assert model.unigram_intersection.value == 0.5
+
+
+def test_agreement_counts_only_prompts_where_the_reference_does_it():
+    (model,) = report(recording(ref=[LIST, LIST, "a"], m=[LIST, "a", LIST]), "ref").models
+    assert (model.list_agreement.value, model.list_agreement.n) == (0.5, 2)
+    assert (model.summary_agreement.value, model.summary_agreement.n) == (None, 0)
+
+
+def test_two_wordless_answers_are_left_out_and_one_counts_as_nothing_shared():
+    (model,) = report(recording(ref=["...", "a"], m=["", ""]), "ref").models
+    assert model.n == 2
+    assert (model.unigram_intersection.value, model.unigram_intersection.n) == (0, 1)
+
+
+def test_nothing_in_common_is_undefined_not_zero():
+    (model,) = report(recording(ref=["a", None], m=[None, "b"]), "ref").models
+    assert model.n == 0
+    assert model.unigram_intersection.value is None
+    assert model.length_correlation.value is None
+
+
+def test_a_model_that_is_not_there():
+    with pytest.raises(UserError, match=r"'x'.*'ref', 'm'"):
+        report(recording(ref=["a"], m=["a"]), "x")
+
+
+def test_refusals_of_other_models_files_are_not_a_models_own():
+    refused = tuple(Refused(f"{name}.jsonl", 3, "bad") for name in ("questions", "ref", "m", "k"))
+    answers = {"ref": {"0": "a"}, "m": {"0": "a"}, "k": {"0": "a"}}
+    files = {name: (f"{name}.jsonl",) for name in answers}
+    found = report(Recording(PROMPTS, answers, files, refused), "ref")
+    named = {m.model: [r.file for r in m.refused] for m in found.models}
+    assert named == {
+        "m": ["questions.jsonl", "ref.jsonl", "m.jsonl"],
+        "k": ["questions.jsonl", "ref.jsonl", "k.jsonl"],
+    }
+
+
+def test_the_same_recording_gives_the_same_numbers():
+    data = recording(ref=["a b c", "a b", "c d e", "a"], m=["a b", "c", "d e f", "b"])
+    assert report(data, "ref") == report(data, "ref")
+
+
+def test_many_prompts_take_fewer_resamples(monkeypatch):
+    data = recording(ref=["a b c", "a b", "c d e", "a"], m=["a b", "c", "d e f", "b"])
+    drawn = []
+    real = style_report.bootstrap_mean
+
+    def counted(values, *, resamples, seed):
+        drawn.append(resamples)
+        return real(values, resamples=resamples, seed=seed)
+
+    monkeypatch.setattr(style_report, "bootstrap_mean", counted)
+    for limit in (50_000_000, 20_000, 1):
+        monkeypatch.setattr(style_report, "DRAWS", limit)
+        report(data, "ref")
+    assert drawn == [10_000, 5_000, 1_000]
