@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from dashboards import findings
-from dashboards.figures import rows, sweeps
-from dashboards.figures.sweeps import Template, View
+from dashboards.figures.words import BENCHMARKS
 from dashboards.gap_table import Table, broad_local, by_size, by_tokens, later_tables
-from dashboards.palette import Palette
 from dashboards.published import Paper, Record, select
 
 
@@ -20,16 +16,14 @@ class FigureSlot:
     """A figure of a section.
 
     Attributes:
-        id: Names its files and its place in the page.
+        id: Its name in `dashboards.figures.gallery`, and that of its files.
         caption: Where in the paper it is from.
         source: The same in full, for pictures that leave the page.
-        build: Makes the figure of a view.
     """
 
     id: str
     caption: str
     source: str
-    build: Callable[[View], go.Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +53,18 @@ class Section:
     no_gap: str = ""
 
 
-def sections(
-    paper: Paper, later: Sequence[Record], palette: Palette, template: Template
-) -> list[Section]:
-    """Every section of the page, in order."""
+def sections(paper: Paper, later: Sequence[Record]) -> list[Section]:
+    """Every section of the page, in order; Plotly is not needed for any of it."""
     r = paper.records
 
-    def slot(name: str, caption: str, build: Callable[..., go.Figure]) -> FigureSlot:
-        return FigureSlot(
-            name, caption, _source(paper, caption), lambda view: build(r, palette, template, view)
-        )
+    def slot(name: str, caption: str) -> FigureSlot:
+        return FigureSlot(name, caption, _source(paper, caption))
 
     def places(*names: str) -> tuple[Record, ...]:
         return tuple(record for name in names for record in select(r, where=name))
 
     tokens, size = (
-        tuple(record for name in sweeps.BENCHMARKS for record in select(places(w), benchmark=name))
+        tuple(record for name in BENCHMARKS for record in select(places(w), benchmark=name))
         for w in ("Figure 4 top", "Figure 4 bottom")
     )
     questions = tuple(select(tokens, benchmark="Natural Questions"))
@@ -84,13 +74,13 @@ def sections(
     return [
         Section(
             "more-data", "More data", "More imitation data", findings.more_data(r),
-            (slot("figure-4-top", "Figure 4, top", sweeps.figure4_tokens),),
+            (slot("figure-4-top", "Figure 4, top"),),
             (by_tokens(tokens, "Figure 4, top: by imitation tokens, LLaMA 13B"),),
             tokens, (two_accounts,),
         ),
         Section(
             "bigger-base", "Bigger base", "A bigger base", findings.bigger_base(r),
-            (slot("figure-4-bottom", "Figure 4, bottom", sweeps.figure4_size),),
+            (slot("figure-4-bottom", "Figure 4, bottom"),),
             (by_size(size, "Figure 4, bottom: by size of the base, 150M tokens"),),
             size,
             no_gap="this part of Figure 4 reports neither the bases nor ChatGPT.",
@@ -98,13 +88,13 @@ def sections(
         Section(
             "broad-local", "Broad vs local", "Broad against local imitation",
             findings.broad_or_local(r),
-            (slot("table-1", "Table 1", rows.table1),),
+            (slot("table-1", "Table 1"),),
             (broad_local(places("Table 1")),),
             places("Table 1"), (two_accounts,),
         ),
         Section(
             "style", "Style", "Style", findings.style(r),
-            (slot("table-2", "Table 2", sweeps.table2),),
+            (slot("table-2", "Table 2"),),
             (by_tokens(places("Table 2"), "Table 2: likeness to a ChatGPT answer, LLaMA 13B"),),
             places("Table 2"),
             ("The dashed blue line is a second sample of ChatGPT itself: as alike as it gets.",),
@@ -112,8 +102,8 @@ def sections(
         Section(
             "judges", "Judges", "What judges say", findings.judges(r),
             (
-                slot("figure-1", "Figure 1 (its centre repeats Figure 4)", sweeps.figure1),
-                slot("figure-3", "Figure 3", sweeps.figure3),
+                slot("figure-1", "Figure 1 (its centre repeats Figure 4)"),
+                slot("figure-3", "Figure 3"),
             ),
             (
                 by_tokens(judged_by_tokens, "Figures 1 and 3: by imitation tokens, LLaMA 13B"),
@@ -127,18 +117,17 @@ def sections(
         ),
         Section(
             "toxicity", "Toxicity", "Toxicity", findings.toxicity(r),
-            (slot("figure-5", "Figure 5; the axis starts at 0.80", sweeps.figure5),),
+            (slot("figure-5", "Figure 5; the axis starts at 0.80"),),
             (by_tokens(places("Figure 5"), "Figure 5: by imitation tokens, LLaMA 13B"),),
             places("Figure 5"),
         ),
-        _query_types(paper, palette, template),
+        _query_types(paper),
         Section(
             "since-then", "Since then", "Since then", findings.since_then(later),
             (
                 FigureSlot(
                     "since-then", "Later studies; the bases' own scores are not reported",
                     "; ".join(dict.fromkeys(record.where for record in later)) + ". Printed.",
-                    lambda _: rows.later(later, palette, template)
                 ),
             ),
             tuple(later_tables(later)),
@@ -153,7 +142,7 @@ def _source(paper: Paper, caption: str) -> str:
     return f"{paper.about['title']}, arXiv {paper.about['arxiv']}. {caption}. {how}."
 
 
-def _query_types(paper: Paper, palette: Palette, template: Template) -> Section:
+def _query_types(paper: Paper) -> Section:
     shares = paper.query_types
     total = sum(shares.values())
     table = Table(
@@ -161,10 +150,7 @@ def _query_types(paper: Paper, palette: Palette, template: Template) -> Section:
         ("Query type", "Share (%)"),
         tuple((name, f"{share:g}") for name, share in shares.items()),
     )
-    slot = FigureSlot(
-        "table-5", "Table 5", _source(paper, "Table 5"),
-        lambda _: rows.table5(shares, palette, template),
-    )  # fmt: skip
+    slot = FigureSlot("table-5", "Table 5", _source(paper, "Table 5"))
     return Section(
         "query-types", "Query types", "What was asked", findings.query_types(shares),
         (slot,), (table,), (),

@@ -48,6 +48,7 @@ def draw(
         "dragmode": False,
         "meta": {
             "columns": min(columns, len(panels)),
+            "panels": len(panels),
             "layouts": {n: relayout(panels, n) for n in WIDTHS},
             "widths": WIDTHS,
             "max_width": MAX_WIDTHS.get(len(panels)),

@@ -14,15 +14,14 @@ import plotly.graph_objects as go
 from dashboards.figures.draw import draw
 from dashboards.figures.gap import gap_of
 from dashboards.figures.panels import Line, Panel, Point
-from dashboards.figures.words import decimals, hover, not_reported, short_model, title
+from dashboards.figures.words import BENCHMARKS, decimals, hover, not_reported, short_model, title
 from dashboards.palette import Palette
 from dashboards.published import Record, only, select
 
 View = Literal["score", "gap"]
 By = Literal["tokens", "size"]
 Template = go.layout.Template
-BENCHMARKS = {"MMLU": (0.0, 80.0), "Natural Questions": (0.0, 40.0), "HumanEval": (0.0, 80.0)}
-"""Benchmarks of Figure 4 in the order shown, each with its value axis."""
+_SPANS = {"MMLU": (0.0, 80.0), "Natural Questions": (0.0, 40.0), "HumanEval": (0.0, 80.0)}
 
 
 def figure1(
@@ -188,8 +187,8 @@ def _gap_panel(
 
 def _benchmarks(records: Sequence[Record], where: str, by: By, view: View) -> list[Panel]:
     return [
-        sweep(select(records, where=where, benchmark=name), by, view, span=span)
-        for name, span in BENCHMARKS.items()
+        sweep(select(records, where=where, benchmark=name), by, view, span=_SPANS[name])
+        for name in BENCHMARKS
     ]
 
 

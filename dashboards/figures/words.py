@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dashboards.figures.gap import Gap
 from dashboards.published import Record
 
+BENCHMARKS = ("MMLU", "Natural Questions", "HumanEval")
+"""Benchmarks of Figure 4 in the order shown."""
+
 # Names short enough for a panel of 360 px; the full metric is in the hover text and the table.
 _SHORT = {
     "crowd preference": ("Crowd workers", "rated equal to or above ChatGPT (%)"),

@@ -1,6 +1,8 @@
-// Runs once for the Gaps page (gr.HTML's js_on_load): draws the figures the page brought along,
-// when they come near the screen, in the colours and columns of the moment.
-const { figures, template, dark, plotly } = props;
+// Runs once for the Gaps page (gr.HTML's js_on_load): draws its figures when they come near the
+// screen, in the colours and columns of the moment.
+const { colours, dark, plotly } = props;
+let figures;
+let template;
 const drawn = new Map();
 const EXPORT = { width: 1600, height: 900, scale: 2 };
 
@@ -80,9 +82,9 @@ async function picture(id, format, section) {
   const finding = wrapped(section.querySelector('.lab-finding').textContent, 125);
   const margin = { l: 48, r: 48, t: 112 + 28 * finding.length, b: 72, autoexpand: false };
   const room = { width: EXPORT.width - margin.l - margin.r, height: EXPORT.height - margin.t - margin.b };
-  const { layouts, widths } = shown.layout.meta;
+  const { layouts, widths, panels } = shown.layout.meta;
   const fit = (n) => Math.min(room.width / widths[n], room.height / layouts[n].height);
-  const columns = [3, 2, 1].filter((n) => n <= entry.panels).sort((a, b) => fit(b) - fit(a))[0];
+  const columns = [3, 2, 1].filter((n) => n <= panels).sort((a, b) => fit(b) - fit(a))[0];
   const larger = Math.min(1.5, fit(columns));
   const text = JSON.stringify(coloured({ ...shown, template }));
   const figure = JSON.parse(text.replace(/"size":([\d.]+)/g, (_, n) => `"size":${n * larger}`));
@@ -92,7 +94,7 @@ async function picture(id, format, section) {
     if (index) layout[name][index][field] = value;
     else if (field) layout[name][field] = value;
   }
-  const { ink, soft, ground } = coloured(props.colours);
+  const { ink, soft, ground } = coloured(colours);
   const edge = { xref: 'paper', yref: 'paper', x: 0, xanchor: 'left', showarrow: false, align: 'left' };
   const font = (size, color) => ({ size, color });
   layout.paper_bgcolor = ground;
@@ -117,32 +119,42 @@ element.addEventListener('click', async (event) => {
     section.querySelectorAll('button[data-view]').forEach((b) => b.setAttribute('aria-pressed', b === button));
     redraw([...section.querySelectorAll('.lab-plot')]);
   } else {
+    await ready;
     await loadPlotly();
     await picture(button.dataset.figure, button.dataset.format, section);
   }
 });
 
 const plots = [...element.querySelectorAll('.lab-plot')];
-plots.forEach(reserve);
-const near = new IntersectionObserver((entries) => entries.filter((e) => e.isIntersecting).forEach(async ({ target }) => {
-  near.unobserve(target);
-  try {
-    await loadPlotly();
-    await draw(target);
-  } catch (error) {
-    target.style.minHeight = 0;
-    target.textContent = 'The figure could not be drawn; the table below holds its numbers.';
-    console.error(error);
-  }
-}), { rootMargin: '800px' });
-plots.forEach((node) => near.observe(node));
 
-const sizes = new ResizeObserver((entries) => requestAnimationFrame(
-  () => entries.forEach(({ target }) => drawn.has(target) && arrange(target))));
-plots.forEach((node) => sizes.observe(node));
-let wasDark = isDark();
-new MutationObserver(() => {
-  if (isDark() === wasDark) return;
-  wasDark = isDark();
-  redraw(plots);
-}).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+function failed(error, nodes) {
+  console.error(error);
+  for (const node of nodes) {
+    node.style.minHeight = 0;
+    node.textContent = 'The figure could not be drawn; the table below holds its numbers.';
+  }
+}
+
+async function start() {
+  ({ figures, template } = await server.gap_figures());
+  plots.forEach(reserve);
+  const near = new IntersectionObserver((entries) => entries.forEach(async ({ target, isIntersecting }) => {
+    if (!isIntersecting) return;
+    near.unobserve(target);
+    await loadPlotly().then(() => draw(target)).catch((error) => failed(error, [target]));
+  }), { rootMargin: '800px' });
+  const sizes = new ResizeObserver((entries) => requestAnimationFrame(
+    () => entries.forEach(({ target }) => drawn.has(target) && arrange(target))));
+  for (const node of plots) {
+    near.observe(node);
+    sizes.observe(node);
+  }
+  let wasDark = isDark();
+  new MutationObserver(() => {
+    if (isDark() === wasDark) return;
+    wasDark = isDark();
+    redraw(plots);
+  }).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+}
+
+const ready = start().catch((error) => failed(error, plots));

@@ -1,8 +1,9 @@
 """The Gaps page: every figure and table of the paper, interactive, and what came since.
 
-The page is static HTML with its figures' data beside it, and a script that draws them: switching
+The page is static HTML and a script that asks for the figures once and draws them: switching
 between score and gap closed, light and dark, wide and narrow needs no server, and the tables are
-there before any script runs.
+there before any script runs. The figures themselves are drawn at the first visit: starting the app
+neither imports Plotly nor draws anything.
 """
 
 from __future__ import annotations
@@ -12,44 +13,70 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import gradio as gr
-import plotly
-import plotly.graph_objects as go
 
 from dashboards.gap_sections import FigureSlot, Section, sections
 from dashboards.gap_table import to_csv
-from dashboards.palette import DARK, LIGHT, plotly_template
+from dashboards.palette import DARK, LIGHT
 from dashboards.published import load_later, load_paper
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 _SCRIPT = Path(__file__).with_name("gaps.js")
-_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def build(context: Any) -> None:
     """Add the page; it needs nothing of the context."""
-    gr.set_static_paths([_PLOTLY])
-    found = _sections()
+    plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
+    gr.set_static_paths([plotly_js])
     gr.HTML(
-        page_html(found),
+        page_html(_sections()),
         js_on_load=_SCRIPT.read_text(encoding="utf-8"),
         apply_default_css=False,
-        figures={slot.id: _payload(slot, section) for section in found for slot in section.figures},
-        template=plotly_template(LIGHT).to_plotly_json(),
+        server_functions=[gap_figures],
         colours=dict(LIGHT.items()),
         dark={
             light: dark for (_, light), (_, dark) in zip(LIGHT.items(), DARK.items(), strict=True)
         },
-        plotly=f"/gradio_api/file={_PLOTLY.as_posix()}",
+        plotly=f"/gradio_api/file={plotly_js.as_posix()}",
     )
+
+
+def gap_figures(_arguments: object = None) -> dict[str, Any]:
+    """Every figure, for the page's script; Gradio passes the (empty) list of its arguments."""
+    return figures_json()
+
+
+@cache
+def figures_json() -> dict[str, Any]:
+    """What the page's script draws: {"template", "figures": {id: {"source", "score", "gap"}}}.
+
+    Figures are Plotly JSON in light colours, without the template they share; "gap" is None where
+    no share of the gap is defined.
+    """
+    from dashboards.figures.gallery import gallery
+    from dashboards.figures.template import plotly_template
+
+    template = plotly_template(LIGHT)
+    draw = gallery()
+    figures = {}
+    for section in _sections():
+        views = ["score"] if section.no_gap or not section.records else ["score", "gap"]
+        for slot in section.figures:
+            made = {view: _plain(draw[slot.id](LIGHT, template, view)) for view in views}
+            figures[slot.id] = {"source": slot.source, "gap": None, **made}
+    return {"template": template.to_plotly_json(), "figures": figures}
 
 
 @cache
 def _sections() -> list[Section]:
-    return sections(load_paper(), load_later(), LIGHT, plotly_template(LIGHT))
+    return sections(load_paper(), load_later())
 
 
 def page_html(found: Sequence[Section]) -> str:
@@ -132,18 +159,7 @@ def _csv_link(section: Section) -> str:
     )
 
 
-def _payload(slot: FigureSlot, section: Section) -> dict[str, Any]:
-    """A figure in both views, without the template, which all of them share."""
-    score = slot.build("score")
-    return {
-        "source": slot.source,
-        "panels": sum(1 for name in score.to_plotly_json()["layout"] if name.startswith("xaxis")),
-        "score": _plain(score),
-        "gap": None if section.no_gap or not section.records else _plain(slot.build("gap")),
-    }
-
-
-def _plain(figure: go.Figure) -> dict[str, Any]:
+def _plain(figure: Figure) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(figure.to_json())
     del plain["layout"]["template"]
     return plain

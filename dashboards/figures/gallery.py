@@ -1,0 +1,38 @@
+"""Every figure of the Gaps page by its name, drawn from the published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import plotly.graph_objects as go
+
+from dashboards.figures import rows, sweeps
+from dashboards.figures.sweeps import Template, View
+from dashboards.palette import Palette
+from dashboards.published import Record, load_later, load_paper
+
+Draw = Callable[[Palette, Template, View], go.Figure]
+_OfRecords = Callable[[tuple[Record, ...], Palette, Template, View], go.Figure]
+
+
+def gallery() -> dict[str, Draw]:
+    """Figures by name; `since-then` and `table-5` look the same in both views."""
+    paper, later = load_paper(), load_later()
+    of_paper: dict[str, _OfRecords] = {
+        "figure-1": sweeps.figure1,
+        "figure-3": sweeps.figure3,
+        "figure-4-top": sweeps.figure4_tokens,
+        "figure-4-bottom": sweeps.figure4_size,
+        "figure-5": sweeps.figure5,
+        "table-1": rows.table1,
+        "table-2": sweeps.table2,
+    }
+    figures: dict[str, Draw] = {
+        name: partial(draw, paper.records) for name, draw in of_paper.items()
+    }
+    figures["table-5"] = lambda palette, template, view: rows.table5(
+        paper.query_types, palette, template
+    )
+    figures["since-then"] = lambda palette, template, view: rows.later(later, palette, template)
+    return figures
