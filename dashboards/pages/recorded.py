@@ -143,8 +143,7 @@ class _Handlers:
 
     def filtered(self, *looks: Any) -> list[Any]:
         """Another search or category: from the start."""
-        *values, _ = looks
-        return self.show(*values, place=START)
+        return self.show(*[*looks[:-1], START])
 
     def moved(self, event: gr.EventData, *looks: Any) -> list[Any]:
         """A click on a prompt, a page, or a step from prompt to prompt (the list follows)."""
@@ -152,12 +151,11 @@ class _Handlers:
         do, to = str(data.get("do", "")), str(data.get("to", ""))
         if do not in ("at", "page", "step") or not to.isdigit():
             return [gr.skip()] * SHOWN
-        *values, place = looks
-        place = dict(place or START)
+        place = dict(looks[-1] or START)
         place["page" if do == "page" else "at"] = int(to)
         if do == "step":
             place["page"] = int(to) // actions.PAGE
-        return self.show(*values, place=place)
+        return self.show(*[*looks[:-1], place])
 
     def import_files(
         self, token: str, text: str, paths: list[str] | None, name: str | None
