@@ -34,6 +34,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Context]:
         endpoints.build(context)
     for page in others:
         with demo.route(page.title, page.path):
+            gr.Navbar(main_page_name=first.title)
             page.build(context)
     return demo, context
 
