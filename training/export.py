@@ -1,26 +1,60 @@
-"""The trained adapter as GGUF, kept only if the engine then answers as transformers does."""
+"""The trained adapter as GGUF, kept only if the engine then answers as transformers does.
+
+    python -m training.export --run runs/local
+
+makes adapter.gguf again from a run's checkpoint; training.finetune does it by itself.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import re
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imitation.errors import IntegrityError
+from imitation.data.format import read_examples
+from imitation.errors import IntegrityError, UserError
 from imitation.models.backends import Backends, complete
 from imitation.models.catalog import ModelCard, load_catalog
 from imitation.models.gguf_files import check_adapter, write_lora
-from imitation.settings import Settings
-from imitation.values import Example, Message, Sampling
-from training.base import Base
+from imitation.settings import Settings, read_settings
+from imitation.values import Completion, Example, Message, Sampling
+from training import checkpoints
+from training.base import Base, load_base
 from training.config import TrainingConfig
 
-PROMPTS = 6
+PROMPTS = 8
 TOKENS = 24
+TOSS_UP = 0.5
+"""Logits by which transformers may prefer another token than the engine's.
+
+The engine rounds activations to 8 bits, so where two tokens are all but equally likely its choice
+is a toss-up. Anything else is a wrong adapter: with the base alone, or an adapter in the wrong
+order, choices are off by several logits.
+"""
 _PLACE = re.compile(r"layers\.(\d+)\..*\.(\w+)\.lora_A\.(\w+)\.weight$")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How the engine's greedy answers compare with transformers'.
+
+    Attributes:
+        answers: Answers compared.
+        tokens: Tokens in them.
+        toss_ups: Tokens that transformers would have chosen differently, all within TOSS_UP.
+        largest: Largest preference of transformers for another token, in logits.
+    """
+
+    answers: int
+    tokens: int
+    toss_ups: int
+    largest: float
 
 
 def export(
@@ -29,16 +63,16 @@ def export(
     config: TrainingConfig,
     examples: Sequence[Example],
     settings: Settings,
-    out: Path,
-) -> int:
-    """Write `out`/adapter.gguf and prove it; the number of prompts compared.
+    target: Path,
+) -> Proof:
+    """Write the adapter to `target` and prove it on the first prompts of `examples`.
 
     The weights are rounded to float16 in `model` too, so that both sides hold the same numbers.
 
     Raises:
-        IntegrityError: The engine's greedy answers differ from transformers'; the file is gone.
+        IntegrityError: The engine's greedy answers are not those of transformers; the file is
+            gone.
     """
-    target = out / "adapter.gguf"
     _round(model)
     write_lora(
         target,
@@ -56,20 +90,58 @@ def export(
             role="imitation",
             adapter=str(target.resolve()),
         )
-        asked = [example.messages[:-1] for example in examples[:PROMPTS]]
-        served = asyncio.run(_served(card, asked, settings))
-        for messages, theirs in zip(asked, served, strict=True):
-            ours = greedy(model, base, messages, TOKENS)
-            if ours.split() != theirs.split():
-                raise IntegrityError(
-                    f"The exported adapter is not the trained one. Asked {messages[-1].content!r}, "
-                    f"transformers says {ours!r}, the engine {theirs!r}.",
-                    "The file was removed; the checkpoint is kept.",
-                )
+        return prove(model, base, card, [e.messages[:-1] for e in examples[:PROMPTS]], settings)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return len(asked)
+
+
+def prove(
+    model: Any,
+    base: Base,
+    card: ModelCard,
+    asked: Sequence[Sequence[Message]],
+    settings: Settings,
+) -> Proof:
+    """Compare the engine's greedy answers with what transformers prefers, token by token.
+
+    Raises:
+        IntegrityError: At some token transformers clearly prefers another.
+    """
+    gaps: list[float] = []
+    for messages, answer in zip(asked, asyncio.run(_served(card, asked, settings)), strict=True):
+        found = preferences(model, base, messages, answer)
+        if found and max(found) > TOSS_UP:
+            raise IntegrityError(
+                f"The exported adapter is not the trained one. Asked {messages[-1].content!r}, the "
+                f"engine says {answer.text!r}, where transformers prefers another token by "
+                f"{max(found):.2f} logits.",
+                "The file was removed; the checkpoint is kept.",
+            )
+        gaps += found
+    return Proof(len(asked), len(gaps), sum(gap > 0 for gap in gaps), max(gaps, default=0.0))
+
+
+def preferences(
+    model: Any, base: Base, messages: Sequence[Message], answer: Completion
+) -> list[float]:
+    """By how many logits transformers prefers another token, at each token of `answer`.
+
+    All zeros say that its own greedy answer is the same, word for word.
+    """
+    import torch
+
+    prompt = base.fmt.render(messages, add_generation_prompt=True).text
+    end = base.tokenizer.eos_token if answer.done.finish_reason == "stop" else ""
+    before = base.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    after = base.tokenizer(answer.text + end, add_special_tokens=False)["input_ids"]
+    if not after:
+        return []
+    model.eval()
+    with torch.no_grad():
+        logits = model(torch.tensor([before + after])).logits[0, len(before) - 1 : -1].float()
+    chosen = logits[torch.arange(len(after)), torch.tensor(after)]
+    return [float(gap) for gap in logits.max(dim=-1).values - chosen]
 
 
 def tensors(model: Any) -> dict[tuple[int, str], tuple[Any, Any]]:
@@ -82,32 +154,13 @@ def tensors(model: Any) -> dict[tuple[int, str], tuple[Any, Any]]:
     }
 
 
-def greedy(model: Any, base: Base, messages: Sequence[Message], tokens: int) -> str:
-    """Transformers' greedy answer, special tokens left out."""
-    import torch
-
-    text = base.fmt.render(messages, add_generation_prompt=True).text
-    ids = base.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-    model.eval()
-    with torch.no_grad():
-        out = model.generate(
-            **ids,
-            max_new_tokens=tokens,
-            do_sample=False,
-            pad_token_id=base.tokenizer.pad_token_id,
-            eos_token_id=base.tokenizer.eos_token_id,
-        )
-    answer = out[0, ids["input_ids"].shape[1] :]
-    return str(base.tokenizer.decode(answer, skip_special_tokens=True))
-
-
 async def _served(
     card: ModelCard, asked: Sequence[Sequence[Message]], settings: Settings
-) -> list[str]:
+) -> list[Completion]:
     backends = Backends(settings)
     sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=TOKENS)
     try:
-        return [(await complete(backends, card, m, sampling)).text for m in asked]
+        return [await complete(backends, card, messages, sampling) for messages in asked]
     finally:
         await backends.close()
 
@@ -117,3 +170,29 @@ def _round(model: Any) -> None:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.half().to(parameter.dtype)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export a checkpoint again; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.export")
+    parser.add_argument("--run", type=Path, required=True, help="out folder of training.finetune")
+    parser.add_argument("--data", type=Path, required=True, help="prompts to prove it on")
+    args = parser.parse_args(argv)
+    try:
+        from peft import PeftModel
+
+        settings = read_settings()
+        config, _, _ = checkpoints.load(args.run / "checkpoint")
+        base = load_base(settings, load_catalog(settings.catalogs)[config.base], "float32")
+        model = PeftModel.from_pretrained(base.model, args.run / "checkpoint")
+        examples, _ = read_examples(args.data)
+        proof = export(model, base, config, examples, settings, args.run / "adapter.gguf")
+    except UserError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(proof)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

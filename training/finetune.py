@@ -17,12 +17,14 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# Waiting threads sleep: spinning ones make a step ten times slower where cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -162,8 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoints.save(args.out / "checkpoint", run.model, config, run.base.fmt, run.manifest)
         progress.write("saved", folder="checkpoint")
         if not args.no_export:
-            checked = export(run.model, run.base, config, run.examples, settings, args.out)
-            progress.write("exported", file="adapter.gguf", checked=checked)
+            target = args.out / "adapter.gguf"
+            proof = export(run.model, run.base, config, run.examples, settings, target)
+            progress.write("exported", file=target.name, proof=asdict(proof))
         progress.write("end")
     except UserError as error:
         progress.write("failed", message=error.message, hint=error.hint)
@@ -191,7 +194,7 @@ def fit(run: Run, progress: Progress) -> None:
     per_epoch = math.ceil(len(run.train) / config.batch_size)
     steps = per_epoch * config.epochs
     step = tokens = trained = 0
-    progress.write("validation", step=0, steps=steps, loss=validate(run))
+    _watch(run, progress, 0, steps)
     for epoch in range(1, config.epochs + 1):
         for batch in batches(run.train, config.batch_size, order):
             began = time.perf_counter()
@@ -223,7 +226,7 @@ def fit(run: Run, progress: Progress) -> None:
                 trained_tokens=trained,
                 step_s=round(time.perf_counter() - began, 2),
             )
-        progress.write("validation", step=step, steps=steps, loss=validate(run))
+        _watch(run, progress, step, steps)
 
 
 def scale(step: int, steps: int, config: TrainingConfig) -> float:
@@ -237,16 +240,19 @@ def scale(step: int, steps: int, config: TrainingConfig) -> float:
     return left if config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
-def validate(run: Run) -> float | None:
-    """Mean loss per output token of the validation data; None where there is none."""
-    if not run.validation:
-        return None
+def validate(run: Run) -> float:
+    """Mean loss per output token of the validation data."""
     run.model.eval()
     total = 0.0
     with torch.no_grad():
         for part in micro_batches(run.validation, run.config.micro_batch):
             total += float(_loss(run, part))
-    return round(total / sum(example.trained for example in run.validation), 5)
+    return total / sum(example.trained for example in run.validation)
+
+
+def _watch(run: Run, progress: Progress, step: int, steps: int) -> None:
+    if run.validation:
+        progress.write("validation", step=step, steps=steps, loss=round(validate(run), 5))
 
 
 def _backward(run: Run, batch: Sequence[Encoded]) -> float:

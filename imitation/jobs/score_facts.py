@@ -26,7 +26,7 @@ from imitation.models.catalog import ModelCard, load_catalog
 from imitation.settings import read_settings
 from imitation.values import Interval, Message, Sampling
 
-SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=40, seed=0)
+SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=32, seed=0)
 
 
 @dataclass(frozen=True, slots=True)
