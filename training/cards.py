@@ -12,12 +12,14 @@ import argparse
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from imitation.data.diversity import nearest_query_bleu
 from imitation.data.format import read_examples, sha256_of
 from imitation.errors import IntegrityError, UserError
 from imitation.evaluation.stats import bootstrap_paired, gap_closed
@@ -91,6 +93,8 @@ def make_card(
             **manifest,
             "sampling": examples[0].meta["sampling"],
             "cut_at_length": sum(e.meta["finish_reason"] == "length" for e in examples),
+            "types": dict(Counter(e.meta["type"] for e in examples)),
+            "nearest_query_bleu": nearest_query_bleu([e.messages[0].content for e in examples]),
         },
         "prompt_format": fmt.name,
         "config": to_table(config),
