@@ -94,9 +94,9 @@ def toxicity(records: Records) -> str:
     base, reference, last = _base(found), only(found, "reference"), _series(records, "Figure 5")[-1]
     gap = gap_of(last, base, reference)
     return (
-        f"Manners are inherited: mean non-toxicity rises from {_text(base)} to {_text(last)} at "
-        f"{last.tokens_m:g}M tokens, {gap.text if gap else ''} of the way to ChatGPT's "
-        f"{_text(reference)}."
+        f"Safety is inherited in part: mean non-toxicity rises from {_text(base)} to "
+        f"{_text(last)} at {last.tokens_m:g}M tokens, {gap.text if gap else ''} of "
+        f"the way to ChatGPT's {_text(reference)}."
     )
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards.figures.layout import (
+    COLUMNS,
     MAX_WIDTHS,
     WIDE,
-    WIDTHS,
     Place,
     arrange,
     axes,
+    least_width,
     relayout,
     suffix,
 )
@@ -37,7 +38,7 @@ def draw(
     Raises:
         ValueError: No panels, or columns other than 1 to 3.
     """
-    if not panels or columns not in WIDTHS:
+    if not panels or columns not in COLUMNS:
         raise ValueError(f"{len(panels)} panels in {columns} columns")
     height, places = arrange(panels, columns)
     traces: list[dict[str, Any]] = []
@@ -49,8 +50,8 @@ def draw(
         "meta": {
             "columns": min(columns, len(panels)),
             "panels": len(panels),
-            "layouts": {n: relayout(panels, n) for n in WIDTHS},
-            "widths": WIDTHS,
+            "layouts": {n: relayout(panels, n) for n in COLUMNS},
+            "widths": {n: least_width(panels, n) for n in COLUMNS},
             "max_width": MAX_WIDTHS.get(len(panels)),
         },
         "annotations": [
@@ -144,7 +145,7 @@ def _marks(panel: Panel, palette: Palette) -> list[dict[str, Any]]:
 def _bars(panel: Panel, palette: Palette) -> dict[str, Any]:
     return {
         "type": "bar", "orientation": "h",
-        "x": [p.value for p in panel.points], "y": [p.at for p in panel.points], "width": 0.6,
+        "x": [p.value for p in panel.points], "y": [p.at for p in panel.points], "width": 0.5,
         "marker": {"color": [getattr(palette, p.tone) for p in panel.points]},
         "hovertemplate": [p.hover + "<extra></extra>" for p in panel.points],
     }  # fmt: skip

@@ -11,8 +11,9 @@ from dashboards.figures.panels import Panel
 
 TITLE_PX = 19
 """Height of a line of a panel's title."""
-WIDTHS = {3: 960, 2: 640, 1: 340}
-"""Columns of a figure, and the least width in px at which they are used."""
+AREA_PX = 180
+"""Least width of a panel's drawing area beside another panel."""
+COLUMNS = (3, 2, 1)
 WIDE = 1200
 """Width in px a figure is first drawn for."""
 MAX_WIDTHS = {1: 560, 2: 900}
@@ -111,6 +112,12 @@ def arrange(panels: Sequence[Panel], columns: int) -> tuple[int, list[Place]]:
             )
         )
     return total, places
+
+
+def least_width(panels: Sequence[Panel], columns: int) -> int:
+    """Width in px from which so many columns are used; one column is used at any width."""
+    frames = [_frame(panel) for panel in panels]
+    return columns * (max(f.left for f in frames) + max(f.right for f in frames) + AREA_PX)
 
 
 def relayout(panels: Sequence[Panel], columns: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Tone = Literal["base", "imitation", "reference", "soft"]
+Tone = Literal["base", "imitation", "reference", "ink"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def table5(shares: Mapping[str, float], palette: Palette, template: Template) ->
     """Share of each query type in ShareGPT-Mix, percent."""
     ranked = sorted(shares.items(), key=lambda item: -item[1])
     points = tuple(
-        Point(at, share, f"{share:g}%", f"<b>{name}</b>: {share:g}%<br>Table 5, printed", "soft")
+        Point(at, share, f"{share:g}%", f"<b>{name}</b>: {share:g}%<br>Table 5, printed", "ink")
         for at, (name, share) in enumerate(ranked)
     )
     ticks = tuple((float(at), name) for at, (name, _) in enumerate(ranked))
@@ -95,7 +95,7 @@ def _later_panel(records: Sequence[Record]) -> Panel:
     rows = sorted(select(records, role="imitation"), key=lambda r: (r.params_b or 0, r.value))
     others: list[tuple[Record, Tone]] = [
         *((r, "reference") for r in select(records, role="reference")),
-        *((r, "soft") for r in select(records, role="other proprietary")),
+        *((r, "ink") for r in select(records, role="other proprietary")),
     ]  # type: ignore[list-item]
     lines = tuple(
         Line(r.value, f"{r.model} {r.value:.{places}f}", hover(r, places), tone)
