@@ -75,7 +75,7 @@ browser() {
     if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
         "$1" -m playwright install --with-deps chromium
     else
-        apt_install chromium
+        apt_install chromium fonts-liberation
     fi
 }
 

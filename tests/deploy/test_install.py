@@ -71,7 +71,7 @@ def test_root_gets_a_browser_from_debian(tmp_path):
     result = install("browser", "python", path=tmp_path)
     assert result.returncode == 0, result.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls == ["update -q", "install -y -q --no-install-recommends chromium"]
+    assert calls == ["update -q", "install -y -q --no-install-recommends chromium fonts-liberation"]
 
 
 def test_the_stamp_follows_the_pins(tmp_path):
