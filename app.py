@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 
 import gradio as gr
@@ -13,8 +12,10 @@ from dashboards.pages import PAGES, endpoints, head
 from dashboards.theme import css_path, theme
 from imitation.errors import UserError
 from imitation.models.backends import Backends
-from imitation.settings import Settings, read_settings
+from imitation.settings import Settings, read_settings, server_address
 from imitation.storage.database import open_store
+
+log = logging.getLogger(__name__)
 
 TITLE = "Imitation Lab"
 
@@ -45,6 +46,7 @@ def main() -> int:
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
+        address, port = server_address()
         demo, _ = build(read_settings())
         demo.queue(default_concurrency_limit=16)
         demo.launch(
@@ -52,13 +54,16 @@ def main() -> int:
             css_paths=css_path,
             head=head(),
             footer_links=["api"],
-            server_name=os.environ.get("GRADIO_SERVER_NAME"),
+            server_name=address,
+            server_port=port,
         )
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    except OSError as error:  # Gradio's own words: the port is taken
-        print(f"{error} Set GRADIO_SERVER_PORT to a free one.", file=sys.stderr)
+    except OSError as error:
+        log.debug("cannot listen", exc_info=error)
+        taken = f"Port {port} is" if port else "All ports from 7860 to 7959 are"
+        print(f"{taken} in use. Set GRADIO_SERVER_PORT to a free one.", file=sys.stderr)
         return 1
     return 0
 

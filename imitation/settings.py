@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import platformdirs
 from imitation.errors import ConfigError
 
 PREFIX = "IMITATION_"
+_NO = ("0", "false", "no")
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 PACKAGE = Path(__file__).parent
 
 
@@ -30,6 +32,7 @@ class Settings:
         offline: True keeps everything off the network but loopback (IMITATION_OFFLINE).
         weights: A local file or URL to take the pocket weights from first
             (IMITATION_POCKET_WEIGHTS).
+        jobs: Whether visitors may start jobs from the page (IMITATION_JOBS).
     """
 
     data: Path
@@ -40,6 +43,7 @@ class Settings:
     timeout_s: float = 120.0
     offline: bool = False
     weights: str = ""
+    jobs: bool = True
 
     @property
     def database(self) -> Path:
@@ -88,15 +92,40 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         cores=int(number("CORES", available_cores(), 1)),
         idle_s=number("ENGINE_IDLE_S", 900, 1),
         timeout_s=number("TIMEOUT_S", 120, 1),
-        offline=env.get(PREFIX + "OFFLINE", "") not in ("", "0", "false", "no"),
+        offline=env.get(PREFIX + "OFFLINE", "") not in ("", *_NO),
         weights=env.get(PREFIX + "POCKET_WEIGHTS", ""),
+        jobs=env.get(PREFIX + "JOBS", "") not in _NO,
     )
     if problems:
         raise ConfigError("environment", problems, "Fix or unset these variables.")
     return settings
 
 
+def server_address(environ: Mapping[str, str] | None = None) -> tuple[str | None, int | None]:
+    """Address and port the page listens on, by Gradio's own variables; None where unset.
+
+    A named port is the port or nothing: Gradio by itself would move on to the next free one.
+
+    Raises:
+        ConfigError: GRADIO_SERVER_PORT is not a port.
+    """
+    env = os.environ if environ is None else environ
+    text = env.get("GRADIO_SERVER_PORT", "")
+    if text and not (text.isdigit() and 0 < int(text) < 65536):
+        raise ConfigError(
+            "environment", [f"GRADIO_SERVER_PORT={text!r} is not a port"], "Use 1 to 65535."
+        )
+    return env.get("GRADIO_SERVER_NAME") or None, int(text) if text else None
+
+
 def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:
     """Value of an environment variable that holds a key; None where unset or empty."""
     env = os.environ if environ is None else environ
     return env.get(name) or None
+
+
+def leaked_secret(texts: Iterable[str], environ: Mapping[str, str] | None = None) -> str | None:
+    """Name of an environment variable whose name tells a secret and whose value is in a text."""
+    env = os.environ if environ is None else environ
+    secrets = {n: v for n, v in env.items() if n.upper().endswith(_SECRET) and len(v) >= 8}
+    return next((name for text in texts for name, value in secrets.items() if value in text), None)

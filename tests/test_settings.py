@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import ConfigError
-from imitation.settings import available_cores, read_settings, secret
+from imitation.settings import available_cores, read_settings, secret, server_address
 
 
 def test_defaults_need_no_variable() -> None:
@@ -49,3 +49,12 @@ def test_all_problems_are_reported_together() -> None:
 def test_an_empty_key_is_no_key() -> None:
     assert secret("K", {"K": ""}) is None
     assert secret("K", {"K": "x"}) == "x"
+
+
+def test_the_servers_address_is_gradios_own() -> None:
+    assert server_address({}) == (None, None)
+    set_ = {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "8000"}
+    assert server_address(set_) == ("0.0.0.0", 8000)
+    for text in ("http", "0", "70000", "-1"):
+        with pytest.raises(ConfigError, match="not a port"):
+            server_address({"GRADIO_SERVER_PORT": text})

@@ -1,6 +1,8 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +12,13 @@ from dashboards.actions.compare import Question, Session
 from dashboards.actions.rounds import conversation
 from dashboards.compare_view import arena_html, history_html, score_text
 from dashboards.context import Context
-from imitation.errors import StorageError, UserError
+from imitation.errors import BackendError, StorageError, UserError
 from imitation.models.catalog import Catalog
+from imitation.models.fetch import Progress
 from imitation.settings import read_settings
 from imitation.storage import comparisons, votes
 from imitation.storage.database import connect
-from imitation.values import Answer, Message, ModelCard, Sampling, Turn
+from imitation.values import Answer, Event, Message, ModelCard, Sampling, Turn
 from tests.scripted import Script, ScriptedBackend
 
 NAMES = ("b", "i", "r")
@@ -349,3 +352,39 @@ def test_a_turn_a_column_left_unanswered_is_not_sent_again() -> None:
     assert [m.role for m in conversation(" ", turns, 0, "C?")] == ["user", "assistant"] * 2 + [
         "user"
     ]
+
+
+async def test_what_is_being_prepared_is_shown_in_the_columns(lab: Lab) -> None:
+    cards = [
+        ModelCard(id=n, name=n, role=r, backend="embedded") for n, r in ROLES.items() if n != "b2"
+    ]
+    lab.context.catalog = lambda: Catalog(cards)
+    told = asyncio.Event()
+
+    async def prepare(cards: object, progress: Progress) -> None:
+        progress(0.43, "Fetching the weights")
+        told.set()
+
+    lab.backend.prepare = prepare
+    stream = lab.backend.stream
+
+    async def slow_stream(*args: object) -> AsyncGenerator[Event, None]:
+        await told.wait()
+        await asyncio.sleep(0.2)
+        async with aclosing(stream(*args)) as events:
+            async for event in events:
+                yield event
+
+    lab.backend.stream = slow_stream
+    pages = await lab.ask()
+    assert any("Fetching the weights, 43%" in html for html in pages)
+    assert "Fetching" not in pages[-1]
+
+
+async def test_a_preparation_that_fails_leaves_the_columns_to_say_why(lab: Lab) -> None:
+    async def prepare(cards: object, progress: Progress) -> None:
+        raise BackendError("No weights.", "Go online.")
+
+    lab.backend.prepare = prepare
+    await lab.ask()
+    assert [a.state for a in lab.session.answers] == ["done"] * 3
