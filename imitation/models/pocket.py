@@ -110,7 +110,7 @@ def weights_path(settings: Settings, kind: str, progress: Progress = silent) -> 
     if kind.endswith(".gguf"):
         raise UserError(f"The weights {path} do not exist.", "Check the card's weights.")
     lock = path.parent / ".lock"
-    with locked(lock, lambda: progress(None, "Waiting for another process to prepare weights")):
+    with locked(lock, lambda: progress(None, "Waiting for weights that are being prepared")):
         if is_prepared(settings, kind):
             return path
         for part in path.parent.glob(".*.part"):  # of processes that were killed

@@ -238,7 +238,7 @@ def test_two_processes_at_once_download_once(fresh, source):
     texts = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], texts
     assert source.asked == 1
-    assert sum("Waiting for another process" in err for _, err in texts) <= 1
+    assert sum("Waiting for weights" in err for _, err in texts) <= 1
     assert is_prepared(settings, "whole")
 
 
