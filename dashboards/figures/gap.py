@@ -44,14 +44,14 @@ def gap_of(imitation: Record, base: Record | None, reference: Record | None) -> 
     trio = (base, imitation, reference)
     if len({(r.benchmark, r.metric) for r in trio}) > 1:
         raise ValueError(f"gap closed across different metrics: {[r.metric for r in trio]}")
-    value = gap_closed(*(r.value for r in trio))
+    value = gap_closed(base.value, imitation.value, reference.value)
     if value is None:
         return None
     if all(r.digitised_error is None for r in trio):
         return Gap(value, None, None)
     # The share is monotone in each of the three, so its extremes are at the corners.
     ends = [(r.value - (r.digitised_error or 0), r.value + (r.digitised_error or 0)) for r in trio]
-    corners = [gap_closed(*corner) for corner in product(*ends)]
+    corners = [gap_closed(low, mid, high) for low, mid, high in product(*ends)]
     known = [corner for corner in corners if corner is not None]
     if len(known) < len(corners):
         return None

@@ -141,22 +141,21 @@ def suffix(index: int) -> str:
 
 def axes(panel: Panel, place: Place, width: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """The x and the y axis of a panel."""
-    span, marks = list(panel.span), ticks(panel.span, panel.suffix)
+    marks = ticks(panel.span, panel.suffix)
     values = {
-        "range": span, "fixedrange": True,
+        "range": list(panel.span), "fixedrange": True,
         "tickvals": [at for at, _ in marks], "ticktext": [text for _, text in marks],
         "automargin": False, "showgrid": not panel.empty, "showticklabels": not panel.empty,
     }  # fmt: skip
     places = [at for at, _ in panel.ticks]
-    pad = 0.12 * (max(places) - min(places)) if panel.kind == "sweep" else 0.6
+    pad = 0.12 * (max(places) - min(places)) or 1 if panel.kind == "sweep" else 0.6
+    ends = [min(places) - pad, max(places) + pad]
+    sweep = panel.kind == "sweep"
     others = {
-        "range": [min(places) - (pad or 1), max(places) + (pad or 1)], "fixedrange": True,
+        "range": ends if sweep else ends[::-1],  # the first row on top
+        "fixedrange": True,
         "tickvals": places, "ticktext": [text for _, text in panel.ticks], "automargin": False,
         "tickangle": 0, "showticklabels": not panel.empty, "showgrid": False, "zeroline": False,
     }  # fmt: skip
-    if panel.kind == "sweep":
-        x, y = others, values
-    else:
-        # First row on top.
-        x, y = values | {"showgrid": not panel.empty}, others | {"range": others["range"][::-1]}
+    x, y = (others, values) if sweep else (values, others)
     return x | {"domain": place.x_domain(width)}, y | {"domain": place.y}

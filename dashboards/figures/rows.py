@@ -96,7 +96,7 @@ def _later_panel(records: Sequence[Record]) -> Panel:
     others: list[tuple[Record, Tone]] = [
         *((r, "reference") for r in select(records, role="reference")),
         *((r, "ink") for r in select(records, role="other proprietary")),
-    ]  # type: ignore[list-item]
+    ]
     lines = tuple(
         Line(r.value, f"{r.model} {r.value:.{places}f}", hover(r, places), tone)
         for r, tone in others

@@ -7,7 +7,7 @@ Figures 1, 3, 4 and 5 and Table 2. Every function takes records and returns a fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import plotly.graph_objects as go
 
@@ -20,7 +20,7 @@ from dashboards.published import Record, only, select
 
 View = Literal["score", "gap"]
 By = Literal["tokens", "size"]
-Template = go.layout.Template
+Template: TypeAlias = go.layout.Template
 _SPANS = {"MMLU": (0.0, 80.0), "Natural Questions": (0.0, 40.0), "HumanEval": (0.0, 80.0)}
 
 

@@ -138,6 +138,8 @@ function failed(error, nodes) {
 async function start() {
   ({ figures, template } = await server.gap_figures());
   plots.forEach(reserve);
+  // The page came after the browser looked for its anchor, and has its height only now.
+  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   const near = new IntersectionObserver((entries) => entries.forEach(async ({ target, isIntersecting }) => {
     if (!isIntersecting) return;
     near.unobserve(target);

@@ -28,6 +28,8 @@ from dashboards.published import load_later, load_paper
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from dashboards.figures.sweeps import View
+
 _SCRIPT = Path(__file__).with_name("gaps.js")
 
 
@@ -67,10 +69,11 @@ def figures_json() -> dict[str, Any]:
     draw = gallery()
     figures = {}
     for section in _sections():
-        views = ["score"] if section.no_gap or not section.records else ["score", "gap"]
+        views: list[View] = ["score"] if section.no_gap or not section.records else ["score", "gap"]
         for slot in section.figures:
-            made = {view: _plain(draw[slot.id](LIGHT, template, view)) for view in views}
-            figures[slot.id] = {"source": slot.source, "gap": None, **made}
+            made: dict[str, Any] = {"source": slot.source, "gap": None}
+            made |= {view: _plain(draw[slot.id](LIGHT, template, view)) for view in views}
+            figures[slot.id] = made
     return {"template": template.to_plotly_json(), "figures": figures}
 
 

@@ -327,3 +327,10 @@ def test_every_figure_is_drawn(page: Page, url: str) -> None:
     for i in range(plots.count()):
         plots.nth(i).scroll_into_view_if_needed()
         expect(plots.nth(i).locator(".main-svg").first).to_be_visible(timeout=90_000)
+
+
+@pytest.mark.slow
+def test_a_link_to_a_section_arrives_there(page: Page, url: str) -> None:
+    page.goto(f"{url}#toxicity")
+    expect(page.locator("#toxicity .lab-plot .main-svg").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("heading", name="Toxicity")).to_be_in_viewport()
