@@ -33,9 +33,9 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = run(tmp_path, GRADIO_SERVER_PORT=str(taken.getsockname()[1]))
-    assert done.returncode == 1
         port = taken.getsockname()[1]
+        done = run(tmp_path, GRADIO_SERVER_PORT=str(port))
+    assert done.returncode == 1
     assert f"Port {port} is in use. Set GRADIO_SERVER_PORT" in done.stderr
     assert "Traceback" not in done.stderr
 
