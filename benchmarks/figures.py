@@ -22,15 +22,17 @@ TARGET_MS = 100.0
 
 def main() -> int:
     template = plotly_template(LIGHT)
-    medians = {}
+    medians, busy = {}, {}
     for name, draw in gallery().items():
         for view in ("score", "gap"):
             draw(LIGHT, template, view)
             times = []
+            cpu = time.process_time()
             for _ in range(REPEATS):
                 start = time.perf_counter()
                 draw(LIGHT, template, view)
                 times.append(1000 * (time.perf_counter() - start))
+            busy[f"{name}, {view}"] = round(1000 * (time.process_time() - cpu) / REPEATS, 2)
             medians[f"{name}, {view}"] = round(median(times), 2)
     slowest = max(medians, key=lambda key: medians[key])
     print(
@@ -42,8 +44,8 @@ def main() -> int:
                 "target": f"< {TARGET_MS:g}",
                 "ok": medians[slowest] < TARGET_MS,
                 "n": REPEATS,
-                "details": f"slowest of {len(medians)}: {slowest}; "
-                f"fastest {min(medians.values())} ms",
+                "details": f"slowest of {len(medians)}: {slowest} "
+                f"({busy[slowest]} ms of processor time); fastest {min(medians.values())} ms",
             }
         )
     )
