@@ -279,3 +279,31 @@ class Recording:
     def models(self) -> tuple[str, ...]:
         """Names of the models, in the order of their files."""
         return tuple(self.answers)
+
+
+JobState = Literal["queued", "running", "stopping", "stopped", "failed", "out_of_memory", "done"]
+LIVE_STATES: tuple[JobState, ...] = ("queued", "running", "stopping")
+"""States of a job that has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A command line to be run as a job.
+
+    Attributes:
+        kind: A key of `imitation.jobs.kinds.KINDS`.
+        argv: The command line; never holds a secret.
+        name: What people read.
+        device: "cpu", "io" or "gpu:N"; jobs of a device wait for each other.
+        out: Absolute path of the folder or file it writes; no other live job may use it.
+        progress: Absolute path of the JSON-lines file it writes, "" where it writes none.
+        visitor: Hash of its owner's secret, None for the command line.
+    """
+
+    kind: str
+    argv: tuple[str, ...]
+    name: str
+    device: str = "cpu"
+    out: str = ""
+    progress: str = ""
+    visitor: str | None = None

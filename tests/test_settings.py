@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import ConfigError
-from imitation.settings import available_cores, read_settings, secret, server_address
+from imitation.settings import available_cores, leaked_secret, read_settings, secret, server_address
 
 
 def test_defaults_need_no_variable() -> None:
@@ -11,6 +11,7 @@ def test_defaults_need_no_variable() -> None:
     assert settings.cores == available_cores()
     assert settings.catalogs[0].is_file()
     assert not settings.offline
+    assert settings.jobs
     assert settings.database.parent == settings.data
 
 
@@ -24,12 +25,14 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             "IMITATION_CATALOG": str(catalog),
             "IMITATION_CORES": "3",
             "IMITATION_OFFLINE": "1",
+            "IMITATION_JOBS": "0",
             "IMITATION_TIMEOUT_S": "5",
         }
     )
     assert settings.data == tmp_path / "d"
     assert settings.catalogs == (settings.catalogs[0], tmp_path / "d" / "models.toml", catalog)
     assert (settings.cores, settings.offline, settings.timeout_s) == (3, True, 5)
+    assert not settings.jobs
 
 
 def test_all_problems_are_reported_together() -> None:
@@ -58,3 +61,9 @@ def test_the_servers_address_is_gradios_own() -> None:
     for text in ("http", "0", "70000", "-1"):
         with pytest.raises(ConfigError, match="not a port"):
             server_address({"GRADIO_SERVER_PORT": text})
+
+
+def test_secrets_are_found_by_the_names_of_their_variables() -> None:
+    env = {"HF_TOKEN": "hf_12345678", "HOME": "/home/someone", "SHORT_KEY": "abc"}
+    assert leaked_secret(["--x", "--token=hf_12345678"], env) == "HF_TOKEN"
+    assert leaked_secret(["/home/someone/abc"], env) is None

@@ -1,0 +1,68 @@
+"""The kinds of jobs, and their command lines."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from imitation.errors import UserError
+from imitation.models.catalog import nearest
+from imitation.settings import PACKAGE
+
+ROOT = PACKAGE.parent
+"""Where command lines are run."""
+SLOTS: Mapping[str, int] = {"cpu": 1, "io": 2}
+"""Jobs of a device that run at once; a device not named, such as gpu:0, runs one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of job.
+
+    Attributes:
+        module: What is run, `python -m module ...`.
+        device: Where it computes unless told otherwise: "cpu", "io" (hardly at all) or "gpu:N".
+        lower: What to do where it ran out of memory.
+    """
+
+    module: str
+    device: str = "cpu"
+    lower: str = "Lower --concurrency, or choose a smaller model."
+
+
+KINDS: Mapping[str, Kind] = {
+    "finetune": Kind(
+        "training.finetune",
+        lower="Lower micro_batch first (it does not change the result), then max_tokens.",
+    ),
+    "generate": Kind("imitation.jobs.generate"),
+    "score": Kind("imitation.jobs.score_facts"),
+    "import": Kind("imitation.jobs.import_recorded", "io", "Import fewer files at once."),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        UserError: There is none; the nearest are offered.
+    """
+    if name not in KINDS:
+        raise UserError(f"There is no kind of job {name!r}.", nearest(name, KINDS))
+    return KINDS[name]
+
+
+def command(kind: str, arguments: Iterable[str]) -> tuple[str, ...]:
+    """The command line of a kind of job.
+
+    Raises:
+        UserError: Unknown kind.
+    """
+    return (sys.executable, "-m", kind_of(kind).module, *arguments)
+
+
+def as_typed(argv: Iterable[str]) -> str:
+    """A command line as one types it into a shell, from any folder."""
+    return f"cd {shlex.quote(str(ROOT))} && {shlex.join(argv)}"

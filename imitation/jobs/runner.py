@@ -1,0 +1,292 @@
+"""The queue of jobs: submit, look, stop, delete.
+
+A job's truth is its row, the files its worker leaves in its folder, and whether the process these
+name is alive. They are merged at each look, so a killed job turns "failed" by itself and a restart
+of the page loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from imitation.errors import StorageError, UserError
+from imitation.jobs import outcome, processes, worker
+from imitation.jobs.kinds import ROOT, SLOTS, kind_of
+from imitation.settings import Settings, leaked_secret
+from imitation.storage import jobs as table
+from imitation.storage.database import connect
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec
+
+log = logging.getLogger(__name__)
+
+MAX_LIVE = 20
+"""Jobs one visitor may have queued or running."""
+GRACE_S = 60.0
+"""Seconds a job may take to save its work once it is asked to stop."""
+LOOK_S = 1.0
+STARTING_S = 60.0
+"""Seconds a worker may take to sign, on a machine that is busy."""
+
+
+class Runner:
+    """The queue over one store; any number of processes may have one at the same time.
+
+    Args:
+        settings: Where jobs and runs live.
+        grace_s: Seconds between SIGTERM and SIGKILL.
+        slots: Jobs of each device that run at once.
+    """
+
+    def __init__(
+        self, settings: Settings, *, grace_s: float = GRACE_S, slots: Mapping[str, int] = SLOTS
+    ) -> None:
+        self.folder = settings.data / "jobs"
+        self.runs = settings.data / "runs"
+        self._settings, self._grace_s, self._slots = settings, grace_s, slots
+        self._connection: sqlite3.Connection | None = None
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, spec: JobSpec) -> Job:
+        """Queue a job; it starts at once where its device is free.
+
+        Raises:
+            UserError: Unknown kind, a secret in the command line, a place another live job writes
+                to, or too many jobs of one visitor.
+            StorageError: Its folder or its row could not be written.
+        """
+        kind_of(spec.kind)
+        if not spec.argv or any("\0" in part for part in spec.argv):
+            raise UserError(f"{spec.argv!r} is no command line.")
+        if name := leaked_secret((spec.name, spec.out, *spec.argv)):
+            raise UserError(
+                f"The command line holds the value of {name}.",
+                "Leave it out: jobs get the environment, and read keys from there.",
+            )
+        identity = table.new_id()
+        with self._lock:
+            try:
+                self._lay_out(identity, spec)
+                table.add(self._db, identity, spec, MAX_LIVE)
+            except OSError as error:
+                shutil.rmtree(self.folder / identity, ignore_errors=True)
+                raise StorageError(
+                    f"The job's folder cannot be written: {error}.",
+                    "Free disk space or make the data folder writable, then try again.",
+                ) from error
+            except UserError:
+                shutil.rmtree(self.folder / identity, ignore_errors=True)
+                raise
+            self.look()
+            self.watch()
+            return self.job(identity)
+
+    def look(self, kind: str | None = None) -> list[Job]:
+        """Jobs of a kind (None: all), newest first, as they are now; starts what can start.
+
+        Raises:
+            StorageError: A change could not be written.
+        """
+        with self._lock:
+            live = table.live(self._db)
+            for job in live:
+                if job.state != "queued":
+                    self._reconcile(job)
+            if any(job.state == "queued" for job in live):
+                while claimed := table.claim(self._db, self._slots):
+                    self._start(claimed)
+            return table.newest(self._db, kind)
+
+    def job(self, identity: str) -> Job:
+        """The job of that id, as last seen.
+
+        Raises:
+            UserError: There is none.
+        """
+        with self._lock:
+            job = table.get(self._db, identity)
+        if job is None:
+            raise UserError(f"There is no job {identity!r}.", "It may have been deleted.")
+        return job
+
+    def stop(self, identity: str) -> Job:
+        """Ask a job to save its work and end; asked again, it is killed. Ended ones stay as is.
+
+        Raises:
+            UserError: There is none of that id.
+            StorageError: It could not be written.
+        """
+        with self._lock:
+            self.job(identity)
+            self.look()
+            job = table.ask_to_stop(self._db, identity)
+            if job is None or job.state != "stopping":
+                return self.job(identity)
+            # The worker looks for this file once it can be signalled: see Worker.run.
+            with suppress(OSError):
+                (self.place(job) / worker.STOP).touch()
+            signed = outcome.signed(self.place(job))
+            if signed and processes.birth(signed.pid) == signed.birth:
+                with suppress(ProcessLookupError):
+                    os.kill(signed.pid, signal.SIGTERM)
+            elif signed:
+                for process in processes.members(signed.pid, job.id):
+                    process.terminate()
+            return job
+
+    def delete(self, identity: str) -> None:
+        """Delete an ended job, its folder, and what it wrote among the runs.
+
+        What it wrote elsewhere, and what another job wrote to as well, is kept.
+
+        Raises:
+            UserError: There is none of that id, or it has not ended.
+            StorageError: A file could not be deleted; the job is kept then.
+        """
+        with self._lock:
+            self.look()
+            job = self.job(identity)
+            if job.is_live:
+                raise UserError(f"The job {job.spec.name!r} is {job.state}.", "Stop it first.")
+            doomed = [self.place(job)]
+            out = Path(job.spec.out)
+            if job.spec.out and _inside(out, self.runs) and table.uses(self._db, job.spec.out) == 1:
+                doomed.append(out)
+            for path in doomed:
+                _remove(path)
+            table.delete(self._db, identity)
+            self._workers.pop(identity, None)
+
+    def place(self, job: Job) -> Path:
+        """The folder of a job: its command line, log and exit code."""
+        return self.folder / job.id
+
+    def output(self, job: Job) -> Path:
+        """The file that holds all a job printed."""
+        return self.place(job) / worker.OUTPUT
+
+    def watch(self) -> None:
+        """Go on looking in the background while a job is live, so that the queue moves on."""
+        with self._lock:
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="jobs", daemon=True)
+                self._watcher.start()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop looking and close the store; jobs go on."""
+        with self._lock:
+            self._closed = True
+            self._wake.set()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _watch(self) -> None:
+        while not self._closed:
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                while self._any_live():
+                    time.sleep(LOOK_S)
+            except Exception:
+                log.exception("Looking after jobs failed")
+                time.sleep(10 * LOOK_S)
+                self._wake.set()
+
+    def _any_live(self) -> bool:
+        with self._lock:
+            return not self._closed and any(job.is_live for job in self.look())
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self._settings.database)
+        return self._connection
+
+    def _lay_out(self, identity: str, spec: JobSpec) -> None:
+        place = self.folder / identity
+        place.mkdir(parents=True)
+        asked = {"id": identity, "argv": spec.argv, "cwd": str(ROOT), "grace_s": self._grace_s}
+        (place / worker.JOB).write_text(json.dumps(asked), encoding="utf-8")
+
+    def _start(self, job: Job) -> None:
+        place = self.place(job)
+        try:
+            with (place / worker.OUTPUT).open("ab") as output:
+                self._workers[job.id] = subprocess.Popen(
+                    [sys.executable, "-m", "imitation.jobs.worker", str(place)],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # it outlives the page, and Ctrl-C is the page's
+                )
+        except OSError as error:
+            log.exception("Job %s could not be started", job.id)
+            detail = f"It could not be started: {error}."
+            table.finish(self._db, job.id, "failed", time.time(), detail)
+
+    def _reconcile(self, job: Job) -> None:
+        """Note in the row how a job ended, if it has."""
+        place = self.place(job)
+        alive = self._is_alive(job)  # before the exit file: it may end in between
+        end = outcome.left(place)
+        if end is None:
+            if alive:
+                return
+            end = outcome.Exit(code=None, ended=time.time(), stopped=job.state == "stopping")
+        state, detail = outcome.judge(job, end, place)
+        table.finish(self._db, job.id, state, end.ended, detail)
+        with suppress(KeyError, subprocess.TimeoutExpired):
+            self._workers.pop(job.id).wait(5)
+
+    def _is_alive(self, job: Job) -> bool:
+        """Whether its worker, or without it anything of the job, is alive."""
+        started = self._workers.get(job.id)
+        running = started is not None and started.poll() is None  # poll also buries it
+        signed = outcome.signed(self.place(job))
+        if signed is None:
+            young = time.time() - (job.started or 0) < STARTING_S
+            return running or (started is None and young)
+        if processes.birth(signed.pid) == signed.birth:
+            return True
+        # The worker was killed. What it ran may go on, but nobody else will end it.
+        if job.state == "stopping" and time.time() - (job.stop_asked or 0) > self._grace_s:
+            _, left = processes.end_all(signed.pid, job.id)
+            return bool(left)
+        return bool(processes.members(signed.pid, job.id))
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether a path, links followed, lies in a folder and is not the folder."""
+    return folder.resolve() in path.resolve().parents
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or folder; links are deleted, not followed."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be deleted: {error}.", "Make it writable, then try again."
+        ) from error

@@ -1,0 +1,74 @@
+"""A runner over a store of its own, and children that do as they are told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from imitation.jobs import outcome, processes
+from imitation.jobs.runner import Runner
+from imitation.settings import Settings, read_settings
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Settings:
+    return read_settings({"IMITATION_DATA": str(tmp_path / "the data")})
+
+
+@pytest.fixture
+def make_runner(lab: Settings) -> Iterator[Callable[..., Runner]]:
+    """Runners on one store; whatever still runs at the end is killed."""
+    made: list[Runner] = []
+
+    def make(**options: object) -> Runner:
+        made.append(Runner(lab, **{"grace_s": 20.0, **options}))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for runner in made:
+        runner.close()
+    for folder in (lab.data / "jobs").glob("*"):
+        if signed := outcome.signed(folder):
+            processes.end_all(signed.pid, folder.name)
+            if processes.birth(signed.pid) == signed.birth:
+                with suppress(ProcessLookupError):
+                    os.kill(signed.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def runner(make_runner: Callable[..., Runner]) -> Runner:
+    return make_runner()
+
+
+def python(code: str, *arguments: str, name: str = "a job", **fields: object) -> JobSpec:
+    """A job that runs Python code."""
+    argv = (sys.executable, "-c", code, *arguments)
+    return JobSpec(kind="score", argv=argv, name=name, **fields)  # type: ignore[arg-type]
+
+
+def until(true: Callable[[], object], within_s: float = 30.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.03)
+
+
+def ended(runner: Runner, job: Job, within_s: float = 30.0) -> Job:
+    """The job once it has ended."""
+    until(lambda: runner.look() and not runner.job(job.id).is_live, within_s)
+    return runner.job(job.id)
+
+
+def says(path: Path) -> Callable[[], bool]:
+    """Whether a file has something in it by now."""
+    return lambda: path.is_file() and path.stat().st_size > 0
