@@ -68,7 +68,7 @@ environment() {
 }
 
 browser() {
-    for program in chromium chromium-browser google-chrome; do
+    for program in chromium chromium-browser; do
         if command -v "$program" >/dev/null; then return; fi
     done
     # Ubuntu's chromium package is a snap, which does not run everywhere; playwright has its own.
