@@ -41,6 +41,22 @@ class Question:
     sampling: Sampling = dataclasses.field(default_factory=Sampling)
     follow_up: bool = False
 
+    def seeded(self, text: str) -> Question:
+        """The question with the seed somebody typed, itself if none was.
+
+        Raises:
+            UserError: It is not a whole number.
+        """
+        if not text.strip():
+            return self
+        try:
+            seed = int(text)
+        except ValueError:
+            raise UserError(
+                f"The seed {text!r} is not a whole number.", "Leave it empty?"
+            ) from None
+        return dataclasses.replace(self, sampling=dataclasses.replace(self.sampling, seed=seed))
+
 
 class Session:
     """What one browser tab is looking at.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dashboards.compare_form import KEYS_JS
 from dashboards.context import Page
 from dashboards.pages import compare, gaps, recorded
 
@@ -25,4 +26,4 @@ PAGES = (
 
 def head() -> str:
     """Scripts every page needs, for `launch(head=...)`."""
-    return compare.KEYS_JS
+    return KEYS_JS

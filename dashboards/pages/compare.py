@@ -6,24 +6,28 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from dashboards.actions import visitors
-from dashboards.actions.compare import MAX_COLUMNS, Question, Session
+from dashboards.actions.compare import Question, Session
+from dashboards.compare_form import (
+    MESSAGE_JS,
+    choices,
+    defaults,
+    examples_html,
+    picked_example,
+    settings_form,
+)
 from dashboards.compare_view import arena_html, history_html, score_text
-from dashboards.components import CLICK_JS, ROLE_NAMES, notice_html
+from dashboards.components import CLICK_JS, notice_html
 from dashboards.context import Context
-from dashboards.markdown import plain
-from imitation import facts
 from imitation.errors import UserError
 from imitation.storage import comparisons, votes
-from imitation.values import ROLES, ModelCard, Sampling
+from imitation.values import ROLES, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -31,38 +35,6 @@ LEDE = (
     "The imitation model was fine-tuned on the reference's answers. It sounds like the reference. "
     "Does it know what the reference knows?"
 )
-# Number keys and X vote, outside text fields, once the ballot is there.
-KEYS_JS = """
-<script>
-document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.target.closest('input, textarea, select, [contenteditable]')) return;
-  const key = event.key.toLowerCase();
-  if (!/^[0-9x]$/.test(key)) return;
-  const button = document.querySelector(`.lab-vote button[data-key="${key}"]`);
-  if (button) { event.preventDefault(); button.click(); }
-});
-</script>
-"""
-# A message from Python to the browser: a link to copy or a file to save.
-MESSAGE_JS = """
-(text) => {
-  if (!text) return;
-  const message = JSON.parse(text);
-  if (message.kind === 'share') {
-    const url = new URL(window.location.href);
-    url.search = '?shared=' + message.id;
-    if (navigator.clipboard) navigator.clipboard.writeText(url.toString()).catch(() => {});
-  }
-  if (message.kind === 'file') {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([message.text], { type: 'application/jsonl' }));
-    link.download = message.name;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  }
-}
-"""
 
 
 def build(context: Context) -> None:
@@ -86,14 +58,14 @@ def build(context: Context) -> None:
         )
         ask = gr.Button("Ask", variant="primary", scale=1, elem_id="ask")
         follow = gr.Button("Follow up", scale=1, elem_id="follow", interactive=False)
-    examples = gr.HTML(_examples_html(), js_on_load=CLICK_JS, elem_id="examples")
+    examples = gr.HTML(examples_html(), js_on_load=CLICK_JS, elem_id="examples")
     with gr.Row(elem_classes="lab-options"):
         blind = gr.Checkbox(
             label="Blind test: hide names, shuffle, then vote", elem_id="blind", scale=2
         )
         score = gr.HTML(elem_id="score")
     with gr.Accordion("Models and settings", open=False, elem_id="settings"):
-        pickers, sampling = _settings(context)
+        pickers, sampling = settings_form(context)
         reachable = gr.HTML(elem_id="model-status")
     arena = gr.HTML(js_on_load=CLICK_JS, elem_id="arena")
     with gr.Accordion("Your history", open=False, elem_id="history"):
@@ -139,7 +111,7 @@ def build(context: Context) -> None:
                 follow_up=follow_up,
             )
             try:
-                question = _seeded(question, seed or "")
+                question = question.seeded(seed or "")
                 async with aclosing(session.ask(question)) as steps:
                     async for _ in steps:
                         yield ("", *frame(session))
@@ -221,11 +193,11 @@ def build(context: Context) -> None:
                 sentences.append(str(error))
         if session.comparison is None:
             catalog = context.catalog()
-            arena_now = arena_html(session, [catalog[i] for i in _defaults(catalog.values())])
+            arena_now = arena_html(session, [catalog[i] for i in defaults(catalog.values())])
         else:
             arena_now = arena_html(session)
         rest = frame(session, "")[1:]
-        picks = [gr.update(choices=_choices(context, role)) for role in ROLES]
+        picks = [gr.update(choices=choices(context, role)) for role in ROLES]
         return (token, notice_html(sentences), unreachable(), arena_now, *rest, *picks)
 
     def on_export(token: str, request: gr.Request) -> str:
@@ -263,7 +235,7 @@ def build(context: Context) -> None:
             concurrency_limit=None,
             **quiet,
         )
-    examples.click(_picked_example, None, prompt, queue=False, **quiet)
+    examples.click(picked_example, None, prompt, queue=False, **quiet)
     search.change(
         on_search,
         [secret, search],
@@ -276,79 +248,3 @@ def build(context: Context) -> None:
     page.unload(on_leave)
     # Asked in the background; the page only reads what is known by now.
     gr.Timer(10).tick(unreachable, None, reachable, **quiet)
-
-
-def _settings(context: Context) -> tuple[list[gr.Dropdown], list[gr.components.Component]]:
-    """Pickers by role, then system prompt and sampling parameters in the order `ask` reads them."""
-    catalog = context.catalog()
-    chosen = _defaults(catalog.values())
-    with gr.Row():
-        pickers = [
-            gr.Dropdown(
-                _choices(context, role),
-                value=[name for name in chosen if catalog[name].role == role],
-                label=ROLE_NAMES[role],
-                multiselect=True,
-                max_choices=MAX_COLUMNS,
-                elem_classes=f"lab-picker lab-role-{role}",
-            )
-            for role in ROLES
-        ]
-    system = gr.Textbox(label="System prompt", lines=2, placeholder="None: the model's own default")
-    with gr.Row():
-        temperature = gr.Slider(0, 2, 0.7, step=0.05, label="Temperature", info="0 is greedy")
-        top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p")
-        tokens = gr.Slider(16, 1024, 256, step=16, label="Longest answer", info="tokens")
-        seed = gr.Textbox(label="Seed", placeholder="drawn afresh", info="same seed, same answer")
-    return pickers, [system, temperature, top_p, tokens, seed]
-
-
-def _seeded(question: Question, text: str) -> Question:
-    """The question with its seed, if one was typed.
-
-    Raises:
-        UserError: It is not a whole number.
-    """
-    if not text.strip():
-        return question
-    try:
-        seed = int(text)
-    except ValueError:
-        raise UserError(f"The seed {text!r} is not a whole number.", "Leave it empty?") from None
-    return replace(question, sampling=replace(question.sampling, seed=seed))
-
-
-def _choices(context: Context, role: str) -> list[tuple[str, str]]:
-    return [(card.name, card.id) for card in context.catalog().values() if card.role == role]
-
-
-def _defaults(cards: Iterable[ModelCard]) -> list[str]:
-    """The first base, imitation and reference; more of what there is where a role is empty."""
-    cards = list(cards)
-    first = [next((c.id for c in cards if c.role == role), None) for role in ROLES]
-    chosen = [name for name in first if name]
-    spare = [card.id for card in cards if card.id not in chosen]
-    return chosen + spare[: max(0, 2 - len(chosen))]
-
-
-def _examples_html() -> str:
-    """Chips, one per query type; each opens a list of prompts that fill the question box."""
-    path = Path(__file__).parent.parent / "examples.json"
-    groups: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
-    groups["Facts with a known answer"] = [fact.question for fact in facts.show_facts()]
-    chips = []
-    for title, prompts in groups.items():
-        items = "".join(
-            f'<li><button type="button" data-do="example" data-prompt="{plain(text)}">'
-            f"{plain(text)}</button></li>"
-            for text in prompts
-        )
-        chips.append(
-            f'<details name="examples"><summary class="lab-chip">{plain(title)}</summary>'
-            f"<ul>{items}</ul></details>"
-        )
-    return f'<div class="lab-examples" aria-label="Example prompts">{"".join(chips)}</div>'
-
-
-def _picked_example(event: gr.EventData) -> str:
-    return str((event._data or {}).get("prompt", ""))

@@ -39,7 +39,7 @@ def build(context: Context) -> None:
         return api.models(context)
 
     def published() -> dict[str, Any]:
-        """The paper's values (`records`, ...) and those of later studies (`later`), with sources."""
+        """The paper's values (`records`, ...) and later studies' (`later`), with sources."""
         return {**data.raw_numbers(), "later": data.raw_later()}
 
     gr.api(compare, api_name="compare", concurrency_limit=None)

@@ -1,0 +1,112 @@
+"""The Compare page's form: examples, model pickers, settings; and its scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import gradio as gr
+
+from dashboards.actions.compare import MAX_COLUMNS
+from dashboards.components import ROLE_NAMES
+from dashboards.context import Context
+from dashboards.markdown import plain
+from imitation import facts
+from imitation.values import ROLES, ModelCard
+
+# Number keys and X vote, outside text fields, once the ballot is there.
+KEYS_JS = """
+<script>
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.closest('input, textarea, select, [contenteditable]')) return;
+  const key = event.key.toLowerCase();
+  if (!/^[0-9x]$/.test(key)) return;
+  const button = document.querySelector(`.lab-vote button[data-key="${key}"]`);
+  if (button) { event.preventDefault(); button.click(); }
+});
+</script>
+"""
+# A message from Python to the browser: a link to copy or a file to save.
+MESSAGE_JS = """
+(text) => {
+  if (!text) return;
+  const message = JSON.parse(text);
+  if (message.kind === 'share') {
+    const url = new URL(window.location.href);
+    url.search = '?shared=' + message.id;
+    if (navigator.clipboard) navigator.clipboard.writeText(url.toString()).catch(() => {});
+  }
+  if (message.kind === 'file') {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([message.text], { type: 'application/jsonl' }));
+    link.download = message.name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+}
+"""
+
+
+def settings_form(context: Context) -> tuple[list[gr.Dropdown], list[gr.components.Component]]:
+    """Pickers by role, then system prompt and sampling parameters in the order `ask` reads them."""
+    catalog = context.catalog()
+    chosen = defaults(catalog.values())
+    with gr.Row():
+        pickers = [
+            gr.Dropdown(
+                choices(context, role),
+                value=[name for name in chosen if catalog[name].role == role],
+                label=ROLE_NAMES[role],
+                multiselect=True,
+                max_choices=MAX_COLUMNS,
+                elem_classes=f"lab-picker lab-role-{role}",
+            )
+            for role in ROLES
+        ]
+    system = gr.Textbox(label="System prompt", lines=2, placeholder="None: the model's own default")
+    with gr.Row():
+        temperature = gr.Slider(0, 2, 0.7, step=0.05, label="Temperature", info="0 is greedy")
+        top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p")
+        tokens = gr.Slider(16, 1024, 256, step=16, label="Longest answer", info="tokens")
+        seed = gr.Textbox(label="Seed", placeholder="drawn afresh", info="same seed, same answer")
+    return pickers, [system, temperature, top_p, tokens, seed]
+
+
+def choices(context: Context, role: str) -> list[tuple[str, str]]:
+    """(name, id) of the catalog's models of one role."""
+    return [(card.name, card.id) for card in context.catalog().values() if card.role == role]
+
+
+def defaults(cards: Iterable[ModelCard]) -> list[str]:
+    """The first base, imitation and reference; more of what there is where a role is empty."""
+    cards = list(cards)
+    first = [next((c.id for c in cards if c.role == role), None) for role in ROLES]
+    chosen = [name for name in first if name]
+    spare = [card.id for card in cards if card.id not in chosen]
+    return chosen + spare[: max(0, 2 - len(chosen))]
+
+
+def examples_html() -> str:
+    """Chips, one per query type; each opens a list of prompts that fill the question box."""
+    path = Path(__file__).with_name("examples.json")
+    groups: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    groups["Facts with a known answer"] = [fact.question for fact in facts.show_facts()]
+    chips = []
+    for title, prompts in groups.items():
+        items = "".join(
+            f'<li><button type="button" data-do="example" data-prompt="{plain(text)}">'
+            f"{plain(text)}</button></li>"
+            for text in prompts
+        )
+        chips.append(
+            f'<details name="examples"><summary class="lab-chip">{plain(title)}</summary>'
+            f"<ul>{items}</ul></details>"
+        )
+    return f'<div class="lab-examples" aria-label="Example prompts">{"".join(chips)}</div>'
+
+
+def picked_example(event: gr.EventData) -> str:
+    """The prompt of the example that was clicked."""
+    return str((event._data or {}).get("prompt", ""))
