@@ -112,6 +112,7 @@ def _columns(
                 text=answer.text,
                 state=answer.state,
                 status=answer.status,
+                progress=answer.progress,
                 strip=strip,
                 is_reference=index == reference and answer.state in _ENDED,
                 fact=(facts.check(fact, answer.text), fact.answers[0])

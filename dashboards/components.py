@@ -47,6 +47,7 @@ class ColumnView:
         text: The answer (Markdown).
         state: As in Answer; "idle" before anything was asked.
         status: What the model is busy with before its first text.
+        progress: How far that is, 0 to 1; None where unknown.
         strip: Style against the reference's answer; None: not shown.
         is_reference: The strip would compare the column with itself.
         fact: Whether the known answer is in the text, and the known answer; None: no such thing.
@@ -65,6 +66,7 @@ class ColumnView:
     text: str = ""
     state: str = "idle"
     status: str = ""
+    progress: float | None = None
     strip: Strip | None = None
     is_reference: bool = False
     fact: tuple[bool, str] | None = None
@@ -215,7 +217,10 @@ def _text_html(column: ColumnView) -> str:
     if not column.text and column.state == "done":
         body = '<p class="lab-quiet">(an empty answer)</p>'
     if column.status and not column.text:
-        body = f'<p class="lab-quiet" role="status">{plain(column.status)}</p>'
+        share = column.progress
+        bar = "" if share is None else _bar_html(share)
+        percent = "" if share is None else f", {100 * share:.0f}%"
+        body = f'{bar}<p class="lab-quiet" role="status">{plain(column.status)}{percent}</p>'
     if column.state == "idle":
         body = '<p class="lab-quiet">The answer will appear here.</p>'
     busy = ' aria-busy="true"' if writing else ""
@@ -247,11 +252,14 @@ def _meta_html(column: ColumnView) -> str:
 
 
 def _bar(label: str, key: str, share: float | None, value: str) -> str:
-    width = 0 if share is None else round(100 * share)
     return (
         f'<span title="{plain(STYLE_DEFINITIONS[key])}">{label}</span>'
-        f'<div class="lab-bar"><i style="width:{width}%"></i></div><b>{value}</b>'
+        f"{_bar_html(share or 0.0)}<b>{value}</b>"
     )
+
+
+def _bar_html(share: float) -> str:
+    return f'<div class="lab-bar"><i style="width:{round(100 * share)}%"></i></div>'
 
 
 def _percent(share: float | None) -> str:

@@ -222,6 +222,7 @@ class Answer:
     Attributes:
         text: The text so far.
         status: What the model is busy with before its first text.
+        progress: How far that is, 0 to 1; None where unknown.
         state: "waiting", "streaming", "done", "stopped" or "failed".
         sent: What was sent, None until it was.
         done: How it ended, None unless state is "done".
@@ -233,6 +234,7 @@ class Answer:
 
     text: str = ""
     status: str = ""
+    progress: float | None = None
     state: Literal["waiting", "streaming", "done", "stopped", "failed"] = "waiting"
     sent: Sent | None = None
     done: Done | None = None

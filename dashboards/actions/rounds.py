@@ -91,18 +91,17 @@ class Round:
         loop = asyncio.get_running_loop()
 
         def tell(fraction: float | None, text: str) -> None:
-            percent = "" if fraction is None else f", {100 * fraction:.0f}%"
-            loop.call_soon_threadsafe(self._tell, f"{text}{percent}")
+            loop.call_soon_threadsafe(self._tell, fraction, text)
 
         try:
             await self._backends.prepare(self.cards, tell)
         except UserError as error:
             log.info("preparing failed: %s", error)
 
-    def _tell(self, status: str) -> None:
+    def _tell(self, progress: float | None, status: str) -> None:
         for index, (card, answer) in enumerate(zip(self.cards, self.answers, strict=True)):
             if card.backend == "embedded" and answer.state == "waiting" and answer.sent is None:
-                self.answers[index] = dataclasses.replace(answer, status=status)
+                self.answers[index] = dataclasses.replace(answer, status=status, progress=progress)
         self._changed.set()
 
     async def watch(self) -> AsyncGenerator[tuple[Answer, ...], None]:
@@ -153,7 +152,7 @@ class Round:
                     answer = self.answers[index]
                     match event:
                         case Sent():
-                            update(sent=event, status="")
+                            update(sent=event, status="", progress=None)
                         case Delta(text=text):
                             first = answer.first_token_s
                             if first is None:

@@ -377,7 +377,7 @@ async def test_what_is_being_prepared_is_shown_in_the_columns(lab: Lab) -> None:
 
     lab.backend.stream = slow_stream
     pages = await lab.ask()
-    assert any("Fetching the weights, 43%" in html for html in pages)
+    assert any("Fetching the weights, 43%" in html and "width:43%" in html for html in pages)
     assert "Fetching" not in pages[-1]
 
 
@@ -388,3 +388,14 @@ async def test_a_preparation_that_fails_leaves_the_columns_to_say_why(lab: Lab) 
     lab.backend.prepare = prepare
     await lab.ask()
     assert [a.state for a in lab.session.answers] == ["done"] * 3
+
+
+async def test_answers_stay_on_the_page_when_they_cannot_be_stored(lab: Lab) -> None:
+    await lab.ask("One?")
+    pages = lab.context.db.execute("PRAGMA page_count").fetchone()[0]
+    lab.context.db.execute(f"PRAGMA max_page_count = {pages}")
+    lab.backend.scripts["b"] = Script(["x" * 100_000])
+    with pytest.raises(StorageError, match="could not be saved"):
+        await lab.ask("Two?")
+    assert "x" * 100 in arena_html(lab.session)
+    assert [c.turns[0].prompt for c in comparisons.of_visitor(lab.context.db, "anna")] == ["One?"]
