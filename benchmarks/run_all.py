@@ -54,7 +54,7 @@ def parse(output: str) -> list[dict]:
     return rows
 
 
-def run(script: Path, timeout_s: float = 1800) -> tuple[list[dict], str]:
+def run(script: Path, timeout_s: float = 3600) -> tuple[list[dict], str]:
     """Results of one script and, where it broke, why."""
     started = time.monotonic()
     try:
