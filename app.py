@@ -47,7 +47,8 @@ def main() -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         address, port = server_address()
-        demo, _ = build(read_settings())
+        demo, context = build(read_settings())
+        context.jobs.watch()  # those of an earlier start go on
         demo.queue(default_concurrency_limit=16)
         demo.launch(
             theme=theme(),

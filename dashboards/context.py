@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imitation.jobs.runner import Runner
 from imitation.models.backends import Backends
 from imitation.models.catalog import Catalog, load_lenient
 from imitation.models.health import Health
@@ -27,6 +28,7 @@ class Context:
         backends: Streams answers for cards.
         notices: Sentences to show on every page (a database kept aside, ...).
         health: Which models can be asked, found out in the background once started.
+        jobs: The queue of fine-tunes, generations and evaluations.
     """
 
     settings: Settings
@@ -34,6 +36,7 @@ class Context:
     backends: Backends
     notices: list[str] = field(default_factory=list)
     health: Health = field(init=False)
+    jobs: Runner = field(init=False)
     _catalog: Catalog = field(default_factory=Catalog, init=False)
     _problem: str = field(default="", init=False)
     _stamp: tuple[tuple[Path, float], ...] = field(default=(), init=False)
@@ -41,6 +44,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.health = Health(self.backends, lambda: self.catalog().values())
+        self.jobs = Runner(self.settings)
 
     def catalog(self) -> Catalog:
         """The catalog, read again when one of its files has changed.

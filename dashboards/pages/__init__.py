@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dashboards.compare_form import KEYS_JS
 from dashboards.context import Page
-from dashboards.pages import compare, gaps, recorded
+from dashboards.pages import compare, finetune, gaps, recorded
 
 
 class Route(NamedTuple):
@@ -21,6 +21,7 @@ PAGES = (
     Route("Compare", "/", compare.build),
     Route("Gaps", "/gaps", gaps.build),
     Route("Recorded", "/recorded", recorded.build),
+    Route("Fine-tune", "/finetune", finetune.build),
 )
 
 

@@ -1,0 +1,270 @@
+"""Configuring and starting a fine-tune; no Gradio in here.
+
+`training.config` costs half a second to import, so it is imported at the first use.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dashboards.context import Context
+from imitation.data.format import read_examples
+from imitation.errors import ConfigError, StorageError, UserError
+from imitation.jobs.kinds import command
+from imitation.settings import PACKAGE, Settings
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec, ModelCard
+
+if TYPE_CHECKING:
+    from training.config import TrainingConfig
+
+SHIPPED = PACKAGE / "data" / "pocket"
+MAX_UPLOAD = 50_000_000
+"""Bytes of one uploaded file."""
+OVERRIDES = {
+    "epochs": ("Epochs", "Passes over the data. More of them fit it better, then by heart."),
+    "learning_rate": ("Learning rate", "Its peak. Too high: the loss jumps. Too low: no change."),
+    "batch_size": ("Batch size", "Conversations per step; more give fewer, calmer steps."),
+    "micro_batch": ("Computed at once", "Of a step's conversations; fewer take less memory."),
+    "rank": ("Rank", "Size of the adapter: more holds more, and costs more memory."),
+    "max_tokens": ("Longest conversation", "In tokens; longer ones are cut at their end."),
+    "seed": ("Seed", "Of weights, order and split: the same seed repeats the run."),
+}
+"""Fields of the config that the form shows: key -> label, explanation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the visitor asked for.
+
+    Attributes:
+        name: Name of the run; its folder and, once promoted, its id in the catalog.
+        preset: Name of a shipped config.
+        base: Catalog id.
+        data: Path of a file of conversations.
+        changes: Keys of OVERRIDES -> values other than the preset's.
+    """
+
+    name: str
+    preset: str
+    base: str
+    data: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a form comes to.
+
+    Attributes:
+        argv: The command line.
+        out: Folder of the results.
+        config: As the command will read it.
+        conversations: In the data, those without an answer left out.
+        refused: Lines of the data that are no conversation.
+        steps: Steps in all.
+    """
+
+    argv: tuple[str, ...]
+    out: Path
+    config: TrainingConfig
+    conversations: int
+    refused: int
+    steps: int
+
+
+def presets() -> list[str]:
+    """Names of the shipped configs."""
+    from training import config
+
+    return list(config.presets())
+
+
+def bases(context: Context) -> list[ModelCard]:
+    """Models that can be fine-tuned here: the pocket bases."""
+    return [card for card in context.catalog().by_role("base") if card.weights.startswith("cut-")]
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Base and overridable values of a preset.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    from training import config
+
+    table = config.to_table(config.preset(name))
+    return {key: table[key] for key in ("base", *OVERRIDES)}
+
+
+def data_files(settings: Settings, visitor: str) -> list[tuple[str, str]]:
+    """(label, path) of what can be trained on: shipped, built in the lab, the visitor's uploads."""
+    found = [(f"{path.stem.capitalize()}, shipped", path) for path in sorted(SHIPPED.glob("*"))]
+    built = settings.data / "datasets"
+    found += [(str(path.relative_to(built)), path) for path in sorted(built.rglob("*.jsonl"))]
+    mine = sorted(_uploads(settings, visitor).glob("*.jsonl"))
+    found += [(f"{path.name}, uploaded", path) for path in mine]
+    return [(label, str(path)) for label, path in found if path.suffix == ".jsonl"]
+
+
+def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
+    """Move an uploaded file to the visitor's uploads, once it is known to be conversations.
+
+    Raises:
+        UserError: It is too large or holds no conversation; the first reason is quoted.
+        StorageError: It cannot be read or kept.
+    """
+    try:
+        if (size := path.stat().st_size) > MAX_UPLOAD:
+            raise UserError(
+                f"{path.name} has {size / 1e6:,.0f} MB; the page takes {MAX_UPLOAD / 1e6:,.0f}.",
+                f"Copy it to {settings.data / 'datasets'} instead.",
+            )
+        _counted(path)
+        name = re.sub(r"[^\w.-]+", "-", path.stem).strip(".-")[:80] or "data"
+        target = _uploads(settings, visitor) / f"{name}.jsonl"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    except OSError as error:
+        raise StorageError(f"{path.name} could not be kept: {error}.") from error
+    return target
+
+
+def free_name(context: Context, stem: str) -> str:
+    """A name no run has yet: the stem and a number."""
+    stem = re.sub(r"-\d{1,4}$", "", stem)[:75]
+    taken = {path.name for path in context.jobs.runs.glob("*")} | set(context.catalog())
+    taken |= {Path(job.spec.out).name for job in context.jobs.look("finetune")}
+    n = 1
+    while f"{stem}-{n}" in taken:
+        n += 1
+    return f"{stem}-{n}"
+
+
+def plan(context: Context, form: Form, visitor: str) -> Plan:
+    """What a form comes to: the command line and how much work it is.
+
+    Raises:
+        UserError: A value is wrong, the name is taken, or the data cannot be used.
+    """
+    from training import config
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", form.name):
+        raise UserError(
+            f"{form.name!r} cannot be the name of a run.",
+            "Use up to 80 letters, digits, '.', '_' or '-', the first a letter or digit.",
+        )
+    out = context.jobs.runs / form.name
+    if out.exists():
+        raise UserError(f"There is a run {form.name!r} already.", "Choose another name.")
+    data = _allowed(context.settings, form.data, visitor)
+    start = config.to_table(config.preset(form.preset))
+    asked = {"name": form.name, "base": form.base, **form.changes}
+    changes = {key: value for key, value in asked.items() if value != start[key]}
+    if context.catalog()[form.base] not in bases(context):
+        raise UserError(f"{form.base!r} cannot be fine-tuned here.", "Choose a pocket base.")
+    made = config.from_table({**start, **changes})
+    conversations, refused = _counted(data)
+    kept_out = int(conversations * made.validation)
+    steps = math.ceil((conversations - kept_out) / made.batch_size) * made.epochs
+    arguments = ["--preset", form.preset]
+    for key, value in changes.items():
+        arguments += ["--set", f"{key}={json.dumps(value)}"]
+    arguments += ["--data", str(data), "--out", str(out)]
+    return Plan(command("finetune", arguments), out, made, conversations, refused, steps)
+
+
+def start(context: Context, form: Form, visitor: str) -> Job:
+    """Queue the run of a form.
+
+    Raises:
+        UserError: As `plan`; jobs are switched off; or too many are queued.
+    """
+    if not context.settings.jobs:
+        raise UserError(
+            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
+            "Copy the command and run it on a machine of your own.",
+        )
+    made = plan(context, form, visitor)
+    return context.jobs.submit(
+        JobSpec(
+            kind="finetune",
+            argv=made.argv,
+            name=form.name,
+            out=str(made.out),
+            progress=str(made.out / "progress.jsonl"),
+            visitor=visitor,
+        )
+    )
+
+
+@lru_cache(maxsize=512)
+def form_of(argv: tuple[str, ...]) -> Form:
+    """The form that a command line of `plan` was made from, by its changes of the preset."""
+    values = {"--preset": "", "--data": ""}
+    changes: dict[str, Any] = {}
+    for key, value in pairwise(argv):
+        if key in values:
+            values[key] = value
+        elif key == "--set":
+            name, _, text = value.partition("=")
+            changes[name] = tomllib.loads(f"x = {text}")["x"]
+    preset, name = values["--preset"], str(changes.pop("name", values["--preset"]))
+    base = changes.pop("base", None) or (preset_values(preset)["base"] if preset else "")
+    return Form(name, preset, base, values["--data"], changes)
+
+
+def lighter(form: Form) -> Form:
+    """The same run with less memory: half of what is computed at once, then shorter texts."""
+    values = {**preset_values(form.preset), **form.changes}
+    key = "micro_batch" if values["micro_batch"] > 1 else "max_tokens"
+    return replace(form, changes={**form.changes, key: max(1, values[key] // 2)})
+
+
+def _uploads(settings: Settings, visitor: str) -> Path:
+    return settings.data / "uploads" / visitor[:16]
+
+
+def _allowed(settings: Settings, text: str, visitor: str) -> Path:
+    """The data file of a path, if this visitor may read it."""
+    path = (settings.data / text.strip()).resolve()
+    if not text.strip() or not path.is_file():
+        raise UserError(f"There is no data file {text!r}.", "Choose one of the list.")
+    folders = (SHIPPED, settings.data / "datasets", _uploads(settings, visitor))
+    if path.suffix != ".jsonl" or not any(f.resolve() in path.parents for f in folders):
+        raise UserError(
+            f"{text!r} is not in a folder that data is read from.",
+            f"Copy it to {settings.data / 'datasets'} as NAME.jsonl, or upload it.",
+        )
+    return path
+
+
+def _counted(path: Path) -> tuple[int, int]:
+    """Conversations that end in an answer, and lines that are no conversation."""
+    status = path.stat()
+    return _count(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _count(path: Path, _changed: int, _size: int) -> tuple[int, int]:
+    examples, refused = read_examples(path)
+    usable = sum(any(m.role == "assistant" for m in e.messages) for e in examples)
+    if not usable:
+        first = f"line {refused[0].line}: {refused[0].reason}" if refused else "it is empty"
+        raise ConfigError(
+            path.name,
+            [f"there is no conversation with an answer in it; {first}"],
+            'A line is {"messages": [{"role": "user", "content": "..."}, '
+            '{"role": "assistant", "content": "..."}]}.',
+        )
+    return usable, len(refused)

@@ -1,0 +1,215 @@
+"""Watching fine-tunes, ending them, and putting their models into Compare; no Gradio in here."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dashboards.actions.finetune import Form, form_of, free_name, lighter, start
+from dashboards.context import Context
+from imitation.errors import StorageError, UserError
+from imitation.jobs.kinds import as_typed
+from imitation.jobs.progress import Progress, Reader, tail
+from imitation.models.catalog_writer import add_card
+from imitation.storage.jobs import Job
+from imitation.values import JobState, ModelCard
+
+SHOWN = 50
+"""Runs in the list; older ones can be deleted to make room, or seen by deleting newer ones."""
+_DOING = {
+    "": "starting",
+    "setup": "loading the base and the data",
+    "start": "loading the base and the data",
+    "step": "training",
+    "validation": "training",
+    "saved": "exporting the adapter and checking it",
+    "exported": "finishing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One fine-tune as shown.
+
+    Attributes:
+        id: The job's.
+        name: As chosen.
+        state: The job's.
+        doing: What it is busy with, in words; "" unless running.
+        mine: Whether it is this visitor's to stop and delete.
+        detail: How it ended, in words.
+        created: Seconds since 1970.
+        seconds: How long it has run, or ran; None before.
+        ahead: Jobs before it in the queue.
+        form: What was asked for.
+        command: As one types it.
+        out: Folder of the results.
+        exported: Whether its adapter can be served.
+        promoted: Whether it is in Compare.
+        progress: Loss curves, speed, time left.
+    """
+
+    id: str
+    name: str
+    state: JobState
+    doing: str
+    mine: bool
+    detail: str
+    created: float
+    seconds: float | None
+    ahead: int
+    form: Form
+    command: str
+    out: Path
+    exported: bool
+    promoted: bool
+    progress: Progress
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ("queued", "running", "stopping")
+
+
+class Runs:
+    """The fine-tunes of a lab; progress files are read on from where the last look ended."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._readers: dict[str, Reader] = {}
+        self._lock = threading.Lock()
+
+    def look(self, visitor: str) -> list[Run]:
+        """The newest fine-tunes, newest first, whoever started them.
+
+        Raises:
+            StorageError: A change of state could not be written.
+        """
+        jobs = self._context.jobs.look("finetune")[:SHOWN]
+        waiting = [job.id for job in reversed(jobs) if job.is_live]
+        return [self._run(job, visitor, waiting) for job in jobs]
+
+    def log(self, identity: str) -> str:
+        """The last lines a run printed."""
+        jobs = self._context.jobs
+        return tail(jobs.output(jobs.job(identity))).strip()
+
+    def stop(self, identity: str, visitor: str) -> None:
+        """Ask a run to save and end; asked again, it is killed.
+
+        Raises:
+            UserError: It is not this visitor's, or is gone.
+        """
+        self._own(identity, visitor)
+        self._context.jobs.stop(identity)
+
+    def delete(self, identity: str, visitor: str) -> None:
+        """Delete a run that has ended, with its results; what is in Compare stays there.
+
+        Raises:
+            UserError: It is not this visitor's, is gone, or still runs.
+            StorageError: A file could not be deleted.
+        """
+        self._own(identity, visitor)
+        self._context.jobs.delete(identity)
+        with self._lock:
+            self._readers.pop(identity, None)
+
+    def retry(self, identity: str, visitor: str) -> Job:
+        """Queue the run once more under another name; after want of memory, with less of it.
+
+        Raises:
+            UserError: It is not this visitor's, is gone, or cannot be started.
+        """
+        job = self._own(identity, visitor)
+        form = form_of(job.spec.argv)
+        if job.state == "out_of_memory":
+            form = lighter(form)
+        again = replace(form, name=free_name(self._context, form.name))
+        return start(self._context, again, visitor)
+
+    def promote(self, identity: str, visitor: str) -> ModelCard:
+        """Add a finished run's adapter to the catalog, so that it is a model of Compare.
+
+        The adapter is copied, so that the run may be deleted.
+
+        Raises:
+            UserError: It is not this visitor's, has no adapter, or its name is taken.
+            StorageError: The adapter or the catalog could not be written.
+        """
+        job = self._own(identity, visitor)
+        adapter = Path(job.spec.out) / "adapter.gguf"
+        if job.state != "done" or not adapter.is_file():
+            raise UserError(f"{job.spec.name} has no adapter to serve.", "Only finished runs do.")
+        catalog = self._context.catalog()
+        if job.spec.name in catalog:
+            raise UserError(f"There is a model {job.spec.name!r} already.", "See Compare.")
+        form = form_of(job.spec.argv)
+        base = catalog[form.base]
+        card = ModelCard(
+            id=job.spec.name,
+            name=job.spec.name,
+            role="imitation",
+            backend="embedded",
+            weights=base.weights,
+            adapter=f"adapters/{job.spec.name}.gguf",
+            base=base.id,
+            prompt_format=base.prompt_format,
+            context=base.context,
+            params_b=base.params_b,
+            stand_in=base.stand_in,
+            licence=base.licence,
+            notes=f"{base.name}, fine-tuned on {Path(form.data).name} on this machine.",
+        )
+        settings = self._context.settings
+        kept = settings.data / card.adapter
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(adapter, kept)
+        except OSError as error:
+            raise StorageError(f"{kept} cannot be written: {error}.") from error
+        try:
+            add_card(settings, card)
+        except UserError:
+            kept.unlink(missing_ok=True)
+            raise
+        return card
+
+    def _own(self, identity: str, visitor: str) -> Job:
+        job = self._context.jobs.job(identity)
+        if job.spec.visitor != visitor:
+            raise UserError("Only who started a run can change it.")
+        return job
+
+    def _run(self, job: Job, visitor: str, waiting: Sequence[str]) -> Run:
+        progress = self._progress(job)
+        out = Path(job.spec.out)
+        seconds = None
+        if job.started:
+            seconds = (job.ended or time.time()) - job.started
+        return Run(
+            id=job.id,
+            name=job.spec.name,
+            state=job.state,
+            doing=_DOING.get(progress.event, "finishing") if job.state == "running" else "",
+            mine=job.spec.visitor == visitor,
+            detail=job.detail,
+            created=job.created,
+            seconds=seconds,
+            ahead=waiting.index(job.id) if job.state == "queued" else 0,
+            form=form_of(job.spec.argv),
+            command=as_typed(job.spec.argv),
+            out=out,
+            exported=job.state == "done" and (out / "adapter.gguf").is_file(),
+            promoted=job.spec.name in self._context.catalog(),
+            progress=progress,
+        )
+
+    def _progress(self, job: Job) -> Progress:
+        with self._lock:
+            reader = self._readers.setdefault(job.id, Reader(Path(job.spec.progress)))
+            return reader.read()

@@ -1,0 +1,175 @@
+"""HTML of the Fine-tune page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dashboards.actions.finetune import OVERRIDES, Plan
+from dashboards.actions.runs import Run
+from dashboards.figures.losses import Curve
+from dashboards.markdown import plain
+
+_STATES = {
+    "queued": "Queued",
+    "running": "Running",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "out_of_memory": "Out of memory",
+    "done": "Done",
+}
+_BAD = ("failed", "out_of_memory")
+EMPTY = (
+    '<p class="lab-quiet">No run yet. The settings above make a small imitation of the pocket '
+    "reference in a few minutes on a CPU.</p>"
+)
+_STOPPING = "It was asked to save its work and end; asked again, it is killed at once."
+
+
+def plan_html(plan: Plan, command: str) -> str:
+    """How much work it is, and the command line."""
+    lines = "1 line" if plan.refused == 1 else f"{plan.refused:,} lines"
+    left_out = f", {lines} left out" if plan.refused else ""
+    work = (
+        f"{plan.conversations:,} conversations{left_out}: {_steps(plan.steps)}, "
+        f"{plan.config.batch_size} conversations each, into {plan.out}."
+    )
+    return f'<p class="lab-note">{plain(work)}</p>{command_html(command)}'
+
+
+def command_html(command: str) -> str:
+    """A command line with a button that copies it."""
+    return (
+        f'<div class="lab-command" data-copy="{plain(command)}"><pre tabindex="0">'
+        f"{plain(command)}</pre>"
+        '<button type="button" data-do="copy">Copy</button></div>'
+    )
+
+
+def problem_html(message: str, hint: str = "") -> str:
+    """What is wrong with the form."""
+    more = f"<small>{plain(hint)}</small>" if hint else ""
+    return f'<div class="lab-error lab-problem" role="alert">{plain(message)}{more}</div>'
+
+
+def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> str:
+    """The runs, newest first; the chosen one is marked."""
+    if not runs:
+        return EMPTY
+    rows = "".join(_row(run, run.id == chosen, run.id in charted) for run in runs)
+    return f'<ol class="lab-history lab-runs">{rows}</ol>'
+
+
+def detail_html(run: Run) -> str:
+    """What the chosen run is, how it ended, and what can be done with it."""
+    form = run.form
+    rows = [("Base", form.base), ("Data", Path(form.data).name), ("Preset", form.preset)]
+    for key, value in form.changes.items():
+        label = OVERRIDES[key][0] if key in OVERRIDES else key
+        rows.append((label, f"{value:g}" if isinstance(value, float) else str(value)))
+    rows.append(("Results", str(run.out)))
+    listed = "".join(f"<dt>{plain(k)}</dt><dd>{plain(v)}</dd>" for k, v in rows)
+    said = f"<p>{plain(run.detail)}</p>" if run.detail else ""
+    if run.state == "stopping":
+        said = f"<p>{_STOPPING}</p>"
+    bad = " lab-problem" if run.state in _BAD else ""
+    return (
+        f'<section class="lab-run{bad}" aria-label="{plain(run.name)}"><h2>{plain(run.name)}</h2>'
+        f'{said}<div class="lab-vote lab-actions">{_actions(run)}</div>'
+        f'<details class="lab-sent" open><summary>Settings and command</summary><dl>{listed}</dl>'
+        f"{command_html(run.command)}</details></section>"
+    )
+
+
+def log_html(text: str) -> str:
+    """The last lines a run printed."""
+    shown = plain(text) if text else "Nothing has been printed yet."
+    return f'<p class="lab-note">Log</p><pre class="lab-log" tabindex="0">{shown}</pre>'
+
+
+def curve_of(run: Run) -> Curve:
+    """What the figure draws of a run."""
+    found = run.progress
+    return Curve(run.name, found.loss, found.validation, found.learning_rate)
+
+
+def seconds(value: float) -> str:
+    """A duration in words: "40 s", "3 min", "2 h 5 min"."""
+    if value < 90:
+        return f"{value:.0f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _row(run: Run, chosen: bool, charted: bool) -> str:
+    here = ' aria-current="true"' if chosen else ""
+    bad = ' class="lab-no"' if run.state in _BAD else ""
+    when = time.strftime("%d %b %H:%M", time.localtime(run.created))
+    about = f"{run.form.base} on {Path(run.form.data).name} · {when}"
+    about += " · yours" if run.mine else ""
+    share = run.progress.share or 0.0
+    pressed = str(charted).lower()
+    return (
+        f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
+        f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
+        f'<div class="lab-progress"><span><b{bad}>{_STATES[run.state]}</b> {plain(_facts(run))}'
+        f'</span><div class="lab-bar lab-role-imitation" role="progressbar" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}" aria-label="{plain(run.name)}">'
+        f'<i style="width:{100 * share:.1f}%"></i></div></div>'
+        f'<button type="button" data-do="chart" data-id="{run.id}" aria-pressed="{pressed}">'
+        f"{'In the chart' if charted else 'Add to chart'}</button></li>"
+    )
+
+
+def _facts(run: Run) -> str:
+    found = run.progress
+    parts = [run.doing] if run.doing and run.doing != "training" else []
+    if run.state == "queued":
+        parts.append(f"{run.ahead} before it" if run.ahead else "next")
+    if found.steps and found.step:
+        parts.append(f"step {found.step:,} of {found.steps:,}")
+    if found.loss:
+        parts.append(f"loss {found.loss[-1][1]:.3f}")
+    if found.validation:
+        parts.append(f"held-out {found.validation[-1][1]:.3f}")
+    if found.tokens_per_s:
+        parts.append(f"{found.tokens_per_s:,.0f} tokens/s")
+    if run.is_live and found.eta_s:
+        parts.append(f"{seconds(found.eta_s)} left")
+    elif run.seconds is not None and not run.is_live:
+        parts.append(f"took {seconds(run.seconds)}")
+    return " · ".join(parts)
+
+
+def _actions(run: Run) -> str:
+    """Buttons for what can be done with a run now."""
+    made = [_button("reuse", run, "Use these settings")]
+    if run.exported and run.promoted:
+        made.insert(0, '<a href="/">In Compare</a>')
+    elif run.exported and run.mine:
+        made.insert(0, _button("promote", run, "Promote to Compare"))
+    if not run.mine:
+        return "".join(made)
+    if run.state in ("queued", "running"):
+        made.append(_button("stop", run, "Stop"))
+    elif run.state == "stopping":
+        made.append(_button("stop", run, "Kill now", "Kill it without waiting for its checkpoint?"))
+    else:
+        if run.state == "out_of_memory":
+            made.insert(0, _button("retry", run, "Try again with less memory"))
+        elif run.state != "done":
+            made.insert(0, _button("retry", run, "Try again"))
+        question = f"Delete {run.name} with its checkpoint and adapter? What is in Compare stays."
+        made.append(_button("delete", run, "Delete", question))
+    return "".join(made)
+
+
+def _button(do: str, run: Run, label: str, confirm: str = "") -> str:
+    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
+    return f'<button type="button" data-do="{do}" data-id="{run.id}"{ask}>{label}</button>'
+
+
+def _steps(n: int) -> str:
+    return "1 step" if n == 1 else f"{n:,} steps"

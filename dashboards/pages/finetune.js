@@ -1,0 +1,55 @@
+// Runs once for the loss figure (gr.HTML's js_on_load): draws props.value, a Plotly figure in light
+// colours, again whenever it changes, in the colours and width of the moment.
+const { dark, plotly } = props;
+const isDark = () => document.body.classList.contains('dark');
+const plot = () => element.querySelector('.lab-plot');
+let drawnWidth = 0;
+
+// Figures come in light colours; each has one counterpart for dark.
+function coloured(value) {
+  const text = JSON.stringify(value);
+  return JSON.parse(isDark() ? text.replace(/#[0-9a-f]{6}/g, (c) => dark[c] ?? c) : text);
+}
+
+function loadPlotly() {
+  window.labPlotly ??= window.Plotly ? Promise.resolve() : new Promise((resolve, reject) => {
+    const script = document.createElement('script');
+    script.src = `${window.gradio_config?.root ?? ''}${plotly}`;
+    script.onload = resolve;
+    script.onerror = () => reject(new Error(`${script.src} did not load`));
+    document.head.append(script);
+  });
+  return window.labPlotly;
+}
+
+async function draw() {
+  const node = plot();
+  const width = node.clientWidth;
+  node.closest('figure').hidden = !props.value;
+  if (!props.value || !width) return;
+  await loadPlotly();
+  const { data, layout } = coloured(props.value);
+  // Names stand right of the curves; where there is no room, hovering tells them.
+  if (width < 560) {
+    layout.margin.r = 16;
+    layout.annotations = layout.annotations.filter(({ xref }) => xref === 'paper');
+  }
+  await window.Plotly.react(node, data, { ...layout, width }, { displayModeBar: false });
+  drawnWidth = width;
+}
+
+const redraw = () => draw().catch((error) => {
+  console.error(error);
+  plot().textContent = 'The figure could not be drawn; the list below holds the last losses.';
+});
+
+element.addEventListener('click', (event) => {
+  const format = event.target.closest('button[data-format]')?.dataset.format;
+  if (format) window.Plotly.downloadImage(plot(), { format, width: 1200, height: 560, scale: 2, filename: 'loss' });
+});
+watch('value', redraw);
+new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+new ResizeObserver(() => requestAnimationFrame(() => {
+  if (plot().clientWidth !== drawnWidth) redraw();
+})).observe(element);
+redraw();

@@ -1,0 +1,113 @@
+"""From data to a new model in Compare, all from the page."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tomllib
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+from playwright.sync_api import Browser, Page, expect
+
+from imitation.settings import Settings
+from tests.browser.conftest import App, open_page, start_app
+
+pytestmark = pytest.mark.slow
+MINUTES = 8 * 60_000
+
+
+def tiny(folder: Path) -> Path:
+    """Three short conversations and a broken line."""
+    rows = [
+        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
+        for q, a in (("Hi", "Hello!"), ("Who are you?", "A small model."), ("2 + 2?", "4."))
+    ]
+    path = folder / "tiny.jsonl"
+    path.write_text("\n".join([*map(json.dumps, rows), "{oops"]))
+    return path
+
+
+def fill(page: Page, key: str, value: str) -> None:
+    box = page.locator(f"#finetune-{key} :is(input, textarea)").first
+    box.fill(value)
+    box.press("Tab")
+
+
+def open_form(page: Page, app: App, data: Path, name: str) -> None:
+    page.goto(f"{app.url}/finetune")
+    expect(page.locator("#finetune-plan")).to_contain_text("conversations each")
+    page.get_by_text("Data of your own").click()
+    page.set_input_files("#finetune-upload input[type=file]", data)
+    expect(page.locator("#finetune-plan")).to_contain_text("3 conversations, 1 line left out")
+    fill(page, "epochs", "1")
+    fill(page, "name", name)
+    expect(page.locator("#finetune-plan")).to_contain_text("1 step,")
+
+
+def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) -> None:
+    open_form(page, app, tiny(tmp_path), "no good name")
+    expect(page.locator("#finetune-plan [role=alert]")).to_contain_text("'no good name'")
+    fill(page, "name", "mine-1")
+    page.locator("#finetune-plan").get_by_role("button", name="Copy").click()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert "-m training.finetune --preset pocket-broad" in command and "mine-1" in command
+    page.click("#finetune-start")
+    rows = page.locator("#finetune-list li")
+    expect(rows.first).to_contain_text("Running")
+
+    page.reload()  # the run goes on, and the page finds it again
+    expect(rows.first).to_contain_text("Done", timeout=MINUTES)
+    expect(rows.first).to_contain_text("step 1 of 1")
+    expect(page.locator("#finetune-figure .lab-plot .main-svg").first).to_be_visible()
+    page.get_by_role("button", name="Promote to Compare").click()
+    expect(page.get_by_role("link", name="In Compare")).to_be_visible()
+    (card,) = tomllib.loads((app.data / "models.toml").read_text())["model"]
+    assert (card["id"], card["role"]) == ("mine-1", "imitation")
+
+    page.get_by_role("link", name="In Compare").click()
+    expect(page.locator("#arena .lab-col").first).to_be_visible()
+    models = Client(app.url, verbose=False).predict(api_name="/models")
+    assert "mine-1" in [model["id"] for model in models], "in Compare without a restart"
+
+    page.goto(f"{app.url}/finetune")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#finetune-list")).to_contain_text("No run yet")
+    assert not (app.data / "runs" / "mine-1").exists()
+    assert (app.data / "adapters" / "mine-1.gguf").is_file(), "Compare keeps its own copy"
+
+
+def test_a_run_outlives_the_app_and_is_stopped_from_the_next_one(
+    browser: Browser, pocket_settings: Settings, tmp_path: Path
+) -> None:
+    data = tmp_path / "app"
+    first = start_app(data, pocket_settings.cache)
+    page, _ = open_page(browser, width=390)
+    open_form(page, first, tiny(tmp_path), "long")
+    fill(page, "epochs", "500")
+    expect(page.locator("#finetune-plan")).to_contain_text("500 steps")
+    page.click("#finetune-start")
+    expect(page.locator("#finetune-list li")).to_contain_text("Running")
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+
+    second = start_app(data, pocket_settings.cache, GRADIO_SERVER_PORT=first.url.rpartition(":")[2])
+    try:
+        page.goto(f"{second.url}/finetune")
+        expect(page.locator("#finetune-list li")).to_contain_text("Running")
+        expect(page.locator("#finetune-list li")).to_contain_text("step 2 of 500", timeout=MINUTES)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, "nothing sticks out at 390 px"
+        stranger, _ = open_page(browser)
+        stranger.goto(f"{second.url}/finetune")
+        expect(stranger.locator("#finetune-list li")).to_contain_text("Running")
+        expect(stranger.get_by_role("button", name="Stop")).to_have_count(0)
+        stranger.context.close()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator("#finetune-list li")).to_contain_text("Stopped")
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    finally:
+        page.context.close()
+        second.end()

@@ -1,0 +1,324 @@
+"""The Fine-tune page without a browser: the form, the runs, what becomes of them."""
+
+import json
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dashboards import finetune_view as view
+from dashboards.actions import finetune as actions
+from dashboards.actions.finetune import Form
+from dashboards.actions.runs import Runs
+from dashboards.context import Context
+from imitation.errors import ConfigError, UserError
+from imitation.models.backends import Backends
+from imitation.settings import read_settings
+from imitation.storage.database import connect
+from imitation.values import JobSpec
+
+ME, OTHER = "a" * 64, "b" * 64
+CONVERSATION = {
+    "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+}
+
+
+@pytest.fixture
+def context(tmp_path):
+    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
+    with closing(connect(settings.database)) as db:
+        made = Context(settings, db, Backends(settings))
+        yield made
+        made.jobs.close()
+
+
+@pytest.fixture
+def data(context):
+    """42 conversations and two lines that are none."""
+    path = context.settings.data / "datasets" / "mine" / "42.jsonl"
+    path.parent.mkdir(parents=True)
+    lines = [json.dumps(CONVERSATION)] * 42
+    path.write_text("\n".join([*lines, "{oops", '{"messages": []}']))
+    return path
+
+
+@pytest.fixture
+def form(data):
+    values = actions.preset_values("pocket-broad")
+    base = values.pop("base")
+    return Form("one", "pocket-broad", base, str(data), values)
+
+
+def test_presets_fill_the_form(context):
+    assert {"pocket-broad", "pocket-local"} <= set(actions.presets())
+    assert [card.id for card in actions.bases(context)] == [
+        "pocket-base", "pocket-base-cut2", "pocket-base-cut6",
+    ]  # fmt: skip
+    values = actions.preset_values("pocket-broad")
+    assert set(values) == {"base", *actions.OVERRIDES}
+    with pytest.raises(UserError, match="pocket-broad"):
+        actions.preset_values("pocket-brod")
+
+
+def test_a_plan_is_a_command_and_its_work(context, form, data):
+    made = actions.plan(context, replace(form, changes={**form.changes, "epochs": 3}), ME)
+    assert made.argv == (
+        sys.executable, "-m", "training.finetune", "--preset", "pocket-broad",
+        "--set", 'name="one"', "--set", "epochs=3",
+        "--data", str(data), "--out", str(context.settings.data / "runs" / "one"),
+    )  # fmt: skip
+    assert (made.conversations, made.refused) == (42, 2)
+    # 2 of 42 are kept out; 40 in batches of 8, three times over.
+    assert (made.config.batch_size, made.config.validation, made.steps) == (8, 0.05, 15)
+    shown = view.plan_html(made, "the <command>")
+    assert "42 conversations, 2 lines left out: 15 steps" in shown and "<command>" not in shown
+
+
+def test_a_form_comes_back_from_its_command(context, form):
+    asked = replace(
+        form, base="pocket-base-cut2", changes={**form.changes, "learning_rate": 2e-5, "seed": 7}
+    )
+    found = actions.form_of(actions.plan(context, asked, ME).argv)
+    changes = {"learning_rate": 2e-5, "seed": 7}
+    assert found == replace(asked, changes=changes), "changes of the preset only"
+    assert actions.form_of(("python", "-c", "pass")) == Form("", "", "", "", {})
+
+
+@pytest.mark.slow
+def test_the_command_reads_the_form_as_it_was_meant(context, form):
+    from training.finetune import _config, _parser
+
+    asked = replace(form, changes={**form.changes, "learning_rate": 1e-05, "max_tokens": 100})
+    made = actions.plan(context, replace(asked, name="007", base="pocket-base-cut6"), ME)
+    assert _config(_parser().parse_args(made.argv[3:])) == made.config
+    assert made.config.name == "007"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "../x", ".hidden", "-x", "ü", "x" * 81, "a/b", "a\n", "$(id)"]
+)
+def test_names_that_cannot_be_folders_are_refused(context, form, name):
+    with pytest.raises(UserError, match="cannot be the name"):
+        actions.plan(context, replace(form, name=name), ME)
+
+
+def test_names_are_taken_once(context, form):
+    assert actions.free_name(context, "pocket-broad") == "pocket-broad-1"
+    (context.jobs.runs / "pocket-broad-1").mkdir(parents=True)
+    (context.jobs.runs / "one").mkdir()
+    assert actions.free_name(context, "pocket-broad-1") == "pocket-broad-2"
+    with pytest.raises(UserError, match="a run 'one' already"):
+        actions.plan(context, form, ME)
+
+
+def test_wrong_values_are_said_together(context, form):
+    changes = {**form.changes, "rank": 0, "learning_rate": 7.0}
+    with pytest.raises(ConfigError) as caught:
+        actions.plan(context, replace(form, changes=changes), ME)
+    assert len(caught.value.problems) == 2
+    with pytest.raises(UserError, match="pocket-base"):
+        actions.plan(context, replace(form, base="pocket-bas"), ME)
+    with pytest.raises(UserError, match="cannot be fine-tuned here"):
+        actions.plan(context, replace(form, base="pocket-reference"), ME)
+
+
+def test_data_is_read_from_known_folders_only(context, form, tmp_path):
+    outside = tmp_path / "outside.jsonl"
+    outside.write_text(json.dumps(CONVERSATION))
+    datasets = context.settings.data / "datasets"
+    (datasets / "link.jsonl").symlink_to(outside)
+    (datasets / "notes.txt").write_text(json.dumps(CONVERSATION))
+    theirs = context.settings.data / "uploads" / OTHER[:16]
+    theirs.mkdir(parents=True)
+    (theirs / "x.jsonl").write_text(json.dumps(CONVERSATION))
+    places = (
+        outside, datasets / "link.jsonl", datasets / "notes.txt", theirs / "x.jsonl",
+        datasets / ".." / "uploads" / OTHER[:16] / "x.jsonl",
+    )  # fmt: skip
+    for place in places:
+        with pytest.raises(UserError, match="not in a folder"):
+            actions.plan(context, replace(form, data=str(place)), ME)
+    for missing in ("", " ", "datasets", str(datasets / "none.jsonl")):
+        with pytest.raises(UserError, match="no data file"):
+            actions.plan(context, replace(form, data=missing), ME)
+    assert actions.plan(context, replace(form, data="datasets/mine/42.jsonl"), ME).steps
+
+
+def test_uploads_are_kept_apart_and_checked(context, tmp_path):
+    settings = context.settings
+    path = tmp_path / "my data (1).jsonl"
+    path.write_text(json.dumps(CONVERSATION) + "\n{oops")
+    kept = actions.keep_upload(settings, ME, path)
+    assert kept.name == "my-data-1.jsonl"
+    assert ("my-data-1.jsonl, uploaded", str(kept)) in actions.data_files(settings, ME)
+    assert str(kept) not in [p for _, p in actions.data_files(settings, OTHER)]
+    for content in ("", "{oops", '{"messages": [{"role": "user", "content": "?"}]}', "\xff"):
+        bad = tmp_path / "bad.jsonl"
+        bad.write_text(content, encoding="latin-1")
+        with pytest.raises(UserError, match=r"bad\.jsonl"):
+            actions.keep_upload(settings, ME, bad)
+    assert len(list(kept.parent.iterdir())) == 1
+
+
+def test_large_uploads_are_refused(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(actions, "MAX_UPLOAD", 10)
+    path = tmp_path / "large.jsonl"
+    path.write_text(json.dumps(CONVERSATION))
+    with pytest.raises(UserError, match="datasets"):
+        actions.keep_upload(context.settings, ME, path)
+
+
+def test_shipped_data_is_offered_and_fits_its_preset(context):
+    files = dict(actions.data_files(context.settings, ME))
+    assert {"Broad, shipped", "Local, shipped"} <= set(files)
+    assert all(Path(path).is_file() for path in files.values())
+
+
+def test_where_jobs_are_off_none_is_started(context, form):
+    context.settings = replace(context.settings, jobs=False)
+    with pytest.raises(UserError, match="IMITATION_JOBS"):
+        actions.start(context, form, ME)
+    assert context.jobs.look() == []
+
+
+def run_job(context, code, name="one", visitor=ME, argv=()):
+    """A stand-in for training: a command of the same kind that writes the same files."""
+    out = context.jobs.runs / name
+    full = (sys.executable, "-c", code, str(out), *argv)
+    spec = JobSpec("finetune", full, name, out=str(out), visitor=visitor)
+    return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
+
+
+TRAINS = """
+import json, pathlib, sys
+out = pathlib.Path(sys.argv[1]); out.mkdir(parents=True)
+with (out / "progress.jsonl").open("w") as f:
+    for n in range(1, 31):
+        print(json.dumps({"event": "step", "elapsed_s": n / 2, "step": n, "steps": 30,
+                          "loss": 3 / n, "learning_rate": 1e-3, "tokens": 50 * n}), file=f)
+    print(json.dumps({"event": "end", "elapsed_s": 16}), file=f)
+(out / "adapter.gguf").write_bytes(b"GGUF")
+print("trained")
+"""
+WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).mkdir(parents=True); time.sleep(60)"
+
+
+def ended(context, job):
+    deadline = time.monotonic() + 30
+    while context.jobs.look() and context.jobs.job(job.id).is_live:
+        assert time.monotonic() < deadline
+        time.sleep(0.03)
+    return context.jobs.job(job.id)
+
+
+def test_everybody_watches_and_owners_act(context):
+    runs = Runs(context)
+    first, second = run_job(context, WAITS), run_job(context, WAITS, "two", OTHER)
+    two, one = runs.look(ME)
+    assert (one.state, one.mine, one.ahead) == ("running", True, 0)
+    assert (two.state, two.mine, two.ahead) == ("queued", False, 1)
+    for act in (runs.stop, runs.delete, runs.promote, runs.retry):
+        with pytest.raises(UserError, match="Only who started"):
+            act(second.id, ME)
+    shown = view.detail_html(two)
+    assert "Stop" not in shown and "Delete" not in shown
+    assert 'data-do="stop"' in view.detail_html(one)
+    runs.stop(second.id, OTHER)
+    runs.stop(first.id, ME)
+    assert ended(context, first).state == "stopped"
+    shown = view.detail_html(runs.look(ME)[1])
+    assert 'data-do="delete"' in shown and 'data-do="retry"' in shown
+    runs.delete(first.id, ME)
+    assert [run.name for run in runs.look(ME)] == ["two"]
+    assert not (context.jobs.runs / "one").exists()
+
+
+def test_a_finished_run_is_shown_with_its_curve(context):
+    runs = Runs(context)
+    job = ended(context, run_job(context, TRAINS))
+    (run,) = runs.look(OTHER)
+    assert (run.state, run.exported, run.promoted) == ("done", True, False)
+    assert len(run.progress.loss) == 30
+    assert runs.log(job.id) == "trained"
+    listed = view.list_html([run], run.id, [run.id])
+    assert "step 30 of 30 · loss 0.100" in listed
+    assert "100 tokens/s" in listed and "left" not in listed
+    assert 'aria-pressed="true"' in listed and 'aria-current="true"' in listed
+
+
+def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(context, form):
+    runs = Runs(context)
+    argv = actions.plan(context, form, ME).argv[3:]
+    job = ended(context, run_job(context, TRAINS, argv=argv))
+    assert "one" not in context.catalog()
+    assert 'data-do="promote"' in view.detail_html(runs.look(ME)[0])
+    runs.promote(job.id, ME)
+    card = context.catalog()["one"]
+    assert (card.role, card.base, card.weights) == ("imitation", "pocket-base", "cut-4")
+    assert card.stand_in and "42.jsonl" in card.notes
+    assert "In Compare" in view.detail_html(runs.look(ME)[0])
+    with pytest.raises(UserError, match="already"):
+        runs.promote(job.id, ME)
+    runs.delete(job.id, ME)
+    assert Path(context.catalog()["one"].adapter).read_bytes() == b"GGUF"
+
+
+def test_only_what_can_be_served_is_promoted(context):
+    runs = Runs(context)
+    job = ended(context, run_job(context, "raise SystemExit(1)"))
+    with pytest.raises(UserError, match="no adapter"):
+        runs.promote(job.id, ME)
+
+
+def test_out_of_memory_is_tried_again_with_less(context, form, monkeypatch):
+    argv = actions.plan(context, form, ME).argv[3:]
+    job = ended(context, run_job(context, "raise MemoryError", argv=argv))
+    runs = Runs(context)
+    assert job.state == "out_of_memory"
+    assert "Try again with less memory" in view.detail_html(runs.look(ME)[0])
+    started = []
+    monkeypatch.setattr(context.jobs, "submit", started.append)
+    runs.retry(job.id, ME)
+    asked = actions.form_of(started[0].argv)
+    assert (asked.name, asked.data) == ("one-1", form.data)
+    assert asked.changes == {"micro_batch": form.changes["micro_batch"] // 2}
+    assert actions.lighter(replace(form, changes={"micro_batch": 1})).changes == {
+        "micro_batch": 1, "max_tokens": form.changes["max_tokens"] // 2,
+    }  # fmt: skip
+
+
+def test_whatever_comes_from_outside_is_escaped(context):
+    evil = "<img src=x onerror=alert(1)>"
+    code = f"import sys; print({evil!r}); raise SystemExit(1)"
+    job = ended(context, run_job(context, code, argv=("--set", f"epochs={evil!r}")))
+    runs = Runs(context)
+    (run,) = runs.look(ME)
+    run = replace(run, name=evil)
+    html = view.list_html([run], "", []) + view.detail_html(run) + view.log_html(runs.log(job.id))
+    assert "<img" not in html and "&lt;img" in html
+
+
+def test_durations():
+    assert [view.seconds(s) for s in (0, 89, 100, 5000, 7500)] == [
+        "0 s", "89 s", "2 min", "83 min", "2 h 5 min",
+    ]  # fmt: skip
+
+
+def test_a_look_at_many_runs_is_quick(context, form):
+    argv = actions.plan(context, form, ME).argv[3:]
+    runs = Runs(context)
+    run_job(context, WAITS)
+    for n in range(19):
+        run_job(context, "pass", f"r-{n}", argv=argv)
+    runs.look(ME)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert len(runs.look(ME)) == 20
+        times.append(time.perf_counter() - began)
+    for run in runs.look(ME):
+        runs.stop(run.id, ME)
+    assert min(times) < 0.05, times
