@@ -32,9 +32,9 @@ def shoot(page: Page, app: App, path: str, target: Path) -> None:
         page.locator("#prompt textarea").press("Enter")
         expect(page.locator(".lab-vote button[data-do=vote]").first).to_be_visible()
         page.mouse.move(0, 0)
-    for _ in range(30):  # figures are drawn when they come into view
-        page.mouse.wheel(0, 700)
-        page.wait_for_timeout(60)
+    for plot in page.locator(".lab-plot").all():  # drawn when they come into view
+        plot.scroll_into_view_if_needed()
+        expect(plot.locator(".main-svg").first).to_be_visible()
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(400)
     page.screenshot(path=target, full_page=True)
