@@ -12,7 +12,12 @@ from dashboards.pages import PAGES, endpoints, head
 from dashboards.theme import css_path, theme
 from imitation.errors import UserError
 from imitation.models.backends import Backends
-from imitation.settings import Settings, read_settings, server_address
+from imitation.settings import (
+    Settings,
+    keep_loopback_off_proxies,
+    read_settings,
+    server_address,
+)
 from imitation.storage.database import open_store
 
 log = logging.getLogger(__name__)
@@ -45,6 +50,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    keep_loopback_off_proxies()
     try:
         address, port = server_address()
         demo, context = build(read_settings())

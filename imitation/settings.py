@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +116,19 @@ def server_address(environ: Mapping[str, str] | None = None) -> tuple[str | None
             "environment", [f"GRADIO_SERVER_PORT={text!r} is not a port"], "Use 1 to 65535."
         )
     return env.get("GRADIO_SERVER_NAME") or None, int(text) if text else None
+
+
+def keep_loopback_off_proxies(environ: MutableMapping[str, str] | None = None) -> None:
+    """Have this process, and those it starts, reach this machine without a proxy.
+
+    Gradio asks itself for its own page when it starts; through a proxy that fails.
+    """
+    env = os.environ if environ is None else environ
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in env.get(name, "").split(",") if host]
+        missing = [h for h in ("localhost", "127.0.0.1", "::1") if h not in known]
+        if "*" not in known:
+            env[name] = ",".join([*known, *missing])
 
 
 def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:

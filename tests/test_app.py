@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.conftest import start_app
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -54,3 +56,14 @@ def test_a_data_folder_that_cannot_be_used_is_said_in_a_sentence(tmp_path: Path)
     done = run(tmp_path)
     assert done.returncode == 1
     assert "IMITATION_DATA" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_proxy_does_not_come_between_the_app_and_itself(tmp_path: Path) -> None:
+    proxy = "http://127.0.0.1:9"
+    app = start_app(tmp_path, tmp_path, HTTP_PROXY=proxy, http_proxy=proxy, ALL_PROXY=proxy)
+    try:
+        assert app.process.poll() is None
+    finally:
+        app.end()
+    assert "Traceback" not in app.log.read_text()

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import ConfigError
-from imitation.settings import available_cores, leaked_secret, read_settings, secret, server_address
+from imitation.settings import (
+    available_cores,
+    keep_loopback_off_proxies,
+    leaked_secret,
+    read_settings,
+    secret,
+    server_address,
+)
 
 
 def test_defaults_need_no_variable() -> None:
@@ -67,3 +74,15 @@ def test_secrets_are_found_by_the_names_of_their_variables() -> None:
     env = {"HF_TOKEN": "hf_12345678", "HOME": "/home/someone", "SHORT_KEY": "abc"}
     assert leaked_secret(["--x", "--token=hf_12345678"], env) == "HF_TOKEN"
     assert leaked_secret(["/home/someone/abc"], env) is None
+
+
+def test_this_machine_is_reached_without_a_proxy() -> None:
+    env = {"HTTP_PROXY": "http://proxy:3128", "no_proxy": "intranet,127.0.0.1"}
+    keep_loopback_off_proxies(env)
+    assert env["NO_PROXY"] == "localhost,127.0.0.1,::1"
+    assert env["no_proxy"] == "intranet,127.0.0.1,localhost,::1"
+    keep_loopback_off_proxies(env)
+    assert env["NO_PROXY"] == "localhost,127.0.0.1,::1"
+    everything = {"NO_PROXY": "*"}
+    keep_loopback_off_proxies(everything)
+    assert everything["NO_PROXY"] == "*"
