@@ -4,32 +4,85 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sacrebleu.metrics import BLEU
+from imitation.data.neighbours import MAX_ORDER, Nearest, nearest_in_index, tokenized
+from imitation.data.steps import query_of
+from imitation.values import Example
 
-MAX_ORDER = 4
+EXACT = 500
+"""Up to this many queries each is compared with each; beyond, by an index."""
+PAIRS = 50
+"""Nearest pairs that a report names."""
+
 _NGrams = Mapping[tuple[str, ...], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """The query most like another one.
-
-    Attributes:
-        index: Where the nearest query is; -1 where there is no other.
-        bleu: Its sentence BLEU as reference, 0 to 100.
-    """
-
-    index: int
-    bleu: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Query:
     length: int
     ngrams: tuple[_NGrams, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query, the one most like it, and its BLEU against that one."""
+
+    query: str
+    nearest: str
+    bleu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """How alike the queries of a dataset are.
+
+    Attributes:
+        n: Queries.
+        mean_bleu: Of each against its nearest other, 0 to 100; None below two queries.
+        histogram: How many lie in each tenth: 0 to 10, 10 to 20, ... 90 to 100.
+        pairs: The nearest pairs, most alike first.
+        types: Queries by type as their data names it ("" where it doesn't).
+        exact: False where the nearest were looked up by an index, which may miss a few.
+    """
+
+    n: int
+    mean_bleu: float | None
+    histogram: tuple[int, ...]
+    pairs: tuple[Pair, ...]
+    types: Mapping[str, int]
+    exact: bool
+
+
+def diversity(
+    examples: Sequence[Example], progress: Callable[[int], None] = lambda done: None
+) -> Diversity:
+    """The report on the queries of a dataset.
+
+    Args:
+        examples: The dataset.
+        progress: Told now and then how many queries are done.
+    """
+    queries = [query_of(example) for example in examples]
+    exact = len(queries) <= EXACT
+    found = nearest_queries(queries) if exact else nearest_in_index(queries, progress)
+    counts = Counter(min(9, int(near.bleu // 10)) for near in found)
+    order = sorted(range(len(found)), key=lambda at: (-found[at].bleu, at))
+    pairs: dict[frozenset[int], Pair] = {}
+    for at in order[: 2 * PAIRS]:  # a pair that is mutually nearest comes twice
+        near = found[at]
+        if near.index >= 0:
+            both = frozenset((at, near.index))
+            pairs.setdefault(both, Pair(queries[at], queries[near.index], near.bleu))
+    return Diversity(
+        n=len(queries),
+        mean_bleu=math.fsum(n.bleu for n in found) / len(found) if len(found) > 1 else None,
+        histogram=tuple(counts[tenth] for tenth in range(10)),
+        pairs=tuple(pairs.values())[:PAIRS],
+        types=dict(Counter(str(e.meta.get("type", "")) for e in examples).most_common()),
+        exact=exact,
+    )
 
 
 def nearest_queries(queries: Sequence[str]) -> list[Nearest]:
@@ -39,8 +92,7 @@ def nearest_queries(queries: Sequence[str]) -> list[Nearest]:
     effective order) with the query as hypothesis. n-grams are counted once per query, so
     a few thousand queries take minutes rather than hours; values equal sacrebleu's own.
     """
-    tokenize = BLEU(lowercase=True, effective_order=True).tokenizer
-    counted = [_count(tokenize(query.rstrip().lower()).split()) for query in queries]
+    counted = [_count(tokenized(query)) for query in queries]
     found = []
     for i, query in enumerate(counted):
         best = Nearest(-1, 0.0)
