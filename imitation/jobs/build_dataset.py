@@ -1,0 +1,298 @@
+"""Build an imitation dataset from files, hub datasets and presets.
+
+    python -m imitation.jobs.build_dataset --source sharegpt.json --preview
+    python -m imitation.jobs.build_dataset --source sharegpt.json answers.jsonl \
+        --steps language exact near decontaminate --budget 20M --seed 0 --out datasets/mix
+
+A source is a file (JSON, JSONL, CSV or Parquet), `hub:NAME[:CONFIG][@SPLIT]`, or `preset:NAME`.
+The folder gets data.jsonl (which training.finetune reads), data.parquet and manifest.json. Exits
+with 0, or 2 where nothing could be built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from imitation.data import manifest
+from imitation.data.decontaminate import MAX_BLEU, own_prompts, prompts_of
+from imitation.data.diversity import diversity
+from imitation.data.load import Loaded, Source, load, preview
+from imitation.data.pipeline import (
+    DEFAULT,
+    STEPS,
+    Options,
+    Step,
+    StepReport,
+    make_steps,
+    run,
+)
+from imitation.data.sample import Count, estimated_tokens, mix, sample_tokens
+from imitation.errors import StorageError, UserError
+from imitation.models.catalog import nearest
+from imitation.models.disk import disk_errors_in_words, locked
+from imitation.values import Example
+
+PRESETS = Path(manifest.__file__).with_name("sources.toml")
+SHOWN = 5
+"""Conversations, refusals and reasons that are printed."""
+
+
+class Progress:
+    """What happens, as text for people and, if wanted, as JSON lines in a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._began = time.monotonic()
+        try:
+            self._out = path.open("w", encoding="utf-8") if path else None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+    def write(self, event: str, text: str = "", **values: Any) -> None:
+        """Tell one thing; the line is on disk when this returns."""
+        if text:
+            print(text, file=sys.stderr, flush=True)
+        if self._out:
+            line = {"event": event, "elapsed_s": round(time.monotonic() - self._began, 2), **values}
+            self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._out.flush()
+
+
+def build(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Build the dataset that the arguments describe; its manifest.
+
+    Raises:
+        UserError: Anything that the arguments or the data are at fault for.
+    """
+    sources = sources_of(args)
+    steps = _steps(args, sources)
+    manifest.refuse_existing(args.out)
+    progress.write("start", sources=[source.path for source in sources])
+    loaded = [_load(source, args.limit, progress) for source in sources]
+    examples = [example for one in loaded for example in one.examples]
+    before = len(examples)
+    examples, reports = run(examples, steps, lambda done: _tell(done, progress))
+    if not examples:
+        raise UserError(
+            f"Nothing is left of {before} conversations.",
+            "See which step dropped them, and loosen it or leave it out.",
+        )
+    table: dict[str, Any] = {
+        "name": args.out.name,
+        "seed": args.seed,
+        "sources": [manifest.source_table(one) for one in loaded],
+        "steps": [report.as_json() for report in reports],
+        "result": manifest.contents(examples, *_counter(args.tokenizer)),
+    }
+    if not args.no_diversity:
+        table["diversity"] = _diversity(examples, progress)
+    with disk_errors_in_words(args.out):
+        whole = manifest.write_dataset(args.out, examples, table)
+    result = whole["result"]
+    text = (
+        f"{args.out}: {result['conversations']} conversations, {result['tokens']} tokens "
+        f"({result['tokens_counted_by']}), sha256 {whole['sha256']}"
+    )
+    progress.write("done", text, result=result, sha256=whole["sha256"], out=str(args.out))
+    return whole
+
+
+def sources_of(args: argparse.Namespace) -> list[Source]:
+    """The sources named on the command line, with licences, weights and names of their own.
+
+    Raises:
+        UserError: A preset is unknown, or there are not as many weights as sources.
+    """
+    presets = tomllib.loads(PRESETS.read_text(encoding="utf-8"))
+    for option in ("weights", "licences"):
+        values = getattr(args, option)
+        if values and len(values) != len(args.source):
+            raise UserError(f"--{option} has {len(values)} values for {len(args.source)} sources.")
+    weights = args.weights or [1.0] * len(args.source)
+    if any(not 0 <= weight < 1e9 for weight in weights) or not sum(weights):
+        raise UserError("Weights should be 0 or more, and not all 0.")
+    found: list[Source] = []
+    for at, (path, weight) in enumerate(zip(args.source, weights, strict=True)):
+        known: dict[str, str] = {}
+        name = Path(path.partition("@")[0]).name.partition(".")[0] or "source"
+        if path.startswith("preset:"):
+            name = path.removeprefix("preset:")
+            if name not in presets:
+                raise UserError(f"There is no preset {name!r}.", nearest(name, presets))
+            known = presets[name]
+        licence = args.licences[at] if args.licences else known.get("licence", "")
+        names = {source.name for source in found}
+        free = next(n for n in (name, *(f"{name}-{k}" for k in range(2, 999))) if n not in names)
+        files = known.get("files", "")
+        found.append(Source(free, known.get("path", path), licence, weight, files))
+    return found
+
+
+def _steps(args: argparse.Namespace, sources: Sequence[Source]) -> list[Step]:
+    prompts: list[str] = []
+    if "decontaminate" in args.steps:
+        prompts = [*own_prompts(), *(p for path in args.against for p in prompts_of(path))]
+    options = Options(
+        languages=tuple(args.languages),
+        similarity=args.similarity,
+        words=tuple(args.words),
+        prompts=tuple(prompts),
+        max_bleu=args.max_bleu,
+    )
+    steps = make_steps(args.steps, options)
+    count, counted_by = _counter(args.tokenizer)
+    settings = {"budget": args.budget, "seed": args.seed, "tokens_counted_by": counted_by}
+    if args.weights:
+        weights = [(source.name, source.weight) for source in sources]
+        shares = {**settings, "weights": dict(weights)}
+        steps.append(Step("mix", shares, lambda e: mix(e, weights, args.seed, count, args.budget)))
+    elif args.budget is not None:
+        budget = args.budget
+        steps.append(Step("sample", settings, lambda e: sample_tokens(e, budget, args.seed, count)))
+    return steps
+
+
+def _counter(tokenizer: str) -> tuple[Count, str]:
+    """How tokens are counted, and what to call that."""
+    if not tokenizer:
+        return estimated_tokens, "estimate: UTF-8 bytes / 4"
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(tokenizer)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The tokenizer {tokenizer} can't be had: {error}") from error
+    return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"]), tokenizer
+
+
+def _load(source: Source, limit: int | None, progress: Progress) -> Loaded:
+    def seen(rows: int) -> None:
+        progress.write("reading", source=source.name, rows=rows)
+
+    loaded = load(source, limit, seen)
+    refused = sum(loaded.reasons.values())
+    text = f"{source.name}: {loaded.rows} rows, {len(loaded.examples)} conversations"
+    text += f" ({', '.join(loaded.shapes)})" if loaded.shapes else ""
+    text += f", {refused} refused" if refused else ""
+    progress.write("loaded", "\n".join([text, *_refusals(loaded)]), **manifest.source_table(loaded))
+    return loaded
+
+
+def _refusals(loaded: Loaded) -> list[str]:
+    lines = [f"  {r.file}:{r.line}: {r.reason}" for r in loaded.refused[:SHOWN]]
+    more = sum(loaded.reasons.values()) - len(lines)
+    return lines + ([f"  ... and {more} more"] if more > 0 else [])
+
+
+def _tell(report: StepReport, progress: Progress) -> None:
+    lines = [f"{report.name}: {report.taken} in, {report.kept} out ({report.seconds:g} s)"]
+    lines += [f"  {count} {reason}" for reason, count in list(report.reasons.items())[:SHOWN]]
+    progress.write("step", "\n".join(lines), **report.as_json(), seconds=report.seconds)
+
+
+def _diversity(examples: Sequence[Example], progress: Progress) -> dict[str, Any]:
+    def done(queries: int) -> None:
+        progress.write("diversity", queries=queries, of=len(examples))
+
+    report = diversity(examples, done)
+    if report.mean_bleu is not None:
+        text = f"diversity: BLEU of the nearest other query is {report.mean_bleu:.1f} on average"
+        progress.write("diversity", text, queries=report.n, of=report.n, mean=report.mean_bleu)
+    return manifest.diversity_table(report)
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print the first conversations of every source, as they would be read."""
+    for source in sources_of(args):
+        loaded = preview(source, SHOWN)
+        print(f"{source.path} ({', '.join(loaded.shapes) or 'nothing readable'})")
+        print(*_refusals(loaded), sep="\n", end="\n" if loaded.refused else "")
+        for example in loaded.examples:
+            print(f"\n  {example.id}")
+            for message in example.messages:
+                text = " ".join(message.content[:300].split())
+                print(f"    {message.role}: {text[:200]}{'...' if len(text) > 200 else ''}")
+        print()
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = _parser().parse_args(argv)
+    # A stopped job still clears what it wrote aside.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    progress = None
+    try:
+        if args.preview:
+            return show(args)
+        if args.out is None:
+            raise UserError("No folder is named for the result.", "Give --out, or --preview.")
+        progress = Progress(args.progress)
+        with locked(args.out.with_name(f".{args.out.name}.lock"), _busy(args.out)):
+            build(args, progress)
+    except UserError as error:
+        if progress:
+            progress.write("failed", message=error.message, hint=error.hint)
+        print(f"build_dataset: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        logging.getLogger(__name__).exception("The dataset could not be built")
+        if progress:
+            progress.write("failed", message=f"{type(error).__name__}: {error}", hint="")
+        return 1
+    return 0
+
+
+def _busy(out: Path) -> Callable[[], None]:
+    def refuse() -> None:
+        raise UserError(f"Another job is building {out}.", "Wait for it, or name another folder.")
+
+    return refuse
+
+
+def _tokens(text: str) -> int:
+    """A number of tokens such as 300000, 0.3M or 150M."""
+    factor = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 1)
+    value = float(text[:-1] if factor > 1 else text) * factor
+    if not 1 <= value < 1e15:
+        raise ValueError(text)
+    return int(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m imitation.jobs.build_dataset",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--source", nargs="+", required=True, metavar="SOURCE")
+    add("--weights", nargs="+", type=float, default=[], help="part of each source in the tokens")
+    add("--licences", nargs="+", default=[], help="of each source, for the manifest")
+    add("--limit", type=int, help="conversations to read of each source")
+    add("--steps", nargs="*", default=list(DEFAULT), help=f"of {', '.join(STEPS)}; in this order")
+    add("--languages", nargs="+", default=["en"], metavar="CODE", help="that stay (ISO 639-1)")
+    add("--similarity", type=float, default=0.8, help="from which queries are near-duplicates")
+    add("--words", nargs=2, type=int, default=[1, 100_000], metavar=("LEAST", "MOST"))
+    add("--against", nargs="+", type=Path, default=[], help="more evaluation prompts")
+    add("--max-bleu", type=float, default=MAX_BLEU, help="against an evaluation prompt")
+    add("--budget", type=_tokens, metavar="TOKENS", help="of the result, such as 0.3M")
+    add("--tokenizer", default="", help="name or folder; without it tokens are estimated")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, help="folder for the result, which must not exist")
+    add("--preview", action="store_true", help="show the first conversations, build nothing")
+    add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")
+    add("--no-diversity", action="store_true", help="leave out nearest-query BLEU")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
