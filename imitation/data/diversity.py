@@ -85,8 +85,12 @@ def diversity(
     )
 
 
-def nearest_queries(queries: Sequence[str]) -> list[Nearest]:
+def nearest_queries(queries: Sequence[str], which: Sequence[int] | None = None) -> list[Nearest]:
     """For each query its most similar other one, in order; the first of equals.
+
+    Args:
+        queries: Each is compared with each.
+        which: Numbers of the queries that are asked about; None: all.
 
     Similarity is sacrebleu's sentence BLEU (13a tokens, lower case, exponential smoothing,
     effective order) with the query as hypothesis. n-grams are counted once per query, so
@@ -94,8 +98,8 @@ def nearest_queries(queries: Sequence[str]) -> list[Nearest]:
     """
     counted = [_count(tokenized(query)) for query in queries]
     found = []
-    for i, query in enumerate(counted):
-        best = Nearest(-1, 0.0)
+    for i in range(len(counted)) if which is None else which:
+        query, best = counted[i], Nearest(-1, 0.0)
         for j, other in enumerate(counted):
             if i != j:
                 value = _bleu(query, other)

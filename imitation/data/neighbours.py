@@ -29,6 +29,7 @@ _BITS = 12  # of each order's count in one packed integer; MAX_TOKENS is below 2
 _NOBODY = np.iinfo(np.int64).max
 
 _Ints = NDArray[np.int64]
+_Short = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +87,23 @@ class _Index:
         self._original = by_length
         self._place = np.empty_like(by_length)
         self._place[by_length] = np.arange(len(by_length))
-        hashes, owners, orders = _ngrams(tokens, self._lengths, self._place)
+        hashes, owners, weights = _ngrams(tokens, self._lengths, self._place)
         self._lengths = self._lengths[by_length]
         self._first = np.flatnonzero(among)[:2]
-        listed = among[by_length][owners]
-        names, ids = np.unique(hashes, return_inverse=True)
-        frequency = np.bincount(ids[listed], minlength=len(names))
-        own = np.bincount(ids, minlength=len(names))
         # What nobody else holds can match nothing.
-        useful = (frequency > 0)[ids] & (own > 1)[ids]
-        ids, owners, orders, listed = ids[useful], owners[useful], orders[useful], listed[useful]
-        self._frequency = frequency
-        posted = np.lexsort((owners[listed], ids[listed]))
-        self._posted = owners[listed][posted].astype(np.int32)
-        self._post_starts = _starts(ids[listed], len(names))
-        held = np.lexsort((frequency[ids], owners))  # rarest first within each query
-        self._held = ids[held].astype(np.int32)
-        self._held_orders = orders[held]
+        ids, count = _shared_ids(hashes)
+        useful = ids >= 0
+        ids, owners, weights = ids[useful], owners[useful], weights[useful]
+        listed = among[by_length][owners]
+        self._frequency = np.bincount(ids[listed], minlength=count)
+        self._posted = owners[listed][np.lexsort((owners[listed], ids[listed]))]
+        self._post_starts = _starts(ids[listed], count)
+        held = np.lexsort((self._frequency[ids], owners))  # rarest first within each query
+        self._held, self._held_weights = ids[held], weights[held]
         self._held_starts = _starts(owners, len(queries))
         self._seen = np.zeros(len(queries), dtype=np.int64)
         self._last = np.zeros(len(queries), dtype=np.int64)
-        self._mine = np.zeros(len(names), dtype=bool)
+        self._mine = np.zeros(count, dtype=bool)
 
     def nearest(
         self, which: Sequence[int], progress: Callable[[int], None] = lambda done: None
@@ -136,19 +133,19 @@ class _Index:
     def _candidates(self, query: int) -> tuple[_Ints, _Ints]:
         """Queries met in the postings read, and how many n-grams of each order they share."""
         held = slice(self._held_starts[query], self._held_starts[query + 1])
-        ngrams, orders = self._held[held], self._held_orders[held]
+        ngrams, weights = self._held[held], self._held_weights[held]
         begins, sizes = self._post_starts[ngrams], self._frequency[ngrams]
         read = np.cumsum(sizes)
         last = int(np.searchsorted(read, BUDGET))
         if last < len(ngrams):  # of too many, those whose length is nearest the query's
-            ngrams, orders = ngrams[: last + 1], orders[: last + 1]
+            ngrams, weights = ngrams[: last + 1], weights[: last + 1]
             begins, sizes = begins[: last + 1].copy(), sizes[: last + 1].copy()
             most, many, begin = BUDGET - int(read[last] - sizes[last]), sizes[last], begins[last]
             middle = int(np.searchsorted(self._posted[begin : begin + many], query))
             begins[last] += max(0, min(middle - most // 2, many - most))
             sizes[last] = most
         met = self._posted[_ranges(begins, sizes)]
-        np.add.at(self._seen, met, np.repeat(_packed(orders), sizes))
+        np.add.at(self._seen, met, np.repeat(weights, sizes))
         at = np.arange(len(met))
         self._last[met] = at
         met = met[(self._last[met] == at) & (met != query)]  # each once
@@ -164,7 +161,7 @@ class _Index:
         begins = self._held_starts[others]
         sizes = self._held_starts[others + 1] - begins
         places = _ranges(begins, sizes)
-        weights = _packed(self._held_orders[places]) * self._mine[self._held[places]]
+        weights = self._held_weights[places] * self._mine[self._held[places]]
         self._mine[mine] = False
         return _unpacked(np.add.reduceat(weights, np.cumsum(sizes) - sizes))
 
@@ -199,12 +196,15 @@ def _as_numbers(queries: Sequence[str]) -> tuple[_Ints, _Ints]:
     return np.concatenate(numbers) if numbers else np.empty(0, dtype=np.int64), lengths
 
 
-def _ngrams(tokens: _Ints, lengths: _Ints, place: _Ints) -> tuple[Hashes, _Ints, NDArray[np.int64]]:
-    """Hashes of all n-grams with their owner and order, repeated ones told apart."""
-    owner = np.repeat(place, lengths)
+def _ngrams(tokens: _Ints, lengths: _Ints, place: _Ints) -> tuple[Hashes, _Short, _Ints]:
+    """Hashes of all n-grams, whose they are, and what each adds to a packed count.
+
+    Repeated n-grams of a query are told apart.
+    """
+    owner = np.repeat(place, lengths).astype(np.int32)
     left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(tokens))  # to the query's end
     rolling = np.zeros(len(tokens), dtype=np.uint64)
-    hashes, owners, orders = [], [], []
+    hashes, owners, weights = [], [], []
     for n in range(1, MAX_ORDER + 1):
         following = np.roll(tokens, 1 - n).astype(np.uint64)
         rolling = mixed(rolling + mixed(following + np.uint64(n << 40)))
@@ -212,11 +212,24 @@ def _ngrams(tokens: _Ints, lengths: _Ints, place: _Ints) -> tuple[Hashes, _Ints,
         mine, whose = rolling[inside], owner[inside]
         hashes.append(mixed(mine + _repeats(mine, whose)))
         owners.append(whose)
-        orders.append(np.full(len(whose), n, dtype=np.int64))
-    return np.concatenate(hashes), np.concatenate(owners), np.concatenate(orders)
+        weights.append(np.full(len(whose), 1 << (_BITS * (n - 1)), dtype=np.int64))
+    return np.concatenate(hashes), np.concatenate(owners), np.concatenate(weights)
 
 
-def _repeats(hashes: Hashes, owners: _Ints) -> Hashes:
+def _shared_ids(hashes: Hashes) -> tuple[_Short, int]:
+    """For each hash a number from 0 on that its equals share, -1 where it has none; how many."""
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    new = np.ones(len(ordered), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    alone = new & np.append(new[1:], True)
+    numbers = (np.cumsum(new & ~alone) - 1).astype(np.int32)
+    ids = np.empty(len(ordered), dtype=np.int32)
+    ids[order] = np.where(alone, np.int32(-1), numbers)
+    return ids, int(numbers[-1]) + 1 if len(numbers) else 0
+
+
+def _repeats(hashes: Hashes, owners: _Short) -> Hashes:
     """For each n-gram how often the same one came before in the sorted order of its owner."""
     order = np.lexsort((hashes, owners))
     h, o = hashes[order], owners[order]
@@ -228,7 +241,7 @@ def _repeats(hashes: Hashes, owners: _Ints) -> Hashes:
     return counts
 
 
-def _starts(groups: _Ints, count: int) -> _Ints:
+def _starts(groups: _Short, count: int) -> _Ints:
     """Where each of `count` groups begins once sorted by group, and the end."""
     starts = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(np.bincount(groups, minlength=count), out=starts[1:])
@@ -240,12 +253,6 @@ def _ranges(begins: _Ints, sizes: _Ints) -> _Ints:
     numbers: _Ints = np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
     numbers += np.arange(len(numbers))
     return numbers
-
-
-def _packed(orders: _Ints) -> _Ints:
-    """What one n-gram of each order adds to a packed count."""
-    added: _Ints = np.int64(1) << (_BITS * (orders - 1))
-    return added
 
 
 def _unpacked(packed: _Ints) -> _Ints:

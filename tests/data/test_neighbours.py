@@ -45,35 +45,18 @@ def test_finds_what_brute_force_finds():
         assert b.index == a.index, "the first of equals"
 
 
-def test_recall_holds_where_postings_are_cut():
+def test_recall_holds_where_postings_are_cut(monkeypatch):
     """Far more queries share the openings than postings are read."""
+    monkeypatch.setattr("imitation.data.neighbours.BUDGET", 300)
     rng = random.Random(5)
     words = [w for q in prompts() for w in q.lower().split()]
-    queries = [f"What is the {' '.join(rng.choices(words, k=6))}?" for _ in range(4000)]
-    asked = rng.sample(range(len(queries)), 25)
+    queries = [f"What is the {' '.join(rng.choices(words, k=6))}?" for _ in range(2000)]
+    asked = rng.sample(range(len(queries)), 40)
     found = nearest_in_index(queries)
-    for at in asked:
-        exact = nearest_among([queries[at]], queries[:at] + queries[at + 1 :])[0]
-        brute = max(
-            near.bleu for near in nearest_queries_of(queries[at], queries[:at] + queries[at + 1 :])
-        )
-        assert exact.bleu <= brute + 1e-9
-        assert found[at].bleu >= 0.9 * brute
-    hits = sum(
-        found[at].bleu
-        >= max(n.bleu for n in nearest_queries_of(queries[at], others(queries, at))) - 1e-9
-        for at in asked
-    )
-    assert hits >= 24
-
-
-def others(queries, at):
-    return queries[:at] + queries[at + 1 :]
-
-
-def nearest_queries_of(query, candidates):
-    """BLEU of one query against each candidate, two at a time by the exact version."""
-    return [nearest_queries([query, candidate])[0] for candidate in candidates]
+    exact = nearest_queries(queries, asked)
+    hits = [found[at].bleu >= near.bleu - 1e-9 for at, near in zip(asked, exact, strict=True)]
+    assert sum(hits) >= 38
+    assert all(found[at].bleu >= 0.8 * near.bleu for at, near in zip(asked, exact, strict=True))
 
 
 def test_among_others_only():
