@@ -150,17 +150,17 @@ def make_steps(names: Sequence[str], options: Options) -> list[Step]:
 def run(
     examples: Sequence[Example],
     steps: Sequence[Step],
-    report: Callable[[StepReport], None] = lambda done: None,
+    report: Callable[[int, StepReport], None] = lambda number, done: None,
 ) -> tuple[list[Example], list[StepReport]]:
     """What is left after all steps, and what each did.
 
     Args:
         examples: To begin with.
         steps: In the order they run.
-        report: Told after each step.
+        report: Told after each step, with its number from 1.
     """
     kept, reports = list(examples), []
-    for step in steps:
+    for number, step in enumerate(steps, 1):
         began = time.monotonic()
         outcome = step.apply(kept)
         reports.append(
@@ -175,5 +175,5 @@ def run(
             )
         )
         kept = outcome.kept
-        report(reports[-1])
+        report(number, reports[-1])
     return kept, reports

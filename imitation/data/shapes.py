@@ -77,6 +77,11 @@ def examples_of(row: Mapping[str, Any], shape: Shape, source: str, place: str) -
         raise ValueError("no assistant turn")
     name = next((str(row[key]) for key in _IDS if row.get(key) not in (None, "")), place)
     meta = _meta(row)
+    try:
+        if _NO_TEXT.search(name + json.dumps(meta, ensure_ascii=False)):
+            raise ValueError("an id or meta with characters that are not text")
+    except TypeError as error:  # dates and the like, of Parquet
+        raise ValueError(f"meta that is not JSON: {error}") from None
     many = len(found) > 1
     return [
         Example(messages, source, f"{name}/{at}" if many else name, meta)

@@ -79,7 +79,18 @@ def build(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     loaded = [_load(source, args.limit, progress) for source in sources]
     examples = [example for one in loaded for example in one.examples]
     before = len(examples)
-    examples, reports = run(examples, steps, lambda done: _tell(done, progress))
+
+    def tell(number: int, report: StepReport) -> None:
+        progress.write(
+            "step",
+            _counts(report),
+            step=number,
+            steps=len(steps),
+            seconds=report.seconds,
+            **report.as_json(),
+        )
+
+    examples, reports = run(examples, steps, tell)
     if not examples:
         raise UserError(
             f"Nothing is left of {before} conversations.",
@@ -192,10 +203,10 @@ def _refusals(loaded: Loaded) -> list[str]:
     return lines + ([f"  ... and {more} more"] if more > 0 else [])
 
 
-def _tell(report: StepReport, progress: Progress) -> None:
+def _counts(report: StepReport) -> str:
     lines = [f"{report.name}: {report.taken} in, {report.kept} out ({report.seconds:g} s)"]
     lines += [f"  {count} {reason}" for reason, count in list(report.reasons.items())[:SHOWN]]
-    progress.write("step", "\n".join(lines), **report.as_json(), seconds=report.seconds)
+    return "\n".join(lines)
 
 
 def _diversity(examples: Sequence[Example], progress: Progress) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def test_opening_and_hanging_turns_are_cut(tmp_path):
         ({"conversations": ["a"]}, "not a message"),
         ({"question": "q", "chatgpt_answers": []}, "no assistant turn"),
         ({"instruction": ["q"], "output": "a"}, "not text"),
+        (SHAPES["Alpaca"] | {"id": "\ud800"}, "an id or meta"),
+        (SHAPES["Alpaca"] | {"meta": {"a": "\ud800"}}, "an id or meta"),
         ({"a": 1}, "fields of no known shape (a)"),
     ],
 )

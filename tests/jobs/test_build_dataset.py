@@ -78,6 +78,7 @@ def test_counts_files_and_progress(tmp_path, source, capsys):
     assert [e["event"] for e in events] == [
         "start", "loaded", "step", "step", "step", "step", "diversity", "done",
     ]  # fmt: skip
+    assert [(e["step"], e["steps"]) for e in events[2:6]] == [(n, 4) for n in range(1, 5)]
     assert events[-1]["sha256"] == table["sha256"]
     told = capsys.readouterr().err
     assert "language: 104 in, 103 out" in told
