@@ -7,6 +7,7 @@ the number of queries. The `SHORTLIST` that look best by what was read are then 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ SHORTLIST = 100
 """Candidates per query whose BLEU is computed exactly."""
 
 _BITS = 12  # of each order's count in one packed integer; MAX_TOKENS is below 2**12
+_LOGS = np.log(np.maximum(np.arange(MAX_TOKENS + 1), 1))
 _NOBODY = np.iinfo(np.int64).max
 
 _Ints = NDArray[np.int64]
@@ -167,16 +169,14 @@ class _Index:
 
     def _bleu(self, query: int, others: _Ints, matches: _Ints) -> NDArray[np.float64]:
         """Sentence BLEU with the query as hypothesis, as `diversity` computes it one by one."""
-        length, lengths = int(self._lengths[query]), self._lengths[others]
-        logs = np.zeros(len(others))
-        smooth = np.ones(len(others))
+        length = int(self._lengths[query])
         orders = min(MAX_ORDER, length)
-        for n in range(1, orders + 1):
-            total, hits = length - n + 1, matches[n - 1]
-            smooth = np.where(hits > 0, smooth, smooth * 2)
-            logs += np.log(100.0 * np.where(hits > 0, hits, 1 / smooth) / total)
-        brevity = np.minimum(1.0, np.exp(1 - lengths / max(length, 1)))
-        return np.where(matches[0] > 0, brevity * np.exp(logs / max(orders, 1)), 0.0)
+        missing = matches[:orders] == 0
+        smoothed = -math.log(2) * np.cumsum(missing, axis=0)  # halved at each order without a hit
+        logs = np.where(missing, smoothed, _LOGS[matches[:orders]]).sum(axis=0)
+        logs += sum(math.log(100 / (length - n)) for n in range(orders))
+        brevity = np.minimum(0.0, 1 - self._lengths[others] / max(length, 1))
+        return np.where(matches[0] > 0, np.exp(logs / max(orders, 1) + brevity), 0.0)
 
     def _nothing_shared(self, query: int) -> Nearest:
         first = next((i for i in self._first if i != self._original[query]), -1)
@@ -256,5 +256,6 @@ def _ranges(begins: _Ints, sizes: _Ints) -> _Ints:
 
 
 def _unpacked(packed: _Ints) -> _Ints:
-    mask = (1 << _BITS) - 1
-    return np.stack([(packed >> (_BITS * n)) & mask for n in range(MAX_ORDER)])
+    shifts = _BITS * np.arange(MAX_ORDER)[:, None]
+    counts: _Ints = (packed >> shifts) & ((1 << _BITS) - 1)
+    return counts
