@@ -4,7 +4,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from dockerfile_rules import parse, problems
+
+from tests.deploy.dockerfile_rules import parse, problems
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "Dockerfile").read_text()

@@ -7,11 +7,12 @@ It speaks the dialects that differ: vLLM's adapters as models, llama.cpp's /appl
 import asyncio
 from collections.abc import AsyncIterator
 
-from servers import Dropped, LookAlike, data, events, refusal
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from tests.models.servers import Dropped, LookAlike, data, events, refusal
 
 
 class FakeOpenAI(LookAlike):

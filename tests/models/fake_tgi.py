@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 
 import jsonschema
-from servers import Dropped, LookAlike, data, events, refusal
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.models.servers import Dropped, LookAlike, data, events, refusal
 
 CONTRACT = json.loads(Path(__file__).with_name("tgi_contract.json").read_text(encoding="utf-8"))
 MAX_TOTAL = 512

@@ -4,15 +4,15 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_openai import FakeOpenAI
-from fake_tgi import FakeTGI
-from servers import free_port, serving
 
 from imitation.errors import BackendError
 from imitation.models.backends import Backends
 from imitation.models.health import Health
 from imitation.settings import Settings
 from imitation.values import ModelCard
+from tests.models.fake_openai import FakeOpenAI
+from tests.models.fake_tgi import FakeTGI
+from tests.models.servers import free_port, serving
 
 SETTINGS = Settings(Path("."), Path("."), (), 1)
 

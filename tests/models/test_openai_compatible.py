@@ -5,8 +5,6 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from fake_openai import FakeOpenAI
-from servers import free_port, serving
 
 from imitation.errors import BackendError
 from imitation.models.backends import complete
@@ -14,6 +12,8 @@ from imitation.models.openai_compatible import OpenAIBackend
 from imitation.models.retry import Patience
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+from tests.models.fake_openai import FakeOpenAI
+from tests.models.servers import free_port, serving
 
 ASK = (Message("user", "What is the capital of France?"),)
 GREEDY = Sampling(temperature=0, max_tokens=40)

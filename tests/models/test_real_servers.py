@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from servers import free_port
 
 from imitation.errors import BackendError
 from imitation.models.backends import complete
@@ -21,6 +20,7 @@ from imitation.models.openai_compatible import OpenAIBackend
 from imitation.models.pocket import weights_path
 from imitation.settings import Settings
 from imitation.values import Delta, Message, ModelCard, Sampling, Sent
+from tests.models.servers import free_port
 
 pytestmark = pytest.mark.slow
 ASK = (Message("user", "What is the capital of France?"),)

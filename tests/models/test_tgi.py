@@ -6,9 +6,6 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from fake_tgi import FakeTGI, violations
-from make_tgi_contract import CONTRACT, contract, written
-from servers import free_port, serving
 
 from imitation.errors import BackendError
 from imitation.models.backends import complete
@@ -16,6 +13,9 @@ from imitation.models.retry import Patience
 from imitation.models.tgi import TGIBackend
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+from tests.models.fake_tgi import FakeTGI, violations
+from tests.models.make_tgi_contract import CONTRACT, contract, written
+from tests.models.servers import free_port, serving
 
 OPENAPI = Path(__file__).parents[2].parent / "shared" / "tgi" / "openapi.json"
 ASK = (Message("user", "What is the capital of France?"),)
