@@ -19,7 +19,7 @@ from imitation.storage.jobs import Job
 from imitation.values import JobState, ModelCard
 
 SHOWN = 50
-"""Runs in the list; older ones can be deleted to make room, or seen by deleting newer ones."""
+"""Runs in the list, the newest."""
 _DOING = {
     "": "starting",
     "setup": "loading the base and the data",
@@ -89,9 +89,10 @@ class Runs:
         Raises:
             StorageError: A change of state could not be written.
         """
-        jobs = self._context.jobs.look("finetune")[:SHOWN]
-        waiting = [job.id for job in reversed(jobs) if job.is_live]
-        return [self._run(job, visitor, waiting) for job in jobs]
+        jobs = self._context.jobs.look()
+        live = [job for job in jobs if job.is_live]
+        mine = [job for job in jobs if job.spec.kind == "finetune"][:SHOWN]
+        return [self._run(job, visitor, live) for job in mine]
 
     def log(self, identity: str) -> str:
         """The last lines a run printed."""
@@ -185,7 +186,7 @@ class Runs:
             raise UserError("Only who started a run can change it.")
         return job
 
-    def _run(self, job: Job, visitor: str, waiting: Sequence[str]) -> Run:
+    def _run(self, job: Job, visitor: str, live: Sequence[Job]) -> Run:
         progress = self._progress(job)
         out = Path(job.spec.out)
         seconds = None
@@ -200,7 +201,9 @@ class Runs:
             detail=job.detail,
             created=job.created,
             seconds=seconds,
-            ahead=waiting.index(job.id) if job.state == "queued" else 0,
+            ahead=sum(
+                one.spec.device == job.spec.device and one.number < job.number for one in live
+            ),
             form=form_of(job.spec.argv),
             command=as_typed(job.spec.argv),
             out=out,

@@ -123,7 +123,7 @@ def _number(key: str) -> gr.Number:
     label, info = OVERRIDES[key]
     whole = None if key == "learning_rate" else 0
     return gr.Number(
-        label=label, info=info, precision=whole, min_width=180, elem_id=f"finetune-{key}"
+        label=label, info=info, precision=whole, min_width=140, elem_id=f"finetune-{key}"
     )
 
 

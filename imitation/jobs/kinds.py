@@ -35,7 +35,8 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "finetune": Kind(
         "training.finetune",
-        lower="Lower micro_batch first (it does not change the result), then max_tokens.",
+        lower="Lower micro_batch (Computed at once) first, which does not change the result; "
+        "then max_tokens (Longest conversation).",
     ),
     "generate": Kind("imitation.jobs.generate"),
     "score": Kind("imitation.jobs.score_facts"),

@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from imitation.errors import StorageError, UserError
 from imitation.jobs import outcome, processes, worker
 from imitation.jobs.kinds import ROOT, SLOTS, kind_of
@@ -133,8 +135,8 @@ class Runner:
             StorageError: It could not be written.
         """
         with self._lock:
-            self.job(identity)
             self.look()
+            again = self.job(identity).state == "stopping"
             job = table.ask_to_stop(self._db, identity)
             if job is None or job.state != "stopping":
                 return self.job(identity)
@@ -145,9 +147,12 @@ class Runner:
             if signed and processes.birth(signed.pid) == signed.birth:
                 with suppress(ProcessLookupError):
                     os.kill(signed.pid, signal.SIGTERM)
+            elif signed and again:
+                processes.end_all(signed.pid, job.id)
             elif signed:
                 for process in processes.members(signed.pid, job.id):
-                    process.terminate()
+                    with suppress(psutil.Error):
+                        process.terminate()
             return job
 
     def delete(self, identity: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import tomllib
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect
 
+from imitation.jobs import outcome, processes
 from imitation.settings import Settings
+from tests.browser import conftest
 from tests.browser.conftest import App, open_page, start_app
 
 pytestmark = pytest.mark.slow
@@ -47,9 +50,11 @@ def open_form(page: Page, app: App, data: Path, name: str) -> None:
 
 
 def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) -> None:
-    open_form(page, app, tiny(tmp_path), "no good name")
+    open_form(page, app, tiny(tmp_path), "mine-1")
+    fill(page, "name", "no good name")
     expect(page.locator("#finetune-plan [role=alert]")).to_contain_text("'no good name'")
     fill(page, "name", "mine-1")
+    expect(page.locator("#finetune-plan")).to_contain_text("1 step,")
     page.locator("#finetune-plan").get_by_role("button", name="Copy").click()
     command = page.evaluate("navigator.clipboard.readText()")
     assert "-m training.finetune --preset pocket-broad" in command and "mine-1" in command
@@ -80,7 +85,10 @@ def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) ->
 
 
 def test_a_run_outlives_the_app_and_is_stopped_from_the_next_one(
-    browser: Browser, pocket_settings: Settings, tmp_path: Path
+    browser: Browser,
+    pocket_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = tmp_path / "app"
     first = start_app(data, pocket_settings.cache)
@@ -93,11 +101,15 @@ def test_a_run_outlives_the_app_and_is_stopped_from_the_next_one(
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
 
-    second = start_app(data, pocket_settings.cache, GRADIO_SERVER_PORT=first.url.rpartition(":")[2])
+    # The same address, so that the browser knows its visitor again.
+    monkeypatch.setattr(conftest, "free_port", lambda: int(first.url.rpartition(":")[2]))
+    second = start_app(data, pocket_settings.cache)
     try:
         page.goto(f"{second.url}/finetune")
         expect(page.locator("#finetune-list li")).to_contain_text("Running")
-        expect(page.locator("#finetune-list li")).to_contain_text("step 2 of 500", timeout=MINUTES)
+        expect(page.locator("#finetune-list li")).to_contain_text(
+            re.compile(r"step \d+ of 500"), timeout=MINUTES
+        )
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, "nothing sticks out at 390 px"
         stranger, _ = open_page(browser)
@@ -111,3 +123,6 @@ def test_a_run_outlives_the_app_and_is_stopped_from_the_next_one(
     finally:
         page.context.close()
         second.end()
+        for place in (data / "jobs").iterdir():
+            if signed := outcome.signed(place):
+                processes.end_all(signed.pid, place.name)

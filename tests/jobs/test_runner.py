@@ -264,6 +264,20 @@ def test_a_job_whose_worker_was_killed_can_be_stopped(make_runner, tmp_path):
     assert not any(map(alive, pids(ready)))
 
 
+def test_asked_twice_it_is_killed_though_its_worker_was(make_runner, tmp_path):
+    runner = make_runner(grace_s=600)
+    ready = tmp_path / "ready"
+    job = runner.submit(python(STUBBORN, str(ready)))
+    until(says(ready))
+    os.kill(outcome.signed(runner.place(job)).pid, signal.SIGKILL)
+    until(lambda: not alive(outcome.signed(runner.place(job)).pid))
+    assert runner.stop(job.id).state == "stopping"
+    assert runner.look()[0].state == "stopping"
+    runner.stop(job.id)
+    assert ended(runner, job).state == "stopped"
+    assert not any(map(alive, pids(ready)))
+
+
 def test_the_death_of_the_page_harms_no_job(make_runner, lab, tmp_path):
     ready, go = tmp_path / "ready", tmp_path / "go"
     child = (
