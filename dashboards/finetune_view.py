@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dashboards.actions.finetune import OVERRIDES, Plan
 from dashboards.actions.runs import Run
-from dashboards.figures.losses import Curve
+from dashboards.figures.curve import Curve
 from dashboards.markdown import plain
 
 _STATES = {

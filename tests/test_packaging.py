@@ -67,7 +67,6 @@ def test_direct_dependencies_are_those_the_code_imports():
     run_by_name = {
         "accelerate",  # transformers' and PEFT's, for placing a model
         "lm-eval",  # benchmarks, from its command line
-        "datasets",  # lm-eval's data
     }
     distributions = {"markdown_it": "markdown-it-py"}
     wanted = {distributions.get(name, name.replace("_", "-")) for name in imported()}

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboards.figures.curve import Curve, Series
 from dashboards.palette import Palette
 
-Series = Sequence[tuple[int, float]]
 POINTS = 300
 """Points a curve is drawn with; longer ones are averaged over neighbouring steps."""
 HEIGHT = 380
 _DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One run.
-
-    Attributes:
-        name: What it is called in the figure.
-        loss: (step, mean loss per output token of the step's batch).
-        validation: (step, mean loss per output token of the conversations kept out).
-        learning_rate: (step, learning rate).
-    """
-
-    name: str
-    loss: Series
-    validation: Series = ()
-    learning_rate: Series = ()
 
 
 def losses(
