@@ -10,8 +10,8 @@ import time
 import pytest
 
 from imitation.jobs import processes, worker
-from imitation.jobs.outcome import left, signed
 from imitation.jobs.kinds import ROOT
+from imitation.jobs.outcome import left, signed
 from tests.jobs.conftest import says, until
 
 
