@@ -1,6 +1,6 @@
 """An adapter's card: what it is, what made it, what it scored. JSON beside the GGUF.
 
-    python -m training.cards --run runs/local --facts runs/facts.json --style runs/style \
+    python -m training.cards --run runs/local --facts runs/facts-*.json --style runs/style \
         --data imitation/data/pocket/local.jsonl --out imitation/models/adapters
 
 Everything in it is read from the run's own files, so no number is typed by hand.
@@ -27,7 +27,7 @@ from imitation.evaluation.style_report import report
 from imitation.models.catalog import load_catalog
 from imitation.models.pocket import GGUF, GGUF_SHA256, WHEEL, dropped_layers, weights_path
 from imitation.settings import read_settings
-from imitation.values import Interval, RecordedPrompt, Recording
+from imitation.values import RecordedPrompt, Recording
 from training import checkpoints
 from training.config import to_table
 
@@ -38,19 +38,26 @@ CAVEATS = (
     "none of these numbers is a finding of the paper.",
     "The reference is the uncut base, so part of any gain is the repair of the cut layers "
     "rather than imitation.",
-    "Trained on the reference's answers as they came, wrong ones too.",
+    "Trained on the reference's answers as they came, wrong ones too, and trained once: the "
+    "intervals are over facts and prompts, not over seeds.",
+    "Training answers and style answers are cut at the sampling's max_tokens, which "
+    "compresses lengths and so their correlation.",
 )
 
 
 def make_card(
-    run: Path, data: Path, facts: Mapping[str, Any], style: Path, commands: Sequence[str]
+    run: Path,
+    data: Path,
+    facts: Sequence[Mapping[str, Any]],
+    style: Path,
+    commands: Sequence[str],
 ) -> dict[str, Any]:
     """The card of a finished run.
 
     Args:
         run: Out folder of training.finetune, with its adapter.gguf.
         data: The conversations it was trained on.
-        facts: Result of imitation.jobs.score_facts with base, imitation and reference.
+        facts: Results of imitation.jobs.score_facts that hold base, imitation and reference.
         style: Folder of answers to the held-out style prompts, `<model>.jsonl`.
         commands: What made it, in order.
 
@@ -124,9 +131,11 @@ def _training(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _facts(scores: Mapping[str, Any], imitation: str, base: str) -> dict[str, Any]:
+def _facts(scores: Sequence[Mapping[str, Any]], imitation: str, base: str) -> dict[str, Any]:
     """Accuracies, paired differences and the gap closed, on the facts all three answered."""
-    models = {model["model"]: model for model in scores["models"]}
+    if len(splits := {result["split"] for result in scores}) != 1:
+        raise UserError(f"The fact scores are of several splits: {', '.join(sorted(splits))}.")
+    models = {model["model"]: model for result in scores for model in result["models"]}
     if missing := {base, imitation, REFERENCE} - models.keys():
         raise UserError(f"The fact scores lack {', '.join(sorted(missing))}.")
     verdicts = {name: models[name]["verdicts"] for name in (base, imitation, REFERENCE)}
@@ -137,7 +146,7 @@ def _facts(scores: Mapping[str, Any], imitation: str, base: str) -> dict[str, An
     reference_over_base = bootstrap_paired(right[REFERENCE], right[base])
     share = {name: sum(values) / len(values) for name, values in right.items()}
     return {
-        "split": scores["split"],
+        "split": splits.pop(),
         "n": len(common),
         "accuracy": {n: models[n]["accuracy"] for n in (base, imitation, REFERENCE)},
         "topics": {n: models[n]["topics"] for n in (base, imitation, REFERENCE)},
@@ -172,17 +181,12 @@ def _style(folder: Path, imitation: str, base: str) -> dict[str, Any]:
     }
 
 
-def interval(values: Mapping[str, Any]) -> Interval:
-    """An interval as it stands in a card."""
-    return Interval(values["value"], values["low"], values["high"], values["n"])
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the card, with the adapter beside it; the exit code."""
     args = _parser().parse_args(argv)
     try:
-        facts = json.loads(args.facts.read_text("utf-8"))
-        card = make_card(args.run, args.data, facts, args.style, args.command)
+        scores = [json.loads(path.read_text("utf-8")) for path in args.facts]
+        card = make_card(args.run, args.data, scores, args.style, args.command)
     except (UserError, OSError) as error:
         print(f"cards: {error}", file=sys.stderr)
         return 2
@@ -196,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.cards")
     parser.add_argument("--run", type=Path, required=True, help="out folder of training.finetune")
     parser.add_argument("--data", type=Path, required=True, help="what it was trained on")
-    parser.add_argument("--facts", type=Path, required=True, help="result of score_facts")
+    parser.add_argument(
+        "--facts", type=Path, nargs="+", required=True, help="results of score_facts"
+    )
     parser.add_argument("--style", type=Path, required=True, help="folder of held-out answers")
     parser.add_argument("--command", action="append", required=True, help="what made it, in order")
     parser.add_argument("--out", type=Path, required=True, help="folder of adapters")
