@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imitation.data.rows import Row, read_file
-from imitation.data.shapes import SHAPES, examples_of, recognise
+from imitation.data.shapes import examples_of, recognise
 from imitation.errors import UserError
 from imitation.values import Example, Refused
 
@@ -178,8 +178,7 @@ def _first_line(error: Exception) -> str:
 
 def _unknown(row: Mapping[str, Any]) -> str:
     fields = ", ".join(sorted(str(key)[:30] for key in list(row)[:8]))
-    known = "; ".join(f"{shape.name}: {' and '.join(shape.fields)}" for shape in SHAPES)
-    return f"fields of no known shape ({fields}). Known are {known}"
+    return f"fields of no known shape: {fields}"
 
 
 def _free(name: str, taken: dict[str, int]) -> str:

@@ -191,3 +191,8 @@ SHAPES = (
     Shape("prompts and responses", ("prompt", "response"), _pair("prompt", "response")),
 )
 """In the order they are tried; the first whose fields are all there is taken."""
+
+
+def known_shapes() -> str:
+    """The shapes and the fields that tell them, in words."""
+    return "; ".join(f"{shape.name}: {', '.join(shape.fields)}" for shape in SHAPES)

@@ -17,7 +17,6 @@ import logging
 import signal
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,12 @@ from imitation.data.pipeline import (
     run,
 )
 from imitation.data.sample import Count, estimated_tokens, mix, sample_tokens
+from imitation.data.shapes import known_shapes
 from imitation.errors import StorageError, UserError
-from imitation.models.catalog import nearest
+from imitation.jobs.dataset_sources import sources_of
 from imitation.models.disk import disk_errors_in_words, locked
 from imitation.values import Example
 
-PRESETS = Path(manifest.__file__).with_name("sources.toml")
 SHOWN = 5
 """Conversations, refusals and reasons that are printed."""
 
@@ -72,13 +71,18 @@ def build(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     Raises:
         UserError: Anything that the arguments or the data are at fault for.
     """
-    sources = sources_of(args)
+    sources = sources_of(args.source, args.weights, args.licences)
     steps = _steps(args, sources)
     manifest.refuse_existing(args.out)
     progress.write("start", sources=[source.path for source in sources])
     loaded = [_load(source, args.limit, progress) for source in sources]
     examples = [example for one in loaded for example in one.examples]
     before = len(examples)
+    if not before:
+        raise UserError(
+            "The sources have no conversation that can be read.",
+            f"Rows should have the fields of one of these shapes. {known_shapes()}.",
+        )
 
     def tell(number: int, report: StepReport) -> None:
         progress.write(
@@ -114,37 +118,6 @@ def build(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     )
     progress.write("done", text, result=result, sha256=whole["sha256"], out=str(args.out))
     return whole
-
-
-def sources_of(args: argparse.Namespace) -> list[Source]:
-    """The sources named on the command line, with licences, weights and names of their own.
-
-    Raises:
-        UserError: A preset is unknown, or there are not as many weights as sources.
-    """
-    presets = tomllib.loads(PRESETS.read_text(encoding="utf-8"))
-    for option in ("weights", "licences"):
-        values = getattr(args, option)
-        if values and len(values) != len(args.source):
-            raise UserError(f"--{option} has {len(values)} values for {len(args.source)} sources.")
-    weights = args.weights or [1.0] * len(args.source)
-    if any(not 0 <= weight < 1e9 for weight in weights) or not sum(weights):
-        raise UserError("Weights should be 0 or more, and not all 0.")
-    found: list[Source] = []
-    for at, (path, weight) in enumerate(zip(args.source, weights, strict=True)):
-        known: dict[str, str] = {}
-        name = Path(path.partition("@")[0]).name.partition(".")[0] or "source"
-        if path.startswith("preset:"):
-            name = path.removeprefix("preset:")
-            if name not in presets:
-                raise UserError(f"There is no preset {name!r}.", nearest(name, presets))
-            known = presets[name]
-        licence = args.licences[at] if args.licences else known.get("licence", "")
-        names = {source.name for source in found}
-        free = next(n for n in (name, *(f"{name}-{k}" for k in range(2, 999))) if n not in names)
-        files = known.get("files", "")
-        found.append(Source(free, known.get("path", path), licence, weight, files))
-    return found
 
 
 def _steps(args: argparse.Namespace, sources: Sequence[Source]) -> list[Step]:
@@ -222,10 +195,12 @@ def _diversity(examples: Sequence[Example], progress: Progress) -> dict[str, Any
 
 def show(args: argparse.Namespace) -> int:
     """Print the first conversations of every source, as they would be read."""
-    for source in sources_of(args):
+    for source in sources_of(args.source, args.weights, args.licences):
         loaded = preview(source, SHOWN)
         print(f"{source.path} ({', '.join(loaded.shapes) or 'nothing readable'})")
         print(*_refusals(loaded), sep="\n", end="\n" if loaded.refused else "")
+        if not loaded.examples:
+            print(f"  Known shapes and their fields are {known_shapes()}.")
         for example in loaded.examples:
             print(f"\n  {example.id}")
             for message in example.messages:

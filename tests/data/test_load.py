@@ -113,7 +113,7 @@ def test_opening_and_hanging_turns_are_cut(tmp_path):
         ({"instruction": ["q"], "output": "a"}, "not text"),
         (SHAPES["Alpaca"] | {"id": "\ud800"}, "an id or meta"),
         (SHAPES["Alpaca"] | {"meta": {"a": "\ud800"}}, "an id or meta"),
-        ({"a": 1}, "fields of no known shape (a)"),
+        ({"a": 1}, "fields of no known shape: a"),
     ],
 )
 def test_malformed_rows_are_refused_with_place_and_reason(tmp_path, row, reason):

@@ -124,7 +124,7 @@ def test_preview_builds_nothing(tmp_path, source, capsys):
     ("options", "message"),
     [
         (["--steps", "nera"], "Did you mean 'near'"),
-        (["--weights", "1", "2"], "2 values for 1 sources"),
+        (["--weights", "1", "2"], "2 weights for 1 sources"),
         (["--weights", "0"], "not all 0"),
         (["--languages", "xx"], "Unknown languages"),
         (["--steps", "length", "--words", "5000", "6000"], "Nothing is left of 104"),
@@ -143,6 +143,15 @@ def test_what_goes_wrong_is_said_and_leaves_nothing(tmp_path, source, capsys, op
 def test_sources_that_are_none(tmp_path, capsys, path):
     assert build("--source", path, "--out", tmp_path / "set") == 2
     assert "build_dataset: " in capsys.readouterr().err
+
+
+def test_files_of_no_known_shape_are_told_what_is_known(tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n')
+    assert build("--source", path, "--out", tmp_path / "set") == 2
+    assert "Alpaca: instruction, output" in capsys.readouterr().err
+    assert build("--source", path, "--preview") == 0
+    assert "Alpaca: instruction, output" in capsys.readouterr().out
 
 
 def test_failures_are_in_the_progress(tmp_path, source):
