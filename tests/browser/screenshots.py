@@ -21,7 +21,7 @@ from imitation.settings import read_settings  # noqa: E402
 from tests.browser.conftest import CHROMIUM, App, start_app  # noqa: E402
 
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
-FOR_DOCS = {"compare-wide-light": "compare", "gaps-wide-light": "gaps"}
+FOR_DOCS = {"compare-wide-light": "compare"}
 QUESTION = "What is the capital of Hungary?"
 
 
@@ -32,7 +32,7 @@ def shoot(page: Page, app: App, path: str, target: Path) -> None:
         page.locator("#prompt textarea").press("Enter")
         expect(page.locator(".lab-vote button[data-do=vote]").first).to_be_visible()
         page.mouse.move(0, 0)
-    for plot in page.locator(".lab-plot").all():  # drawn when they come into view
+    for plot in page.locator(".lab-plot:visible").all():  # drawn when they come into view
         plot.scroll_into_view_if_needed()
         expect(plot.locator(".main-svg").first).to_be_visible()
     page.evaluate("window.scrollTo(0, 0)")
@@ -49,24 +49,26 @@ def main() -> int:
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         app = start_app(Path(data), read_settings().cache)
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        for size, (width, height) in SIZES.items():
-            for theme in ("light", "dark"):
-                context = browser.new_context(viewport={"width": width, "height": height})
-                page = context.new_page()
-                page.set_default_timeout(120_000)
-                for route in PAGES:
-                    name = route.path.strip("/") or "compare"
-                    page.goto(f"{app.url}{route.path}?__theme={theme}")
-                    page.wait_for_load_state("networkidle")
-                    target = out / f"{name}-{size}-{theme}.png"
-                    shoot(page, app, route.path, target)
-                    print(target.relative_to(ROOT))
-                context.close()
-        browser.close()
-        app.end()
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+            )
+            for size, (width, height) in SIZES.items():
+                for theme in ("light", "dark"):
+                    context = browser.new_context(viewport={"width": width, "height": height})
+                    page = context.new_page()
+                    page.set_default_timeout(120_000)
+                    for route in PAGES:
+                        name = route.path.strip("/") or "compare"
+                        page.goto(f"{app.url}{route.path}?__theme={theme}")
+                        expect(page.locator(".lab-title").first).to_be_visible()
+                        page.wait_for_timeout(1500)
+                        target = out / f"{name}-{size}-{theme}.png"
+                        shoot(page, app, route.path, target)
+                        print(target.relative_to(ROOT))
+                    context.close()
+        finally:
+            app.end()
     if arguments.docs:
         images = ROOT / "docs" / "images"
         images.mkdir(parents=True, exist_ok=True)
