@@ -20,7 +20,6 @@ from statistics import median
 
 import httpx
 import psutil
-from gradio_client import Client
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -83,19 +82,26 @@ async def raw(urls: list[str], prompt: str) -> tuple[float, int, list[float]]:
     return seconds, sum(tokens for tokens, _ in answers), [first for _, first in answers]
 
 
-def page(client: Client, prompt: str) -> tuple[float, int, list[float]]:
-    """The same through `/compare`."""
-    started = time.perf_counter()
+async def page(root: str, prompt: str) -> tuple[float, int, list[float]]:
+    """The same through the app's `/compare`, over plain HTTP like the raw side."""
     firsts = [0.0] * len(MODELS)
     columns: list[dict] = []
-    job = client.submit(prompt, list(MODELS), temperature=0, max_tokens=TOKENS, api_name="/compare")
-    for snapshot in job:
-        now = time.perf_counter() - started
-        columns = snapshot["columns"]
-        for index, column in enumerate(columns):
-            if column["text"] and not firsts[index]:
-                firsts[index] = now
-    seconds = time.perf_counter() - started
+    arguments = [prompt, list(MODELS), "", 0, 1.0, TOKENS, None]
+    async with httpx.AsyncClient(timeout=300) as client:
+        started = time.perf_counter()
+        joined = await client.post(f"{root}/gradio_api/call/compare", json={"data": arguments})
+        event = joined.json()["event_id"]
+        async with client.stream("GET", f"{root}/gradio_api/call/compare/{event}") as reply:
+            async for line in reply.aiter_lines():
+                if not line.startswith("data: ["):
+                    continue
+                now = time.perf_counter() - started
+                (snapshot,) = json.loads(line[6:])
+                columns = snapshot["columns"]
+                for index, column in enumerate(columns):
+                    if column["text"] and not firsts[index]:
+                        firsts[index] = now
+        seconds = time.perf_counter() - started
     failed = [column["error"] for column in columns if column["state"] != "done"]
     if failed or not columns:
         raise RuntimeError(f"/compare did not end well: {failed}")
@@ -127,35 +133,37 @@ def running_app(folder: Path, port: int):
             app.wait(20)
 
 
-def measure() -> tuple[list[float], list[float], list[float]]:
-    """Per round: throughput page / raw; over rounds and columns: first token page and raw, s."""
+def measure() -> tuple[list[float], dict[str, list[float]], list[float]]:
+    """Throughput page / raw of each round; extra first-token seconds by side that went first."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
+    root = f"http://127.0.0.1:{port}"
     settings = read_settings()
     names = [weights_path(settings, kind).name for kind in ("cut-4", "cut-2", "whole")]
-    ratios, page_first, raw_first = [], [], []
+    ratios, raw_first = [], []
+    extra: dict[str, list[float]] = {"page first": [], "raw first": []}
     with tempfile.TemporaryDirectory() as folder, running_app(Path(folder), port) as app:
-        client = Client(f"http://127.0.0.1:{port}", verbose=False)
-        page(client, "Hello there.")  # the engines start
+        asyncio.run(page(root, "Hello there."))  # the engines start
         urls = engine_urls(app)
         ordered = [urls[name] for name in names]
         asyncio.run(raw(ordered, "Hello again."))
         for number, prompt in enumerate(PROMPTS):
-            # The second side finds the prompt in the engine's cache: the sides take turns.
             if number % 2:
-                ours, theirs = page(client, prompt), asyncio.run(raw(ordered, prompt))
+                order = "page first"
+                ours, theirs = asyncio.run(page(root, prompt)), asyncio.run(raw(ordered, prompt))
             else:
-                theirs, ours = asyncio.run(raw(ordered, prompt)), page(client, prompt)
+                order = "raw first"
+                theirs, ours = asyncio.run(raw(ordered, prompt)), asyncio.run(page(root, prompt))
             ratios.append((ours[1] / ours[0]) / (theirs[1] / theirs[0]))
-            page_first += ours[2]
+            extra[order] += [a - b for a, b in zip(ours[2], theirs[2], strict=True)]
             raw_first += theirs[2]
-    return ratios, page_first, raw_first
+    return ratios, extra, raw_first
 
 
 def main() -> None:
     """Measure and print."""
-    ratios, page_first, raw_first = measure()
+    ratios, by_order, raw_first = measure()
     print(
         json.dumps(
             {
@@ -169,7 +177,10 @@ def main() -> None:
             }
         )
     )
-    extra = median(page_first) - median(raw_first)
+    # Whoever comes second finds the prompt in the engine's cache and is faster by what reading it
+    # takes; over both orders, equally often, that cancels out.
+    medians = {order: median(values) for order, values in by_order.items()}
+    extra = sum(medians.values()) / len(medians)
     allowed = max(0.05, 0.1 * median(raw_first))
     print(
         json.dumps(
@@ -179,9 +190,9 @@ def main() -> None:
                 "unit": "s",
                 "target": f"<= {allowed:.3f} (the larger of 10% and 50 ms)",
                 "ok": extra <= allowed,
-                "n": len(page_first),
+                "n": len(raw_first),
                 "details": {
-                    "page_median_s": round(median(page_first), 4),
+                    "median_extra_s": {order: round(value, 4) for order, value in medians.items()},
                     "raw_median_s": round(median(raw_first), 4),
                 },
             }
