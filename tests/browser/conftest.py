@@ -89,7 +89,9 @@ def app(pocket_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
     running.end()
 
 
-@pytest.fixture(scope="session")
+# One per module: while it is open, Playwright's own event loop holds the main thread, and no
+# asynchronous test could run.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     assert CHROMIUM, "Chromium is not installed: make test installs it"
     with sync_playwright() as playwright:
