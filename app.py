@@ -67,6 +67,8 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while still starting; afterwards Gradio itself ends quietly
+        return 130
     except OSError as error:
         log.debug("cannot listen", exc_info=error)
         taken = f"Port {port} is" if port else "All ports from 7860 to 7959 are"

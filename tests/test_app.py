@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,11 @@ def test_a_proxy_does_not_come_between_the_app_and_itself(tmp_path: Path) -> Non
     proxy = "http://127.0.0.1:9"
     app = start_app(tmp_path, tmp_path, HTTP_PROXY=proxy, http_proxy=proxy, ALL_PROXY=proxy)
     try:
-        assert app.process.poll() is None
+        # Printed once the app has asked itself for its page, which a proxy would have prevented.
+        deadline = time.monotonic() + 60
+        while "Running on" not in app.log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        said = app.log.read_text()
     finally:
         app.end()
-    assert "Traceback" not in app.log.read_text()
+    assert "Running on" in said and "Traceback" not in said
