@@ -103,14 +103,16 @@ def prove(
     asked: Sequence[Sequence[Message]],
     settings: Settings,
 ) -> Proof:
-    """Compare the engine's greedy answers with what transformers prefers, token by token.
+    """Compare the engine's greedy answers with transformers' own, word for word.
+
+    Where they part, the engine's must be as good as the other to transformers at every token.
 
     Raises:
         IntegrityError: At some token transformers clearly prefers another.
     """
     gaps: list[float] = []
     for messages, answer in zip(asked, asyncio.run(_served(card, asked, settings)), strict=True):
-        found = preferences(model, base, messages, answer)
+        found = gaps_to(model, base, messages, answer)
         if found and max(found) > TOSS_UP:
             raise IntegrityError(
                 f"The exported adapter is not the trained one. Asked {messages[-1].content!r}, the "
@@ -122,25 +124,35 @@ def prove(
     return Proof(len(asked), len(gaps), sum(gap > 0 for gap in gaps), max(gaps, default=0.0))
 
 
-def preferences(
-    model: Any, base: Base, messages: Sequence[Message], answer: Completion
-) -> list[float]:
+def gaps_to(model: Any, base: Base, messages: Sequence[Message], answer: Completion) -> list[float]:
     """By how many logits transformers prefers another token, at each token of `answer`.
 
-    All zeros say that its own greedy answer is the same, word for word.
+    All zeros where its own greedy answer is the same text.
     """
     import torch
 
-    prompt = base.fmt.render(messages, add_generation_prompt=True).text
-    end = base.tokenizer.eos_token if answer.done.finish_reason == "stop" else ""
-    before = base.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    after = base.tokenizer(answer.text + end, add_special_tokens=False)["input_ids"]
-    if not after:
-        return []
     model.eval()
+    prompt = base.fmt.render(messages, add_generation_prompt=True).text
+    before = base.tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+    start = before["input_ids"].shape[1]
     with torch.no_grad():
-        logits = model(torch.tensor([before + after])).logits[0, len(before) - 1 : -1].float()
-    chosen = logits[torch.arange(len(after)), torch.tensor(after)]
+        own = model.generate(
+            **before,
+            max_new_tokens=TOKENS,
+            do_sample=False,
+            pad_token_id=base.tokenizer.pad_token_id,
+        )[0, start:]
+        if base.tokenizer.decode(own, skip_special_tokens=True).strip() == answer.text.strip():
+            return [0.0] * len(own)
+        if answer.done.finish_reason == "stop":
+            text = answer.text + base.tokenizer.eos_token
+        else:
+            # Cut at the limit: the tokens of half a word can't be told from its letters.
+            text = answer.text.rpartition(" ")[0] or answer.text
+        after = base.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        ids = torch.cat([before["input_ids"], after], dim=1)
+        logits = model(ids).logits[0, start - 1 : -1].float()
+    chosen = logits.gather(1, after[0].unsqueeze(1)).squeeze(1)
     return [float(gap) for gap in logits.max(dim=-1).values - chosen]
 
 
