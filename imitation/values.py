@@ -31,6 +31,8 @@ class ModelCard:
         api_key_env: Name of the environment variable that holds the key; never the key itself.
         context: Context length in tokens.
         params_b: Parameters in billions, None where unknown.
+        price_in: US dollars for a million prompt tokens, None where unknown.
+        price_out: US dollars for a million tokens of answers, None where unknown.
         stand_in: True for a small model that stands in for the real thing; shown on every column.
         licence: Licence of weights or outputs.
         notes: One line shown with the model.
@@ -51,6 +53,8 @@ class ModelCard:
     context: int = 2048
     params_b: float | None = None
     stand_in: bool = False
+    price_in: float | None = None
+    price_out: float | None = None
     licence: str = ""
     notes: str = ""
 

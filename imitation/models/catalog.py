@@ -22,6 +22,8 @@ PROMPT_FORMATS = ("chat", "koala", "plain")
 _TYPES: dict[str, tuple[type, ...]] = {
     "context": (int,),
     "params_b": (int, float),
+    "price_in": (int, float),
+    "price_out": (int, float),
     "stand_in": (bool,),
 }
 _KEYS = tuple(f.name for f in fields(ModelCard))
@@ -153,6 +155,9 @@ def _problems(row: Mapping[str, Any], where: str) -> list[str]:
         found.append(f"{where}: an id is up to 80 letters, digits, '.', '_' or '-'")
     if row.get("context", 1) < 1:
         found.append(f"{where}: context = {row['context']} should be at least 1")
+    for key in ("price_in", "price_out"):
+        if not 0 <= row.get(key, 0) < 1e6:
+            found.append(f"{where}: {key} = {row[key]} should be dollars per million tokens")
     return found + _backend_problems(row, where)
 
 

@@ -150,3 +150,12 @@ def test_paths_of_a_card_are_relative_to_its_file(tmp_path: Path) -> None:
 
 def test_a_card_is_a_value() -> None:
     assert ModelCard("a", "A", "base", "x") == ModelCard("a", "A", "base", "x")
+
+
+def test_prices_are_dollars_and_unknown_where_left_out(tmp_path: Path) -> None:
+    card = load_catalog([write(tmp_path, GOOD + "price_in = 0.15\nprice_out = 0\n")])["gpt"]
+    assert (card.price_in, card.price_out) == (0.15, 0)
+    assert load_catalog([write(tmp_path, GOOD)])["gpt"].price_out is None, "never 0"
+    found = problems(tmp_path, GOOD + "price_in = -1\nprice_out = true\n")
+    assert len(found) >= 1 and "price_out" in found[0]
+    assert "dollars per million" in problems(tmp_path, GOOD + "price_in = -1\n")[0]
