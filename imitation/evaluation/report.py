@@ -1,0 +1,382 @@
+"""One evaluation run, typed: what was run, what came out, and whether two numbers compare.
+
+A run is a folder:
+
+    run.json          what was asked: a `Run` as JSON
+    progress.jsonl    progress as every job writes it, with "score" lines (see `LiveScore`)
+    results/MODEL/    results_*.json and samples_TASK_*.jsonl in lm-eval's own format
+    responses/MODEL.jsonl   every answer as it came, so that a resumed run repeats none
+    report.json       a `Report` as JSON, written by `imitation.evaluation.measure.build`
+    samples.sqlite    index of the samples: `imitation.evaluation.samples`
+
+This file has the values and reads them; `measure` computes them, `export` writes them as CSV and
+Markdown. Missing is not zero: a score that could not be had has no value and a `reason`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from imitation.errors import StorageError
+from imitation.values import Interval, Role
+
+Kind = Literal["generation", "log-likelihood"]
+RUN, PROGRESS, RESULTS, RESPONSES = "run.json", "progress.jsonl", "results", "responses"
+REPORT, SAMPLES = "report.json", "samples.sqlite"
+FORMAT = 1
+"""Version of report.json."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model of a run.
+
+    Attributes:
+        id: Its id in the catalog, or the name it was given.
+        name: What people read.
+        role: base, imitation or reference.
+        base: Id of the base of an imitation, "" where not known.
+        template: How prompts reach it: "chat", "koala", "plain", or of an imported run what is
+            known of it.
+        engine: "embedded", "openai", "tgi", "recorded", "transformers" or "imported".
+        stand_in: A small model that stands in for the real thing.
+        params_b: Parameters in billions, None where unknown.
+        source: Endpoint, weights or folder; never a secret.
+    """
+
+    id: str
+    name: str
+    role: Role
+    base: str = ""
+    template: str = ""
+    engine: str = ""
+    stand_in: bool = False
+    params_b: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was asked for.
+
+    Attributes:
+        id: The folder's name.
+        created: When, ISO 8601 in UTC.
+        argv: The exact command line; typed again it goes on or repeats the run.
+        models: In the order asked.
+        tasks: lm-eval names of tasks or groups, in the order asked.
+        shots: Task -> examples in the prompt; tasks left out have their own default.
+        limit: Samples a task at most, None for all.
+        seed: Seed of few-shot examples and of whatever else is drawn.
+        versions: Library -> version.
+    """
+
+    id: str
+    created: str
+    argv: tuple[str, ...]
+    models: tuple[Measured, ...]
+    tasks: tuple[str, ...]
+    shots: Mapping[str, int] = field(default_factory=dict)
+    limit: int | None = None
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric of one model on one task or group.
+
+    Attributes:
+        model: Id of the model.
+        task: lm-eval's name.
+        metric: lm-eval's name, such as "exact_match" or "acc".
+        value: The score (lm-eval's own, 0 to 1 for shares) with a 95% interval and n samples.
+        kind: Whether the model wrote answers or given answers were compared by likelihood.
+        shots: Examples in the prompt, None where unknown.
+        template: As `Measured.template`.
+        task_version: lm-eval's version of the task.
+        filter: lm-eval's filter of the answers, "none" mostly.
+        samples: Hash of the sample set: same documents, same hash.
+        missing: Samples asked for that have no answer; they are not in n.
+        higher_is_better: Of the metric.
+        main: Whether it is the task's first metric, the one that gaps are about.
+        stderr: lm-eval's own standard error, None where it gives none.
+        group: Name of the group it was asked for in, "" for none.
+        subtasks: Of a group: its tasks.
+        reason: Why there is no value, in words; "" where there is one.
+    """
+
+    model: str
+    task: str
+    metric: str
+    value: Interval
+    kind: Kind = "generation"
+    shots: int | None = None
+    template: str = ""
+    task_version: str = ""
+    filter: str = "none"
+    samples: str = ""
+    missing: int = 0
+    higher_is_better: bool = True
+    main: bool = True
+    stderr: float | None = None
+    group: str = ""
+    subtasks: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which two numbers were not measured alike.
+
+    Attributes:
+        what: "metric", "kind", "shots", "template", "task version" or "sample set".
+        first: The one value, as text.
+        second: The other.
+    """
+
+    what: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.first} against {self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """How much of the base-to-reference gap one imitation closes on one task.
+
+    Attributes:
+        task: lm-eval's name.
+        metric: The task's main metric.
+        base: Id of the base.
+        imitation: Id of the imitation.
+        reference: Id of the reference.
+        closed: Share closed, never clipped, with a paired bootstrap interval over the n samples
+            that all three answered; no value where undefined.
+        undefined: Why there is no value, "" where there is one.
+        change: imitation - base on the samples both answered, paired bootstrap interval.
+        p_value: Two-sided, of no change: exact McNemar test for right/wrong, else from the
+            bootstrap; None below two samples.
+        caveats: Differences between the three scores.
+    """
+
+    task: str
+    metric: str
+    base: str
+    imitation: str
+    reference: str
+    closed: Interval
+    undefined: str
+    change: Interval
+    p_value: float | None
+    caveats: tuple[Difference, ...] = ()
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether the imitation differs from its base at 5%; None where not testable."""
+        return None if self.p_value is None else self.p_value < 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that came out of a run.
+
+    Attributes:
+        run: What was asked.
+        scores: By task, then model, then metric; those without a value too.
+        gaps: One per task, imitation and reference whose base was measured too.
+        notes: What a reader must know, such as a sandbox that lacks a wall.
+        complete: Every sample of every model and task has an answer.
+    """
+
+    run: Run
+    scores: tuple[Score, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveScore:
+    """A score while the run goes on, as progress.jsonl has it.
+
+    Attributes:
+        model: Id of the model.
+        task: lm-eval's name of the task.
+        metric: Its main metric, "" before any sample.
+        value: Mean over the samples answered so far, with its interval and n.
+        of: Samples there are to answer.
+        missing: Samples that failed so far.
+        state: "running", "done", "refused" (cannot be measured here) or "failed".
+        reason: Why refused or failed.
+    """
+
+    model: str
+    task: str
+    metric: str
+    value: Interval
+    of: int
+    missing: int = 0
+    state: Literal["running", "done", "refused", "failed"] = "running"
+    reason: str = ""
+
+
+def comparable(first: Score, second: Score) -> list[Difference]:
+    """Every way in which two scores were not measured alike; empty where they compare.
+
+    Unknown values (imported results may lack some) differ from known ones: what isn't known to
+    be alike is not drawn as if it were.
+    """
+    shots = ["unknown" if s.shots is None else str(s.shots) for s in (first, second)]
+    pairs = {
+        "task": (first.task, second.task),
+        "metric": (f"{first.metric},{first.filter}", f"{second.metric},{second.filter}"),
+        "kind": (first.kind, second.kind),
+        "shots": (shots[0], shots[1]),
+        "template": (first.template, second.template),
+        "task version": (first.task_version, second.task_version),
+        "sample set": (_set(first), _set(second)),
+    }
+    return [
+        Difference(what, a.removesuffix(",none") or "unknown", b.removesuffix(",none") or "unknown")
+        for what, (a, b) in pairs.items()
+        if a != b
+    ]
+
+
+def load_run(folder: Path) -> Run:
+    """What a run folder was asked for.
+
+    Raises:
+        StorageError: There is none, or it is not one.
+    """
+    return _run(_read(folder / RUN), folder / RUN)
+
+
+def load(folder: Path) -> Report:
+    """The report of a run folder.
+
+    Raises:
+        StorageError: There is none yet, it is broken, or it is of another version.
+    """
+    path = folder / REPORT
+    found = _read(path)
+    if found.get("format") != FORMAT:
+        raise StorageError(
+            f"{path} is a report of version {found.get('format')!r}; this app reads {FORMAT}.",
+            "Run the evaluation's command again: it rebuilds the report without asking a model.",
+        )
+    try:
+        return Report(
+            run=_run(found["run"], path),
+            scores=tuple(_score(row) for row in found["scores"]),
+            gaps=tuple(_gap(row) for row in found["gaps"]),
+            notes=tuple(found["notes"]),
+            complete=bool(found["complete"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{path} is no report of ours: {error!r}.") from error
+
+
+def save(value: Run | Report, folder: Path) -> Path:
+    """Write run.json or report.json, whole or not at all; its path."""
+    path = folder / (RUN if isinstance(value, Run) else REPORT)
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_text(as_json(value), encoding="utf-8")
+    aside.replace(path)
+    return path
+
+
+def as_json(value: Run | Report) -> str:
+    """A run or report as readable JSON; `load` and `load_run` read it."""
+    table = asdict(value)
+    if isinstance(value, Report):
+        table = {"format": FORMAT, **table}
+    return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
+
+
+def live_scores(folder: Path) -> list[LiveScore]:
+    """The last score of each model and task in progress.jsonl, in the order they began."""
+    found: dict[tuple[str, str], LiveScore] = {}
+    try:
+        lines = (folder / PROGRESS).read_text("utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        if '"score"' not in line:
+            continue
+        try:
+            row = json.loads(line)
+            if row.get("event") != "score":
+                continue
+            score = _make(LiveScore, {**row, "value": Interval(**row["value"])})
+        except (ValueError, TypeError, KeyError):  # half of a line, or not ours
+            continue
+        found[score.model, score.task] = score
+    return list(found.values())
+
+
+def _set(score: Score) -> str:
+    return f"{score.samples[:12]} ({score.value.n + score.missing})" if score.samples else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path.parent} has no {path.name}.", "The evaluation may not have got that far."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, dict):
+        raise StorageError(f"{path} is not a {path.name} of ours.")
+    return found
+
+
+def _make(cls: type[T], row: Mapping[str, Any]) -> T:
+    """A value from a table; keys it doesn't know are passed over."""
+    known = {f.name for f in fields(cast(Any, cls))}
+    return cls(**{key: value for key, value in row.items() if key in known})
+
+
+def _run(row: Mapping[str, Any], path: Path) -> Run:
+    try:
+        models: Sequence[Mapping[str, Any]] = row["models"]
+        return _make(
+            Run,
+            {
+                **row,
+                "argv": tuple(row["argv"]),
+                "tasks": tuple(row["tasks"]),
+                "models": tuple(_make(Measured, model) for model in models),
+            },
+        )
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{path} is no run of ours: {error!r}.") from error
+
+
+def _score(row: Mapping[str, Any]) -> Score:
+    value, subtasks = Interval(**row["value"]), tuple(row["subtasks"])
+    return _make(Score, {**row, "value": value, "subtasks": subtasks})
+
+
+def _gap(row: Mapping[str, Any]) -> Gap:
+    return _make(
+        Gap,
+        {
+            **row,
+            "closed": Interval(**row["closed"]),
+            "change": Interval(**row["change"]),
+            "caveats": tuple(Difference(**one) for one in row["caveats"]),
+        },
+    )
