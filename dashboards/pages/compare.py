@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import random
@@ -96,6 +95,14 @@ def build(context: Context) -> None:
             json.dumps(say) if say else "",
         )
 
+    def later_frame(session: Session, text: str | None = None, say: Any = None) -> Any:
+        """The frame, or nothing while answers are being written.
+
+        Whoever watches them sends those frames; one from elsewhere could arrive after the last of
+        them and undo it on the page.
+        """
+        return [gr.skip()] * 5 if session.phase == "running" else frame(session, text, say)
+
     frame_outputs = [arena, history, score, follow, message]
 
     def asker(follow_up: bool) -> Callable[..., AsyncGenerator[Any, None]]:
@@ -117,7 +124,7 @@ def build(context: Context) -> None:
                         yield ("", *frame(session))
             except UserError as error:
                 gr.Warning(str(error))
-                yield (gr.skip(), *frame(session))
+                yield (gr.skip(), *later_frame(session))
                 return
             yield ("", *frame(session, found or ""))
 
@@ -133,7 +140,7 @@ def build(context: Context) -> None:
                     yield update
         except UserError as error:
             gr.Warning(str(error))
-            yield frame(session, found or "")
+            yield later_frame(session, found or "")
 
     async def act(
         session: Session, do: str, data: dict[str, Any], found: str
@@ -144,7 +151,6 @@ def build(context: Context) -> None:
         match do:
             case "stop" | "stop-all":
                 session.stop(column)
-                await asyncio.sleep(0)
             case "again" | "again-all":
                 async with aclosing(session.again(column)) as steps:
                     async for _ in steps:
@@ -169,7 +175,7 @@ def build(context: Context) -> None:
                 if session.comparison and session.comparison.id == data.get("id"):
                     session.stop()
                     session.comparison = session.round = None
-        yield frame(session, found, say)
+        yield later_frame(session, found, say)
 
     def unreachable() -> str:
         """One line per model that cannot be asked now, with the reason."""
