@@ -12,15 +12,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imitation.data.diversity import Diversity
 from imitation.data.format import sha256_of, to_row, write_examples
 from imitation.data.load import HUB, Loaded
 from imitation.data.sample import Count
 from imitation.data.steps import answers_of
 from imitation.errors import UserError
 from imitation.values import Example
+
+if TYPE_CHECKING:  # it brings sacrebleu along, which the page has no use for
+    from imitation.data.diversity import Diversity
 
 FORMAT = 1
 PARQUET, JSONL, MANIFEST = "data.parquet", "data.jsonl", "manifest.json"
@@ -76,6 +78,14 @@ def source_table(loaded: Loaded) -> dict[str, Any]:
         "sha256": sha256_of(file) if file else None,
         "licence": source.licence or "not stated",
         "weight": source.weight,
+        **found_table(loaded),
+        "made_by": _maker(file),
+    }
+
+
+def found_table(loaded: Loaded) -> dict[str, Any]:
+    """What was read of a source, and what could not be."""
+    return {
         "rows": loaded.rows,
         "shapes": dict(loaded.shapes),
         "conversations": len(loaded.examples),
@@ -84,6 +94,20 @@ def source_table(loaded: Loaded) -> dict[str, Any]:
         "first_refused": [asdict(refused) for refused in loaded.refused],
         "renamed_ids": loaded.renamed,
     }
+
+
+def manifest_of(file: Path) -> Path:
+    """Where the manifest of a single file of answers lies."""
+    return file.with_name(f"{file.name}.manifest")
+
+
+def _maker(file: Path | None) -> dict[str, Any] | None:
+    """How the answers of a file were generated, where that lies beside it."""
+    try:
+        found = json.loads(manifest_of(file).read_text("utf-8")) if file else None
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def contents(examples: Sequence[Example], count: Count, counted_by: str) -> dict[str, Any]:

@@ -17,6 +17,19 @@ def estimated_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
+def number_of_tokens(text: str) -> int:
+    """A number of tokens such as 300000, 0.3M or 150M.
+
+    Raises:
+        ValueError: It is none.
+    """
+    factor = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 1)
+    value = float(text[:-1] if factor > 1 else text) * factor
+    if not 1 <= value < 1e15:
+        raise ValueError(f"{text!r} is not a number of tokens")
+    return int(value)
+
+
 def tokens_of(example: Example, count: Count) -> int:
     """Tokens of all messages of a conversation, without those of a prompt format."""
     return sum(count(message.content) for message in example.messages)

@@ -12,11 +12,9 @@ with 0, or 2 where nothing could be built.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,8 @@ from typing import Any
 from imitation.data import manifest
 from imitation.data.decontaminate import MAX_BLEU, own_prompts, prompts_of
 from imitation.data.diversity import diversity
-from imitation.data.load import Loaded, Source, load, preview
+from imitation.data.glimpse import glimpse, to_table
+from imitation.data.load import Loaded, Source, load
 from imitation.data.pipeline import (
     DEFAULT,
     STEPS,
@@ -34,38 +33,19 @@ from imitation.data.pipeline import (
     make_steps,
     run,
 )
-from imitation.data.sample import Count, estimated_tokens, mix, sample_tokens
+from imitation.data.sample import Count, estimated_tokens, mix, number_of_tokens, sample_tokens
 from imitation.data.shapes import known_shapes
-from imitation.errors import StorageError, UserError
+from imitation.errors import UserError
 from imitation.jobs.dataset_sources import sources_of
+from imitation.jobs.reporting import Report
 from imitation.models.disk import disk_errors_in_words, locked
-from imitation.values import Example
+from imitation.values import Example, Refused
 
 SHOWN = 5
 """Conversations, refusals and reasons that are printed."""
 
 
-class Progress:
-    """What happens, as text for people and, if wanted, as JSON lines in a file."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._began = time.monotonic()
-        try:
-            self._out = path.open("w", encoding="utf-8") if path else None
-        except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
-
-    def write(self, event: str, text: str = "", **values: Any) -> None:
-        """Tell one thing; the line is on disk when this returns."""
-        if text:
-            print(text, file=sys.stderr, flush=True)
-        if self._out:
-            line = {"event": event, "elapsed_s": round(time.monotonic() - self._began, 2), **values}
-            self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._out.flush()
-
-
-def build(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+def build(args: argparse.Namespace, progress: Report) -> dict[str, Any]:
     """Build the dataset that the arguments describe; its manifest.
 
     Raises:
@@ -157,7 +137,7 @@ def _counter(tokenizer: str) -> tuple[Count, str]:
     return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"]), tokenizer
 
 
-def _load(source: Source, limit: int | None, progress: Progress) -> Loaded:
+def _load(source: Source, limit: int | None, progress: Report) -> Loaded:
     def seen(rows: int) -> None:
         progress.write("reading", source=source.name, rows=rows)
 
@@ -166,13 +146,17 @@ def _load(source: Source, limit: int | None, progress: Progress) -> Loaded:
     text = f"{source.name}: {loaded.rows} rows, {len(loaded.examples)} conversations"
     text += f" ({', '.join(loaded.shapes)})" if loaded.shapes else ""
     text += f", {refused} refused" if refused else ""
-    progress.write("loaded", "\n".join([text, *_refusals(loaded)]), **manifest.source_table(loaded))
+    progress.write(
+        "loaded",
+        "\n".join([text, *_refusals(loaded.refused, refused)]),
+        **manifest.source_table(loaded),
+    )
     return loaded
 
 
-def _refusals(loaded: Loaded) -> list[str]:
-    lines = [f"  {r.file}:{r.line}: {r.reason}" for r in loaded.refused[:SHOWN]]
-    more = sum(loaded.reasons.values()) - len(lines)
+def _refusals(refused: Sequence[Refused], total: int) -> list[str]:
+    lines = [f"  {r.file}:{r.line}: {r.reason}" for r in refused[:SHOWN]]
+    more = total - len(lines)
     return lines + ([f"  ... and {more} more"] if more > 0 else [])
 
 
@@ -182,7 +166,7 @@ def _counts(report: StepReport) -> str:
     return "\n".join(lines)
 
 
-def _diversity(examples: Sequence[Example], progress: Progress) -> dict[str, Any]:
+def _diversity(examples: Sequence[Example], progress: Report) -> dict[str, Any]:
     def done(queries: int) -> None:
         progress.write("diversity", queries=queries, of=len(examples))
 
@@ -193,20 +177,21 @@ def _diversity(examples: Sequence[Example], progress: Progress) -> dict[str, Any
     return manifest.diversity_table(report)
 
 
-def show(args: argparse.Namespace) -> int:
+def show(args: argparse.Namespace, progress: Report) -> int:
     """Print the first conversations of every source, as they would be read."""
     for source in sources_of(args.source, args.weights, args.licences):
-        loaded = preview(source, SHOWN)
-        print(f"{source.path} ({', '.join(loaded.shapes) or 'nothing readable'})")
-        print(*_refusals(loaded), sep="\n", end="\n" if loaded.refused else "")
-        if not loaded.examples:
-            print(f"  Known shapes and their fields are {known_shapes()}.")
-        for example in loaded.examples:
-            print(f"\n  {example.id}")
-            for message in example.messages:
-                text = " ".join(message.content[:300].split())
-                print(f"    {message.role}: {text[:200]}{'...' if len(text) > 200 else ''}")
-        print()
+        found = glimpse(source)
+        lines = [f"{found.path} ({', '.join(found.shapes) or 'nothing readable'})"]
+        lines += [f"  {name}: told by {', '.join(keys)}" for name, keys in found.shapes.items()]
+        lines += _refusals(found.refused, len(found.refused))
+        if not found.conversations:
+            lines.append(f"  Known shapes and their fields are {known_shapes()}.")
+        for talk in found.conversations:
+            lines.append("")
+            lines += [f"    {who}: {' '.join(text.split())[:200]}" for who, text in talk]
+        print("\n".join(lines), end="\n\n")
+        progress.write("preview", **to_table(found))
+    progress.write("done")
     return 0
 
 
@@ -217,11 +202,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     progress = None
     try:
+        progress = Report(args.progress)
         if args.preview:
-            return show(args)
+            return show(args, progress)
         if args.out is None:
             raise UserError("No folder is named for the result.", "Give --out, or --preview.")
-        progress = Progress(args.progress)
         with locked(args.out.with_name(f".{args.out.name}.lock"), _busy(args.out)):
             build(args, progress)
     except UserError as error:
@@ -244,15 +229,6 @@ def _busy(out: Path) -> Callable[[], None]:
     return refuse
 
 
-def _tokens(text: str) -> int:
-    """A number of tokens such as 300000, 0.3M or 150M."""
-    factor = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 1)
-    value = float(text[:-1] if factor > 1 else text) * factor
-    if not 1 <= value < 1e15:
-        raise ValueError(text)
-    return int(value)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m imitation.jobs.build_dataset",
@@ -270,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--words", nargs=2, type=int, default=[1, 100_000], metavar=("LEAST", "MOST"))
     add("--against", nargs="+", type=Path, default=[], help="more evaluation prompts")
     add("--max-bleu", type=float, default=MAX_BLEU, help="against an evaluation prompt")
-    add("--budget", type=_tokens, metavar="TOKENS", help="of the result, such as 0.3M")
+    add("--budget", type=number_of_tokens, metavar="TOKENS", help="of the result, such as 0.3M")
     add("--tokenizer", default="", help="name or folder; without it tokens are estimated")
     add("--seed", type=int, default=0)
     add("--out", type=Path, help="folder for the result, which must not exist")

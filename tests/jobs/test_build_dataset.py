@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from imitation.data.format import read_examples
+from imitation.data.glimpse import from_table, glimpse
+from imitation.data.load import Source
+from imitation.data.manifest import manifest_of
 from imitation.jobs import build_dataset
 from imitation.models.disk import locked
 
@@ -118,6 +121,26 @@ def test_preview_builds_nothing(tmp_path, source, capsys):
     assert "(Alpaca)" in shown
     assert rows()[0]["instruction"][:40] in shown
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_preview_reaches_the_page_through_the_progress(tmp_path, source):
+    log = tmp_path / "log"
+    assert build("--source", source, "--licences", "MIT", "--preview", "--progress", log) == 0
+    first, last = (json.loads(line) for line in log.read_text().splitlines())
+    assert (first["event"], last["event"]) == ("preview", "done")
+    found = from_table(first)
+    assert found == glimpse(Source("alpaca", str(source), "MIT"))
+    assert found.shapes == {"Alpaca": ("instruction", "output")}
+    assert found.conversations[0][0] == ("user", rows()[0]["instruction"])
+
+
+def test_answers_bring_their_manifest_along(tmp_path, source):
+    """A dataset names the model, sampling and terms of the answers it was built from."""
+    made = {"model": "gpt", "terms_acknowledged": "2026-01-01"}
+    manifest_of(source).write_text(json.dumps(made))
+    assert build("--source", source, "--out", tmp_path / "set", "--no-diversity") == 0
+    table = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    assert table["sources"][0]["made_by"] == made
 
 
 @pytest.mark.parametrize(
