@@ -33,6 +33,8 @@ class Settings:
         weights: A local file or URL to take the pocket weights from first
             (IMITATION_POCKET_WEIGHTS).
         jobs: Whether visitors may start jobs from the page (IMITATION_JOBS).
+        code_exec: Whether code that models wrote may be run in the sandbox (IMITATION_CODE_EXEC):
+            True even where the sandbox lacks a wall, None only where it lacks none, False never.
     """
 
     data: Path
@@ -44,6 +46,7 @@ class Settings:
     offline: bool = False
     weights: str = ""
     jobs: bool = True
+    code_exec: bool | None = None
 
     @property
     def database(self) -> Path:
@@ -95,10 +98,20 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         offline=env.get(PREFIX + "OFFLINE", "") not in ("", *_NO),
         weights=env.get(PREFIX + "POCKET_WEIGHTS", ""),
         jobs=env.get(PREFIX + "JOBS", "") not in _NO,
+        code_exec=_code_exec(env),
     )
     if problems:
         raise ConfigError("environment", problems, "Fix or unset these variables.")
     return settings
+
+
+def _code_exec(env: Mapping[str, str]) -> bool | None:
+    """As set, else False where other machines reach the page, None where only this one does."""
+    said = env.get(PREFIX + "CODE_EXEC", "")
+    if said:
+        return said not in _NO
+    local = env.get("GRADIO_SERVER_NAME", "") in ("", "127.0.0.1", "localhost", "::1")
+    return None if local and not env.get("SPACE_ID") else False
 
 
 def server_address(environ: Mapping[str, str] | None = None) -> tuple[str | None, int | None]:
