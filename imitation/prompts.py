@@ -133,6 +133,14 @@ class Plain:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw(Plain):
+    """Text as it is: what evaluation sends a model without a format, which lm-eval wrote whole."""
+
+    separator: str = ""
+    name = "raw"
+
+
+@dataclass(frozen=True, slots=True)
 class ChatTemplate:
     """A model's own chat template (jinja), rendered as transformers renders it.
 
@@ -224,6 +232,7 @@ FORMATS: dict[str, type[Koala] | type[Plain] | type[ChatTemplate]] = {
     "chat": ChatTemplate,
     "koala": Koala,
     "plain": Plain,
+    "raw": Raw,
 }
 
 
