@@ -1,11 +1,14 @@
-"""Run every benchmark and write benchmarks/RESULTS.md; `make bench` does.
+"""Run benchmarks and write benchmarks/RESULTS.md; `make bench` runs them all.
+
+What a script found last is kept in benchmarks/results/NAME.json with its date and machine, so one
+can be run again without the others; RESULTS.md is written from all of them.
 
 Each script beside this one prints JSON lines {"name", "value", "unit", "target", "ok", "n",
 "details"}. "ok" is true, false (the target was missed) or "skipped" (also null): it could not be
 run here, and "details" says why. A missed target is reported and is no failure; a script that
 breaks is one.
 
-    python benchmarks/run_all.py [NAME ...]     all, or the named ones only
+    python benchmarks/run_all.py [NAME ...]     all, or only the named ones
 """
 
 import json
@@ -77,56 +80,81 @@ def run(script: Path, timeout_s: float = 3600) -> tuple[list[dict], str]:
     return rows, "" if rows else "printed no result"
 
 
-def report(rows: list[dict], broken: dict[str, str], when: str) -> str:
-    """The Markdown of RESULTS.md."""
+def report(kept: dict[str, dict], missing: list[str]) -> str:
+    """The Markdown of RESULTS.md.
+
+    Args:
+        kept: Script -> what it found last: "when", "machine", "load", "rows" and "broke".
+        missing: Scripts that were never run.
+    """
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `make bench` on {when}: {machine()}.",
+        "Written by `benchmarks/run_all.py`. Both sides of a comparison ran on one machine, in one",
+        "run. A missed target is shown as such; what needs a GPU or a network that was not there",
+        "is skipped, which is not the same as met.",
         "",
-        "Both sides of a comparison ran here, in the same run. A missed target is shown as such;",
-        "what needs a GPU or a network that is not here is skipped, which is not the same as met.",
-        "",
-        "| what | value | target | | n |",
-        "| --- | ---: | ---: | --- | ---: |",
+        "| what | value | target | | n | measured |",
+        "| --- | ---: | ---: | --- | ---: | --- |",
     ]
-    for row in rows:
-        value = "" if row["value"] is None else f"{row['value']:g} {row['unit']}"
-        cells = (row["name"], value, row["target"], STATUS[row["ok"]], row["n"])
-        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
-    lines += [f"| {name} | | | **broke** | |" for name in broken]
-    lines += ["", "## Details", ""]
-    for row in rows:
-        details = row["details"]
-        text = details if isinstance(details, str) else json.dumps(details, ensure_ascii=False)
-        lines.append(f"- {row['name']}: {text}")
-    lines += [f"- {name}: {why}" for name, why in broken.items()]
-    return "\n".join(lines) + "\n"
+    details = []
+    for name, found in kept.items():
+        for row in found["rows"]:
+            value = "" if row["value"] is None else f"{row['value']:.4g} {row['unit']}"
+            cells = (row["name"], value, row["target"], STATUS[row["ok"]], row["n"], found["when"])
+            lines.append("| " + " | ".join("" if c is None else str(c) for c in cells) + " |")
+        if found["broke"]:
+            lines.append(f"| {name} | | | **broke** | | {found['when']} |")
+        details += [
+            "",
+            f"### {name}",
+            "",
+            f"{found['machine']}; load {found['load']} at its start.",
+        ]
+        details += ["", *(f"- {row['name']}: {as_text(row['details'])}" for row in found["rows"])]
+        if found["broke"]:
+            details.append(f"- broke: {found['broke']}")
+    lines += [f"| {name} | | | not run yet | | |" for name in missing]
+    return "\n".join([*lines, "", "## Details", *details]) + "\n"
+
+
+def as_text(details: object) -> str:
+    """Details as they stand in RESULTS.md."""
+    return details if isinstance(details, str) else json.dumps(details, ensure_ascii=False)
 
 
 def main(names: list[str]) -> int:
-    """Run the scripts; 1 if one of them broke."""
+    """Run the scripts and write RESULTS.md; 1 if one of them broke."""
     own = Path(__file__).name
     scripts = [path for path in sorted(FOLDER.glob("*.py")) if path.name != own]
-    if names:
-        scripts = [path for path in scripts if path.stem in names]
-    rows: list[dict] = []
-    broken: dict[str, str] = {}
+    results = FOLDER / "results"
+    results.mkdir(exist_ok=True)
+    for gone in {p.stem for p in results.glob("*.json")} - {p.stem for p in scripts}:
+        (results / f"{gone}.json").unlink()
+    broke = False
     for script in scripts:
-        found, why = run(script)
-        rows += found
-        if why:
-            broken[script.stem] = why
-        for row in found:
+        if names and script.stem not in names:
+            continue
+        load = round(os.getloadavg()[0], 1)
+        rows, why = run(script)
+        broke |= bool(why)
+        found = {
+            "when": time.strftime("%Y-%m-%d"),
+            "machine": machine(),
+            "load": load,
+            "broke": why,
+            "rows": rows,
+        }
+        text = json.dumps(found, indent=1, ensure_ascii=False)
+        (results / f"{script.stem}.json").write_text(text + "\n", encoding="utf-8")
+        for row in rows:
             print(f"  {STATUS[row['ok']].strip('*'):8} {row['name']}: {row['value']} {row['unit']}")
-    text = report(rows, broken, time.strftime("%Y-%m-%d"))
-    if names:
-        print(text)
-    else:
-        (FOLDER / "RESULTS.md").write_text(text, encoding="utf-8")
-    for name, why in broken.items():
-        print(f"{name} broke: {why}", file=sys.stderr)
-    return bool(broken)
+        if why:
+            print(f"{script.stem} broke: {why}", file=sys.stderr)
+    kept = {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(results.glob("*.json"))}
+    text = report(kept, [path.stem for path in scripts if path.stem not in kept])
+    (FOLDER / "RESULTS.md").write_text(text, encoding="utf-8")
+    return int(broke)
 
 
 if __name__ == "__main__":

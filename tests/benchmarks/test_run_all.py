@@ -34,9 +34,9 @@ def test_results_are_collected_and_a_missed_target_is_no_failure(folder):
     write(folder, "gpu", f"print({json.dumps(skipped)!r})")
     assert run_all.main([]) == 0
     text = (folder / "RESULTS.md").read_text()
-    assert "| fast | 1.5 s | < 2 | met | 3 |" in text
-    assert "| slow one | 9 s | < 2 | **missed** | 3 |" in text
-    assert "| gpu |  | < 2 | skipped | 3 |" in text
+    assert "| fast | 1.5 s | < 2 | met | 3 | 20" in text
+    assert "| slow one | 9 s | < 2 | **missed** | 3 | 20" in text
+    assert "| gpu |  | < 2 | skipped | 3 | 20" in text
     assert "no GPU" in text
 
 
@@ -53,7 +53,22 @@ def test_a_broken_script_is_a_failure_and_the_others_still_count(folder, body, w
     write(folder, "good", f"print({json.dumps(row())!r})")
     assert run_all.main([]) == 1
     text = (folder / "RESULTS.md").read_text()
-    assert why in text and "| bad | | | **broke** | |" in text and "| fast |" in text
+    assert why in text and "| bad | | | **broke** | | 20" in text and "| fast |" in text
+
+
+def test_one_script_alone_leaves_what_the_others_found(folder):
+    write(folder, "good", f"print({json.dumps(row())!r})")
+    write(folder, "late", f"print({json.dumps(row('late', value=7))!r})")
+    write(folder, "never", "raise SystemExit(1)")
+    assert run_all.main(["good", "late"]) == 0
+    write(folder, "late", f"print({json.dumps(row('late', value=8))!r})")
+    assert run_all.main(["late"]) == 0
+    text = (folder / "RESULTS.md").read_text()
+    assert "| fast | 1.5 s" in text and "| late | 8 s" in text and "7 s" not in text
+    assert "| never | | | not run yet | | |" in text
+    (folder / "good.py").unlink()
+    run_all.main(["late"])
+    assert "fast" not in (folder / "RESULTS.md").read_text()
 
 
 def test_a_script_that_hangs_is_ended(folder):
