@@ -21,7 +21,7 @@ X86, ARM = "x86_64", "aarch64"
 AUDIT = {X86: 0xC000003E, ARM: 0xC00000B7}
 
 # System calls by number: (x86_64, aarch64), None where an architecture lacks one.
-DENIED = {
+DENIED: dict[str, tuple[int | None, int | None]] = {
     # network, and what can open a socket without the call
     "socket": (41, 198), "socketpair": (53, 199), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
@@ -63,7 +63,7 @@ _LOAD, _EQUAL, _BITS, _GREATER, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def limit_resources(limits):
+def limit_resources(limits: dict[str, int]) -> bool:
     """Limits of the kernel; True where all took."""
     for name, value in (
         ("RLIMIT_CPU", limits["cpu_s"]),
@@ -76,15 +76,15 @@ def limit_resources(limits):
     return True
 
 
-def drop_privileges():
+def drop_privileges() -> bool:
     """No new privileges, and none of root's; True where that took."""
     if _libc.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS
         return False
     header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
-    return _libc.capset(header, bytes(24)) == 0
+    return bool(_libc.capset(header, bytes(24)) == 0)
 
 
-def wall_files(scratch):
+def wall_files(scratch: str) -> bool:
     """Landlock: Python's own files can be read, `scratch` written, nothing else; True if so."""
     create, add, restrict = 444, 445, 446
     abi = _libc.syscall(create, None, 0, 1)
@@ -109,10 +109,10 @@ def wall_files(scratch):
             return False
     done = _libc.syscall(restrict, rules, 0)
     os.close(rules)
-    return done == 0
+    return bool(done == 0)
 
 
-def readable():
+def readable() -> set[str]:
     """Folders Python needs: its library, and the system's for what that is linked to."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
     paths |= {"/usr/lib", "/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"}
@@ -120,7 +120,7 @@ def readable():
     return {path for path in paths if path and os.path.exists(path)}
 
 
-def wall_calls():
+def wall_calls() -> bool:
     """Seccomp: no network, no processes, no signals to others; True where it took."""
     machine = {"arm64": ARM}.get(platform.machine(), platform.machine())
     if machine not in AUDIT:
@@ -131,8 +131,8 @@ def wall_calls():
     if machine == X86:  # the 32-bit-pointer variant has other numbers
         program += [(_GREATER, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
     for numbers in DENIED.values():
-        if numbers[column] is not None:
-            program += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _EPERM)]
+        if (number := numbers[column]) is not None:
+            program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _EPERM)]
     # glibc asks clone3 first and takes clone where there is none; only threads may be made.
     program += [(_EQUAL, 0, 1, CLONE3[column]), (_RETURN, 0, 0, _ENOSYS)]
     program += [(_EQUAL, 0, 4, CLONE[column]), (_LOAD, 0, 0, 16)]
@@ -148,10 +148,11 @@ def wall_calls():
         _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
 
     wanted = Filter(len(program), ctypes.addressof(buffer))
-    return _libc.prctl(22, 2, ctypes.byref(wanted), 0, 0) == 0  # PR_SET_SECCOMP, filter mode
+    done = _libc.prctl(22, 2, ctypes.byref(wanted), 0, 0)
+    return bool(done == 0)  # PR_SET_SECCOMP, filter mode
 
 
-def main():
+def main() -> None:
     """Put up the walls, say which stand, run the program."""
     asked = json.loads(sys.stdin.buffer.readline())
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")

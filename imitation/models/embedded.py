@@ -180,6 +180,16 @@ class EmbeddedBackend:
         async with self._held([c for c in cards if c.backend == "embedded"], progress):
             pass
 
+    @asynccontextmanager
+    async def server(self, card: ModelCard) -> AsyncIterator[str]:
+        """The address of the card's llama.cpp server, which stays up inside the block.
+
+        Raises:
+            BackendError: It could not be started.
+        """
+        async with self._held([card]) as (process,):
+            yield process.url
+
     def status(self) -> list[EngineStatus]:
         """Live engines, oldest first."""
         with self._lock:
