@@ -6,9 +6,13 @@
 """
 
 import json
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from imitation.evaluation.bradley_terry import SCALE, Ratings, rate
 from imitation.evaluation.votes import Decision

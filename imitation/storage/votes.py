@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from typing import Literal
 from imitation.errors import UserError
 from imitation.storage.comparisons import Comparison
 from imitation.storage.database import writing
+from imitation.values import Outcome, Pair, Preference
 
 TIE = "tie"
 ALL_BAD = "all bad"
@@ -55,6 +57,7 @@ def add(
         raise UserError("There is nothing to vote on yet.", "Ask something first.")
     allowed = [*ids, TIE, ALL_BAD] if kind == "preference" else ids
     if choice not in allowed:
+        count_refused(db, "not shown")
         raise UserError(f"{choice!r} is not one of the columns.", "Vote for a column shown.")
     correct = None
     if kind == "reference":
@@ -90,6 +93,7 @@ def add(
                 ),
             )
     except sqlite3.IntegrityError:
+        count_refused(db, "twice")
         raise UserError(
             "You have voted on this answer already.", "Ask another question to vote again."
         ) from None
@@ -116,3 +120,61 @@ def guess_score(db: sqlite3.Connection, visitor: str) -> GuessScore:
         total=len(rows),
         expected=sum(1 / row["n"] for row in rows),
     )
+
+
+def count_refused(db: sqlite3.Connection, reason: str, study: str = "") -> None:
+    """Count a vote that was not taken; `study` is its id, "" for votes in Compare.
+
+    Raises:
+        StorageError: It could not be written.
+    """
+    with writing(db):
+        db.execute(
+            "INSERT INTO refused_votes (study, reason, n) VALUES (?, ?, 1)"
+            " ON CONFLICT (study, reason) DO UPDATE SET n = n + 1",
+            (study, reason),
+        )
+
+
+def refused(db: sqlite3.Connection, study: str = "") -> dict[str, int]:
+    """Votes that were not taken, by reason; `study` is its id, "" for votes in Compare."""
+    rows = db.execute(
+        "SELECT reason, n FROM refused_votes WHERE study = ? ORDER BY n DESC, reason", (study,)
+    )
+    return {row["reason"]: row["n"] for row in rows}
+
+
+def preferences(db: sqlite3.Connection, *, blind: bool = True) -> list[Preference]:
+    """What visitors preferred in Compare, as pairs in the order of the columns.
+
+    The best of three or four columns is preferred to each of the others, which says nothing of
+    these among themselves; "equal" and "all bad" make every pair equal.
+
+    Args:
+        db: The store.
+        blind: Votes given while names were hidden; False: those with names shown, which belong
+            on no board.
+    """
+    rows = db.execute(
+        "SELECT visitor, choice, columns, states, conversation FROM votes"
+        " WHERE kind = 'preference' AND blind = ? ORDER BY id",
+        (int(blind),),
+    )
+    return [found for row in rows for found in _pairs(row)]
+
+
+def _pairs(row: sqlite3.Row) -> list[Preference]:
+    columns, states = json.loads(row["columns"]), json.loads(row["states"])
+    turns = json.loads(row["conversation"])["turns"]
+    prompt, answers = "\n\n".join(turn["prompt"] for turn in turns), turns[-1]["answers"]
+    usable = [at for at, state in enumerate(states) if state in ("done", "stopped")]
+    found = []
+    for i, j in itertools.combinations(usable, 2):
+        outcome: Outcome = "tie"
+        if row["choice"] in columns:
+            if row["choice"] not in (columns[i], columns[j]):
+                continue
+            outcome = "first" if row["choice"] == columns[i] else "second"
+        pair = Pair(prompt, (columns[i], columns[j]), (answers[i], answers[j]))
+        found.append(Preference(pair, outcome, row["visitor"]))
+    return found

@@ -1,0 +1,193 @@
+"""A model as judge of two answers: what it is told, and what its answer comes to.
+
+The judge is asked about every pair in both orders. An answer that holds no verdict stays what it
+is, a judgement without one: it is counted and never scored.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from imitation.data.filters import refusal
+from imitation.errors import UserError
+from imitation.values import ModelCard, Outcome, Pair, Verdict
+
+PLACES = ("question", "answer_1", "answer_2")
+LOWEST, HIGHEST = 0.0, 10.0
+"""Scores outside are no scores: worked solutions are full of numbers."""
+CHARACTERS_PER_TOKEN = 4.0
+"""Of English text, roughly; used for quotes alone."""
+
+_PLACE = re.compile("|".join(rf"\{{{place}\}}" for place in PLACES))
+_N = r"(-?\d+(?:\.\d+)?)(?:\s*/\s*10)?"
+_TWO = re.compile(
+    rf"[^\w-]*(?:scores?[^\w-]*)?{_N}(?:\s*[,;|]\s*|\s+){_N}[\s.)\]*]*", re.IGNORECASE
+)
+_TUPLE = re.compile(
+    rf"(?:tuple|scores?|output|ratings?)\W+(?:(?:is|are|would be)\W+)?\(\s*{_N}\s*,\s*{_N}\s*\)",
+    re.IGNORECASE,
+)
+# "Assistant 2: 4", "Assistant 1 a score of 10"; then the end, a stop or a bracket, so that the
+# beginning of an answer quoted after "Assistant 1:" is no score.
+_ONE = re.compile(
+    rf"assistant\s*([12])(?:'s)?[*\s]*(?:\b(?:a |overall )?score\b(?: of)?\s*)?[:=]?[*\s]*{_N}"
+    r"(?=[*\s]*(?:$|[.,;(\n]|and\b))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CHOICE = re.compile(r"\[\[\s*(a|b|c|tie)\s*\]\]", re.IGNORECASE)
+_CHOSEN: Mapping[str, Outcome] = {"a": "first", "b": "second", "c": "tie", "tie": "tie"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """What a judge is told.
+
+    Attributes:
+        id: Its name in `rubrics.toml`.
+        name: What people read.
+        about: Where it comes from, what it is for.
+        text: With places for {question}, {answer_1} and {answer_2}.
+    """
+
+    id: str
+    name: str
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What judging will take at most.
+
+    Attributes:
+        requests: Questions to the judge.
+        prompt_tokens: About, from the number of characters.
+        completion_tokens: At most.
+        dollars: At most; None where the card states no price.
+        local: The judge runs on this machine, which costs no fee.
+    """
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float | None
+    local: bool
+
+
+@cache
+def rubrics() -> Mapping[str, Rubric]:
+    """The shipped rubrics, the default one first."""
+    text = files("imitation.evaluation").joinpath("rubrics.toml").read_text("utf-8")
+    return {
+        name: Rubric(name, row["name"], row["about"], row["text"].strip())
+        for name, row in tomllib.loads(text).items()
+    }
+
+
+def default_judge(cards: Sequence[ModelCard]) -> ModelCard | None:
+    """GPT-4 where a card has it, else a model with a key, else the reference; None without any."""
+    ranked = sorted(
+        cards,
+        key=lambda card: (
+            "gpt-4" not in f"{card.id} {card.model}".lower(),
+            not card.api_key_env,
+            card.role != "reference",
+        ),
+    )
+    return ranked[0] if ranked else None
+
+
+def check_rubric(text: str) -> str:
+    """A rubric without blanks at its ends.
+
+    Raises:
+        UserError: A place for the question or an answer is missing.
+    """
+    missing = [place for place in PLACES if f"{{{place}}}" not in text]
+    if missing:
+        named = ", ".join(f"{{{place}}}" for place in missing)
+        raise UserError(
+            f"The rubric has no place for {named}.", f"Write {named} where it should stand."
+        )
+    return text.strip()
+
+
+def ask(rubric: str, pair: Pair) -> str:
+    """The question to the judge; what stands in an answer is never taken for a place."""
+    values = dict(zip(PLACES, (pair.prompt, *pair.answers), strict=True))
+    return _PLACE.sub(lambda match: values[match.group()[1:-1]], rubric)
+
+
+def parse(text: str) -> Verdict:
+    """The verdict in a judge's answer.
+
+    Read are, in this order: a first or last line of nothing but two scores (FastChat's format);
+    [[A]], [[B]] or [[C]], one of them; scores named as a tuple, or assistant by assistant, as
+    they stand after a worked solution, the last of each counts.
+    """
+    if not text.strip():
+        return Verdict(None, problem="empty answer")
+    scores, found = None, False
+    lines = [line for line in text.splitlines() if line.strip()]
+    for line in (lines[0], lines[-1]):
+        if match := _TWO.fullmatch(line.strip()):
+            scores, found = _within(match[1], match[2]), True
+            break
+    if not found and (chosen := {_CHOSEN[letter.lower()] for letter in _CHOICE.findall(text)}):
+        # A model that repeats what it was told names all of them.
+        one = chosen.pop() if len(chosen) == 1 else None
+        return Verdict(one, problem="" if one else "several verdicts")
+    if not found:
+        pairs = _TUPLE.findall(text)
+        each = dict(_ONE.findall(text))
+        if pairs:
+            scores, found = _within(*pairs[-1]), True
+        elif len(each) == 2:
+            scores, found = _within(each["1"], each["2"]), True
+    if scores is not None:
+        first, second = scores
+        outcome: Outcome = "first" if first > second else "second" if second > first else "tie"
+        return Verdict(outcome, scores)
+    if found:
+        return Verdict(None, problem=f"scores outside {LOWEST:g} to {HIGHEST:g}")
+    return Verdict(None, problem="refusal" if refusal(text) else "no verdict in the answer")
+
+
+def quote(
+    card: ModelCard, pairs: Sequence[Pair], rubric: str, *, both_orders: bool, max_tokens: int
+) -> Quote:
+    """What judging these pairs will take at most.
+
+    Tokens of the questions are estimated from their characters; the answers may all be as long
+    as is allowed.
+    """
+    orders = 2 if both_orders else 1
+    characters = sum(len(ask(rubric, pair)) for pair in pairs)
+    sent = round(orders * characters / CHARACTERS_PER_TOKEN)
+    requests = orders * len(pairs)
+    written = requests * max_tokens
+    return Quote(requests, sent, written, dollars(card, sent, written), is_local(card))
+
+
+def dollars(card: ModelCard, prompt_tokens: int, completion_tokens: int) -> float | None:
+    """What so many tokens cost by the card's prices; None where it states none."""
+    if is_local(card):
+        return 0.0
+    if card.price_in is None or card.price_out is None:
+        return None
+    return (prompt_tokens * card.price_in + completion_tokens * card.price_out) / 1e6
+
+
+def is_local(card: ModelCard) -> bool:
+    """Whether a model runs in this app, which costs no fee."""
+    return card.backend in ("embedded", "recorded")
+
+
+def _within(first: str, second: str) -> tuple[float, float] | None:
+    a, b = float(first), float(second)
+    return (a, b) if min(a, b) >= LOWEST and max(a, b) <= HIGHEST else None

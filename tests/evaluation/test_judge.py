@@ -1,0 +1,115 @@
+"""Verdicts as real judges write them, and as they don't."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imitation.errors import UserError
+from imitation.evaluation import judge
+from imitation.evaluation.judge import ask, check_rubric, default_judge, parse, quote, rubrics
+from imitation.values import ModelCard, Pair
+
+VICUNA = Path("/work/shared/reference/vicuna80")
+PAIR = Pair("What is {answer_1}?", ("a", "b"), ("one {answer_2}", "two {question}"))
+
+
+@pytest.mark.skipif(not VICUNA.is_dir(), reason="no recorded GPT-4 reviews here")
+def test_every_real_review_is_read_as_its_authors_did():
+    reviews = [
+        json.loads(line)
+        for file in sorted(VICUNA.glob("review_*.jsonl"))
+        for line in file.read_text("utf-8").splitlines()
+    ]
+    assert len(reviews) == 160
+    for review in reviews:
+        assert parse(review["text"]).scores == tuple(review["score"]), review["question_id"]
+    after_a_solution = [r for r in reviews if r["text"].startswith("First,")]
+    assert len(after_a_solution) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "scores"),
+    [
+        ("9 8.5\nBoth are fine.", "first", (9, 8.5)),
+        ("7, 7", "tie", (7, 7)),
+        ("**Scores: 6 / 10, 8 / 10**", "second", (6, 8)),
+        ("Let me solve it: (2, -2) to (10, 4).\n\n3 9", "second", (3, 9)),
+        ("The output tuple is (10, 4).", "first", (10, 4)),
+        (
+            "Assistant 1: 3\nThen again.\n**Assistant 1:** 8/10\n**Assistant 2:** 7/10",
+            "first",
+            (8, 7),
+        ),
+        ("Assistant 1 a score of 2 and Assistant 2 a score of 5.", "second", (2, 5)),
+        ("My verdict: [[A]]", "first", None),
+        ("[[b]]", "second", None),
+        ("[[C]]", "tie", None),
+    ],
+)
+def test_verdicts(text, outcome, scores):
+    assert (parse(text).outcome, parse(text).scores) == (outcome, scores)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty answer"),
+        (" \n", "empty answer"),
+        ("I'm sorry, but I can't help with that.", "refusal"),
+        ("12 40", "scores outside 0 to 10"),
+        ("-1 5", "scores outside 0 to 10"),
+        ("Output only [[A]] if ..., [[B]] if ..., or [[C]]", "several verdicts"),
+        ("Assistant 1: 5 apples.\nAssistant 2: 3 pears.", "no verdict in the answer"),
+        ("The points are (2, 2) and (8, 4).", "no verdict in the answer"),
+        ("Both are good.", "no verdict in the answer"),
+        ("Assistant 1: 8", "no verdict in the answer"),
+        ("9\n8", "no verdict in the answer"),
+    ],
+)
+def test_what_holds_no_verdict_has_none(text, problem):
+    verdict = parse(text)
+    assert (verdict.outcome, verdict.scores, verdict.problem) == (None, None, problem)
+
+
+def test_places_are_filled_once():
+    text = ask("Q: {question} 1: {answer_1} 2: {answer_2}", PAIR)
+    assert text == "Q: What is {answer_1}? 1: one {answer_2} 2: two {question}"
+
+
+def test_shipped_rubrics_are_whole_and_the_papers_comes_first():
+    assert next(iter(rubrics())) == "vicuna"
+    for rubric in rubrics().values():
+        assert check_rubric(rubric.text) == rubric.text
+        assert rubric.name and rubric.about
+
+
+def test_a_rubric_without_a_place_is_refused():
+    with pytest.raises(UserError, match=r"\{answer_2\}"):
+        check_rubric("{question} {answer_1}")
+
+
+def card(name, **fields):
+    values = {"role": "reference", "backend": "openai", "endpoint": "http://h/v1", **fields}
+    return ModelCard(name, name, **values)
+
+
+def test_gpt_4_judges_where_there_is_one():
+    base, reference = card("base", role="base", backend="embedded"), card("whole")
+    gpt = card("g", model="gpt-4o", role="base")
+    assert default_judge([base, reference, gpt]) is gpt
+    assert default_judge([base, reference]) is reference
+    assert default_judge([]) is None
+
+
+def test_a_quote_says_what_is_unknown():
+    pairs, rubric = [PAIR] * 3, "{question}{answer_1}{answer_2}"
+    options = {"both_orders": True, "max_tokens": 100}
+    priced = quote(card("g", price_in=10.0, price_out=30.0), pairs, rubric, **options)
+    assert (priced.requests, priced.completion_tokens) == (6, 600)
+    characters = 6 * sum(map(len, (PAIR.prompt, *PAIR.answers)))
+    assert priced.prompt_tokens == round(characters / judge.CHARACTERS_PER_TOKEN)
+    assert priced.dollars == pytest.approx((priced.prompt_tokens * 10 + 600 * 30) / 1e6)
+    assert quote(card("g"), pairs, rubric, **options).dollars is None
+    own = quote(card("p", backend="embedded"), pairs, rubric, both_orders=False, max_tokens=1)
+    assert (own.dollars, own.local, own.requests) == (0.0, True, 3)
