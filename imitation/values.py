@@ -33,6 +33,7 @@ class ModelCard:
         api_key_env: Name of the environment variable that holds the key; never the key itself.
         context: Context length in tokens.
         params_b: Parameters in billions, None where unknown.
+        tokens_m: Tokens of the data an imitation was trained on, in millions, None where unknown.
         price_in: US dollars for a million prompt tokens, None where unknown.
         price_out: US dollars for a million tokens of answers, None where unknown.
         stand_in: True for a small model that stands in for the real thing; shown on every column.
@@ -54,6 +55,7 @@ class ModelCard:
     api_key_env: str = ""
     context: int = 2048
     params_b: float | None = None
+    tokens_m: float | None = None
     stand_in: bool = False
     price_in: float | None = None
     price_out: float | None = None

@@ -47,6 +47,7 @@ class Measured:
         engine: "embedded", "openai", "tgi", "recorded", "transformers" or "imported".
         stand_in: A small model that stands in for the real thing.
         params_b: Parameters in billions, None where unknown.
+        tokens_m: Imitation tokens in millions, None where unknown.
         source: Endpoint, weights or folder; never a secret.
     """
 
@@ -58,6 +59,7 @@ class Measured:
     engine: str = ""
     stand_in: bool = False
     params_b: float | None = None
+    tokens_m: float | None = None
     source: str = ""
 
 

@@ -22,6 +22,7 @@ PROMPT_FORMATS = ("chat", "koala", "plain")
 _TYPES: dict[str, tuple[type, ...]] = {
     "context": (int,),
     "params_b": (int, float),
+    "tokens_m": (int, float),
     "price_in": (int, float),
     "price_out": (int, float),
     "stand_in": (bool,),
