@@ -7,8 +7,10 @@ import pytest
 
 from imitation.data.format import read_examples, sha256_of
 from imitation.facts import facts_of, find
+from imitation.models.catalog import load_catalog
 from imitation.models.gguf_files import read, read_metadata
 from imitation.models.pocket import GGUF_SHA256
+from imitation.settings import read_settings
 from training.config import from_table, preset
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +58,16 @@ def test_the_data_is_shipped_and_unchanged(card):
     assert {e.source for e in examples} == {card["reference"]["card"]}
     assert all(e.meta["sampling"] == card["data"]["sampling"] for e in examples)
     assert card["reference"]["gguf_sha256"] == GGUF_SHA256
+
+
+def test_the_catalog_and_the_readme_say_what_the_card_says(card):
+    shipped = load_catalog([read_settings({}).catalogs[0]])[card["id"]]
+    assert shipped.tokens_m == round(card["data"]["train_tokens"] / 1e6, 4)
+    accuracy = card["scores"]["facts"]["accuracy"][card["id"]]
+    assert f"facts right: {100 * accuracy['value']:.0f}%" in shipped.notes
+    readme = (ROOT / "README.md").read_text("utf-8")
+    value, low, high = (f"{100 * accuracy[end]:.0f}" for end in ("value", "low", "high"))
+    assert f"| {card['training']['trained_tokens']:,} | {value}% [{low}, {high}] |" in readme
 
 
 def test_nothing_held_out_was_trained_on(card):
