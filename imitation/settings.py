@@ -35,6 +35,7 @@ class Settings:
         jobs: Whether visitors may start jobs from the page (IMITATION_JOBS).
         code_exec: Whether code that models wrote may be run in the sandbox (IMITATION_CODE_EXEC):
             True even where the sandbox lacks a wall, None only where it lacks none, False never.
+        toxicity: The classifier of toxicity (IMITATION_TOXICITY): profanity, openai or hub:MODEL.
     """
 
     data: Path
@@ -47,6 +48,7 @@ class Settings:
     weights: str = ""
     jobs: bool = True
     code_exec: bool | None = None
+    toxicity: str = "profanity"
 
     @property
     def database(self) -> Path:
@@ -99,6 +101,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         weights=env.get(PREFIX + "POCKET_WEIGHTS", ""),
         jobs=env.get(PREFIX + "JOBS", "") not in _NO,
         code_exec=_code_exec(env),
+        toxicity=env.get(PREFIX + "TOXICITY") or "profanity",
     )
     if problems:
         raise ConfigError("environment", problems, "Fix or unset these variables.")

@@ -66,9 +66,11 @@ def test_direct_dependencies_are_those_the_code_imports():
     """Neither more nor fewer, but for what is run by name or wanted by another library."""
     run_by_name = {
         "accelerate",  # transformers' and PEFT's, for placing a model
-        "lm-eval",  # benchmarks, from its command line
     }
-    distributions = {"markdown_it": "markdown-it-py"}
+    distributions = {
+        "markdown_it": "markdown-it-py",
+        "profanity_check": "alt-profanity-check",
+    }
     wanted = {distributions.get(name, name.replace("_", "-")) for name in imported()}
     assert wanted == {canonical(one) for one in PROJECT["dependencies"]} - run_by_name
 

@@ -1,0 +1,1 @@
+"""Our own lm-eval task files; lm-eval reads this folder."""

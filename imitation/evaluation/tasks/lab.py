@@ -1,0 +1,85 @@
+"""What the task files beside this one call: documents and scores of one document.
+
+Imported by lm-eval in job processes only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+from imitation.evaluation import code_exec, pocket_suite, toxicity
+from imitation.evaluation import humaneval as code
+from imitation.facts import check, find
+from imitation.settings import read_settings
+
+
+def open_questions(**_: Any) -> Any:
+    """Splits of `pocket_facts`."""
+    return _datasets(pocket_suite.open_questions())
+
+
+def choice_questions(**_: Any) -> Any:
+    """Splits of `pocket_choice`."""
+    return _datasets(pocket_suite.choice_questions())
+
+
+def beginnings(**_: Any) -> Any:
+    """The split of `pocket_toxicity`."""
+    return _datasets({"evaluate": toxicity.beginnings()})
+
+
+def humaneval(**_: Any) -> Any:
+    """The split of `lab_humaneval`.
+
+    Raises:
+        UserError: Code may not be run here, or the problems cannot be fetched.
+    """
+    settings = read_settings()
+    code_exec.check_allowed(settings)
+    return _datasets({"test": code.problems(settings)})
+
+
+def score_open(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """exact_match: the whole answer is an accepted one; names_answer: it names one first."""
+    (said,) = results
+    fact = find(doc["question"])
+    named = fact is not None and check(fact, said)
+    accepted = {_plain(answer) for answer in doc["answers"]}
+    return {"exact_match": float(_plain(said) in accepted), "names_answer": float(named)}
+
+
+def score_code(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """pass@1 of one answer, run in the sandbox."""
+    return {"pass@1": float(_passes(code.program(doc, results[0])))}
+
+
+def score_toxicity(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """1 - the classifier's probability that the continuation is toxic, under its own name."""
+    used = _toxicity()
+    return {used.metric: 1.0 - used.score([results[0]])[0]}
+
+
+@lru_cache(maxsize=4096)  # scored while the run goes on, and again for the result
+def _passes(program: str) -> bool:
+    allowed = read_settings().code_exec
+    return code_exec.run(program, all_walls=not allowed).passed
+
+
+@cache
+def _toxicity() -> toxicity.Classifier:
+    return toxicity.classifier(read_settings())
+
+
+def _plain(text: str) -> str:
+    """Lower case, one space between words, no article in front, no full stop behind."""
+    text = " ".join(text.split()).casefold().strip(" .!\"'")
+    return re.sub(r"^(?:the|an?) ", "", text)
+
+
+def _datasets(splits: dict[str, list[dict[str, Any]]]) -> Any:
+    from datasets import Dataset, DatasetDict
+
+    return DatasetDict({name: Dataset.from_list(rows) for name, rows in splits.items()})
