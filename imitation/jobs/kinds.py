@@ -40,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "generate": Kind("imitation.jobs.generate"),
     "score": Kind("imitation.jobs.score_facts"),
+    "judge": Kind("imitation.jobs.judge"),
     "dataset": Kind("imitation.jobs.build_dataset", lower="Build from fewer sources at once."),
     "preview": Kind("imitation.jobs.build_dataset", "io"),
     "import": Kind("imitation.jobs.import_recorded", "io", "Import fewer files at once."),

@@ -175,9 +175,13 @@ def add_reviews(
 
 
 def runs(db: sqlite3.Connection, visitor: str | None) -> list[Run]:
-    """Runs this visitor may see, newest first: their own and those of the command line."""
+    """Runs this visitor may see, newest first: their own and those of the command line.
+
+    None, the command line, sees all.
+    """
     rows = db.execute(
-        "SELECT * FROM judge_runs WHERE visitor IS NULL OR visitor = ? ORDER BY created DESC",
+        "SELECT * FROM judge_runs WHERE ?1 IS NULL OR visitor IS NULL OR visitor = ?1"
+        " ORDER BY created DESC",
         (visitor,),
     )
     return [_run(row) for row in rows]

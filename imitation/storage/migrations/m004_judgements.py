@@ -47,7 +47,7 @@ CREATE TABLE studies (
     dropped     TEXT NOT NULL,              -- JSON list of {prompt, reason}
     raters      INTEGER NOT NULL,           -- ratings wanted for each item
     repeat_every INTEGER NOT NULL,          -- every n-th showing repeats an item; 0: never
-    visitor     TEXT,                       -- hash of its maker's secret; NULL: command line
+    visitor     TEXT NOT NULL,              -- hash of its maker's secret
     created     REAL NOT NULL,
     closed      REAL
 );
