@@ -1,21 +1,32 @@
-"""The base for training: the served GGUF dequantised, so both are the same model."""
+"""The base for training: a pocket model, a local folder, or a model of the hub.
+
+A pocket base is the served GGUF dequantised, so both are the same model.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imitation import prompts
 from imitation.data.encode import Tokenize
 from imitation.data.format import sha256_of
-from imitation.errors import UserError
-from imitation.models.catalog import ModelCard
+from imitation.errors import IntegrityError, UserError
+from imitation.models.catalog import ModelCard, load_catalog, nearest
 from imitation.models.disk import locked
 from imitation.models.pocket import weights_path
-from imitation.prompts import ChatTemplate, PromptFormat, prompt_format
+from imitation.prompts import ChatTemplate, Koala, PromptFormat, prompt_format
 from imitation.settings import Settings
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+_SAMPLES, _SAMPLE = 64, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +34,18 @@ class Base:
     """A loaded base.
 
     Attributes:
-        model: transformers' causal LM, weights frozen by PEFT later.
+        model: transformers' causal LM.
         tokenizer: Its tokenizer.
-        fmt: The prompt format its card names.
-        gguf: The file it came from, which the engine serves.
-        gguf_sha256: Its hash.
+        fmt: The prompt format conversations are written in.
+        gguf: The file it came from, which the engine serves; None for a base that is not a GGUF.
+        identity: What tells it from others: a hash of its weights, or of samples of them.
     """
 
     model: Any
     tokenizer: Any
     fmt: PromptFormat
-    gguf: Path
-    gguf_sha256: str
+    gguf: Path | None
+    identity: str
 
     def tokenize(self) -> Tokenize:
         """Text -> ids and character places; special tokens of the format are recognised."""
@@ -46,37 +57,135 @@ class Base:
         return run
 
 
-def load_base(settings: Settings, card: ModelCard, dtype: str) -> Base:
-    """The base of a card as a torch model, dequantised once and then kept as safetensors.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a base's files are.
+
+    Attributes:
+        place: A folder, or a hub id.
+        card: Its card, for an embedded one.
+        gguf: The file an embedded one is served from.
+        identity: As in `Base`; "" until the files of a hub model are here.
+    """
+
+    place: str
+    card: ModelCard | None = None
+    gguf: Path | None = None
+    identity: str = ""
+
+
+def find_base(settings: Settings, name: str) -> Source:
+    """The files of a base by its catalog id, folder or hub id; a GGUF is dequantised once.
+
+    Raises:
+        UserError: There is no such base, or its weights can't be had.
+    """
+    catalog = load_catalog(settings.catalogs)
+    if name in catalog:
+        card = catalog[name]
+        if card.backend != "embedded":
+            raise UserError(
+                f"{card.id} is served by {card.backend}: its weights are not here to train.",
+                "Name an embedded base such as pocket-base, a folder of weights, or a hub id.",
+            )
+        gguf = weights_path(settings, card.weights)
+        digest = sha256_of(gguf)
+        folder = settings.cache / "training" / f"{gguf.stem}-{digest[:12]}"
+        with locked(folder.parent / ".lock", lambda: None):
+            if not (folder / "config.json").is_file():
+                _dequantise(gguf, folder)
+        return Source(str(folder), card, gguf, digest)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            adapter = (folder / "adapter_config.json").is_file()
+            what = "holds an adapter, not a base" if adapter else "has no config.json"
+            raise UserError(
+                f"{folder} {what}.", "Name a folder that transformers can load a model from."
+            )
+        return Source(str(folder.resolve()), identity=_identity(folder))
+    if not HUB_ID.fullmatch(name) or name.startswith((".", "/")):
+        raise UserError(
+            f"There is no base {name!r}: no model of the catalog, no folder, no hub id.",
+            nearest(name, [c.id for c in catalog.values() if c.backend == "embedded"]),
+        )
+    if settings.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    return Source(name)
+
+
+def load_base(settings: Settings, name: str, dtype: str, fmt: str = "auto", **options: Any) -> Base:
+    """A base as a torch model.
 
     Args:
         settings: Where the cache is.
-        card: An embedded card, such as the pocket bases.
+        name: Catalog id, folder or hub id.
         dtype: "float32" or "bfloat16".
+        fmt: Prompt format, or "auto" as in TrainingConfig.
+        options: Passed on to from_pretrained.
 
     Raises:
-        UserError: The card is not an embedded one, or its weights can't be had.
+        UserError: There is no such base, or it can't be loaded.
     """
-    if card.backend != "embedded":
-        raise UserError(
-            f"{card.id} is served by {card.backend}: its weights are not here to train.",
-            "Name an embedded base, such as pocket-base.",
-        )
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    gguf = weights_path(settings, card.weights)
-    digest = sha256_of(gguf)
-    folder = settings.cache / "training" / f"{gguf.stem}-{digest[:12]}"
-    with locked(folder.parent / ".lock", lambda: None):
-        if not (folder / "config.json").is_file():
-            _dequantise(gguf, folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), local_files_only=True
-    )
-    fmt = prompt_format(card.prompt_format, **_format_values(card, tokenizer))
-    return Base(model, tokenizer, fmt, gguf, digest)
+    source = find_base(settings, name)
+    local = Path(source.place).is_dir()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.place, local_files_only=local)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.place, dtype=getattr(torch, dtype), local_files_only=local, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"The base {name} could not be loaded: {first}",
+            "Check the folder."
+            if local
+            else "Check its spelling, your connection, and whether "
+            "it asks for a token (HF_TOKEN); or name a local folder.",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    identity = source.identity or f"hub:{name}@{getattr(model.config, '_commit_hash', None)}"
+    return Base(model, tokenizer, _format(source, tokenizer, fmt), source.gguf, identity)
+
+
+def _identity(folder: Path) -> str:
+    """Of a folder: its configuration, and samples from all over its weights; all take minutes."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as opened:
+            for n in range(_SAMPLES):
+                opened.seek(n * size // _SAMPLES)
+                digest.update(opened.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def _format(source: Source, tokenizer: Any, wanted: str) -> PromptFormat:
+    if wanted == "auto":
+        if source.card:
+            wanted = source.card.prompt_format
+        else:
+            with suppress(IntegrityError):
+                return prompts.load(Path(source.place))
+            wanted = ChatTemplate.name if tokenizer.chat_template else Koala.name
+    if wanted == ChatTemplate.name:
+        if not tokenizer.chat_template:
+            raise UserError(
+                f"{source.place} has no chat template.", 'Set prompt_format = "koala" or "plain".'
+            )
+        return prompt_format(
+            wanted,
+            template=tokenizer.chat_template,
+            end_of_turn=tokenizer.eos_token,
+            bos_token=tokenizer.bos_token or "",
+            eos_token=tokenizer.eos_token,
+        )
+    return prompt_format(wanted, end_of_turn=tokenizer.eos_token)
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
@@ -93,17 +202,6 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     aside.rename(folder)
 
 
-def _format_values(card: ModelCard, tokenizer: Any) -> dict[str, str]:
-    if card.prompt_format == ChatTemplate.name:
-        return {
-            "template": tokenizer.chat_template,
-            "end_of_turn": tokenizer.eos_token,
-            "bos_token": tokenizer.bos_token or "",
-            "eos_token": tokenizer.eos_token,
-        }
-    return {"end_of_turn": tokenizer.eos_token}
-
-
 def choose_dtype(wanted: str) -> tuple[str, dict[str, float]]:
     """The number format to train in, and the seconds each took where it was measured.
 
@@ -114,6 +212,8 @@ def choose_dtype(wanted: str) -> tuple[str, dict[str, float]]:
         return wanted, {}
     import torch
 
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32", {}
     seconds = {}
     for name in ("float32", "bfloat16"):
         a = torch.ones(256, 576, dtype=getattr(torch, name))

@@ -1,8 +1,9 @@
-"""Conversations into tensors: batches of a step, padded micro-batches inside it."""
+"""Conversations into tensors: the batches of all steps, micro-batches inside each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,6 +16,14 @@ def batches(examples: Sequence[Encoded], size: int, generator: Any) -> Iterator[
     order = torch.randperm(len(examples), generator=generator).tolist()
     for start in range(0, len(order), size):
         yield [examples[i] for i in order[start : start + size]]
+
+
+def all_batches(
+    examples: Sequence[Encoded], size: int, epochs: int, seed: int
+) -> list[tuple[int, list[Encoded]]]:
+    """(epoch from 1, batch) of every step of a run, in order; the same again under a seed."""
+    order = torch.Generator().manual_seed(seed)
+    return [(e, b) for e in range(1, epochs + 1) for b in batches(examples, size, order)]
 
 
 def micro_batches(batch: Sequence[Encoded], size: int) -> Iterator[list[Encoded]]:
@@ -41,4 +50,27 @@ def collate(examples: Sequence[Encoded], pad: int) -> dict[str, Any]:
         "input_ids": padded([list(e.ids) for e in examples], pad),
         "attention_mask": padded([[1] * len(e.ids) for e in examples], 0),
         "labels": padded([list(e.labels) for e in examples], IGNORED),
+    }
+
+
+def collate_packed(blocks: Sequence[Encoded]) -> dict[str, Any]:
+    """One row of shape (1, tokens) that holds blocks end to end, without padding.
+
+    Returns:
+        "input_ids", "position_ids" (from 0 in each conversation) and "labels" as int64, and
+        "lengths", the tokens of each conversation, for `training.attention`.
+    """
+    ids: list[int] = []
+    labels: list[int] = []
+    lengths: list[int] = []
+    for block in blocks:
+        ids += block.ids
+        # What is predicted from the last token of another conversation has no loss.
+        labels += [IGNORED if i in block.starts else x for i, x in enumerate(block.labels)]
+        lengths += [end - start for start, end in pairwise((*block.starts, len(block.ids)))]
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.cat([torch.arange(n) for n in lengths]).unsqueeze(0),
+        "labels": torch.tensor([labels]),
+        "lengths": lengths,
     }

@@ -70,9 +70,15 @@ def export(
     The weights are rounded to float16 in `model` too, so that both sides hold the same numbers.
 
     Raises:
+        UserError: It is no adapter, or its base is no GGUF.
         IntegrityError: The engine's greedy answers are not those of transformers; the file is
             gone.
     """
+    if base.gguf is None or config.method == "full":
+        raise UserError(
+            f"{config.name} cannot be written as an adapter for the embedded engine.",
+            "That takes an adapter (method lora or qlora) on a base that is a GGUF.",
+        )
     _round(model)
     write_lora(
         target,
@@ -177,6 +183,24 @@ async def _served(
         await backends.close()
 
 
+def load_adapter(base: Base, folder: Path) -> Any:
+    """A base with the adapter of a checkpoint on it.
+
+    Raises:
+        IntegrityError: There is none, or it belongs to another base.
+    """
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(base.model, folder)
+    except (ValueError, OSError, RuntimeError) as error:
+        first = str(error).strip().splitlines()
+        raise IntegrityError(
+            f"The adapter in {folder} does not fit its base: {' '.join(first[:2])}",
+            "Use the base it was trained on.",
+        ) from error
+
+
 def _round(model: Any) -> None:
     """Adapter weights to the nearest float16 number, in place."""
     for name, parameter in model.named_parameters():
@@ -191,12 +215,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="prompts to prove it on")
     args = parser.parse_args(argv)
     try:
-        from peft import PeftModel
-
         settings = read_settings()
-        config, _, _ = checkpoints.load(args.run / "checkpoint")
-        base = load_base(settings, load_catalog(settings.catalogs)[config.base], "float32")
-        model = PeftModel.from_pretrained(base.model, args.run / "checkpoint")
+        config, _, _ = checkpoints.load(args.run / checkpoints.FOLDER)
+        base = load_base(settings, config.base, "float32", config.prompt_format)
+        model = load_adapter(base, args.run / checkpoints.FOLDER)
         examples, _ = read_examples(args.data)
         proof = export(model, base, config, examples, settings, args.run / "adapter.gguf")
     except UserError as error:

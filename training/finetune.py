@@ -2,85 +2,59 @@
 
     python -m training.finetune --preset pocket-broad --data answers.jsonl --out runs/broad
 
-The out folder gets progress.jsonl (a line per step), checkpoint/ and adapter.gguf.
+The out folder gets progress.jsonl (a line per step), checkpoint/ and, where the base is a GGUF and
+an adapter was trained, adapter.gguf. SIGTERM saves the run's state and ends it; the same command
+with --resume goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import os
-import random
 import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 # Waiting threads sleep: spinning ones make a step ten times slower where cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What deterministic matrix products on CUDA ask for.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
-from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
+from torch.optim import AdamW
 
-from imitation.data.encode import IGNORED, Encoded, encode
-from imitation.data.format import read_examples, sha256_of
+from imitation.data.encode import IGNORED, Encoded
 from imitation.errors import IntegrityError, UserError
-from imitation.models.catalog import load_catalog
 from imitation.settings import Settings, available_cores, read_settings
-from imitation.values import Example
 from training import checkpoints
-from training.base import Base, choose_dtype, load_base
-from training.collate import batches, collate, micro_batches
+from training.attention import PACKED, attending
+from training.base import choose_dtype
+from training.checkpoints import State
+from training.collate import all_batches, collate, collate_packed, micro_batches
 from training.config import TrainingConfig, from_table, load_config, preset, to_table
+from training.data import load_data
+from training.events import Progress, Stop, Stopped, sole_writer
 from training.export import export
+from training.methods import core, load_for, make_optimizer, rate_share, set_rates, trainable
+from training.run import Place, Plan, Run, restore, save_place
+from training.scores import fact_score, style_score
+
+STOPPED = 128 + 15
+"""Exit code of a run that was asked to stop, as shells have it for SIGTERM."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Everything a fine-tune works with.
-
-    Attributes:
-        config: As asked for.
-        base: The base; its model carries the adapter.
-        model: The PEFT model around it.
-        train: Conversations to learn.
-        validation: Conversations kept out.
-        examples: All of them as text, training first.
-        manifest: What the data was, with hashes and counts.
-    """
-
-    config: TrainingConfig
-    base: Base
-    model: Any
-    train: list[Encoded]
-    validation: list[Encoded]
-    examples: list[Example]
-    manifest: dict[str, Any]
-
-
-class Progress:
-    """JSON lines for whoever watches: each with "event" and seconds since the start."""
-
-    def __init__(self, path: Path) -> None:
-        self._out = path.open("w", encoding="utf-8")
-        self._began = time.monotonic()
-
-    def write(self, event: str, **values: Any) -> None:
-        """Append one line; it is on disk when this returns."""
-        line = {"event": event, "elapsed_s": round(time.monotonic() - self._began, 2), **values}
-        self._out.write(json.dumps(line) + "\n")
-        self._out.flush()
-
-
-def setup(config: TrainingConfig, data: Path, settings: Settings, progress: Progress) -> Run:
+def setup(
+    config: TrainingConfig, data: Path, settings: Settings, progress: Progress, stop: Stop
+) -> Run:
     """Base, adapter and data, ready to fit.
 
     Raises:
@@ -91,153 +65,155 @@ def setup(config: TrainingConfig, data: Path, settings: Settings, progress: Prog
     torch.use_deterministic_algorithms(True)
     dtype, seconds = choose_dtype(config.dtype)
     progress.write("setup", dtype=dtype, probe_s=seconds, threads=torch.get_num_threads())
-    card = load_catalog(settings.catalogs)[config.base]
-    base = load_base(settings, card, dtype)
-    train, validation, examples, manifest = _data(config, data, base)
-    torch.manual_seed(config.seed)
-    adapter = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        target_modules=list(config.modules),
-        task_type="CAUSAL_LM",
-    )
-    # PEFT draws A at random and starts B at 0: the first step sees the base itself.
-    model = get_peft_model(base.model, adapter, autocast_adapter_dtype=False)
-    return Run(config, base, model, train, validation, examples, manifest)
-
-
-def _data(
-    config: TrainingConfig, path: Path, base: Base
-) -> tuple[list[Encoded], list[Encoded], list[Example], dict[str, Any]]:
-    examples, refused = read_examples(path)
-    tokenize = base.tokenize()
-    encoded, known = [], []
-    for example in examples:
-        if one := encode(example, base.fmt, tokenize, config.max_tokens):
-            encoded.append(one)
-            known.append(example)
-    order = list(range(len(encoded)))
-    random.Random(config.seed).shuffle(order)
-    kept_out = int(len(order) * config.validation)
-    train, validation = order[kept_out:], order[:kept_out]
-    if not train:
-        why = f" First: line {refused[0].line}: {refused[0].reason}." if refused else ""
-        raise UserError(f"{path} holds no conversation with an answer to learn.{why}")
-    manifest = {
-        "files": [
-            {
-                "file": path.name,
-                "sha256": sha256_of(path),
-                "conversations": len(examples),
-                "refused": len(refused),
-                "nothing_to_learn": len(examples) - len(encoded),
-            }
-        ],
-        "train": len(train),
-        "validation": len(validation),
-        "train_tokens": sum(len(encoded[i].ids) for i in train),
-        "trained_tokens_per_epoch": sum(encoded[i].trained for i in train),
-    }
-    return (
-        [encoded[i] for i in train],
-        [encoded[i] for i in validation],
-        [known[i] for i in (*train, *validation)],
-        manifest,
-    )
+    base = load_for(config, settings, dtype)
+    stop.check()
+    found = load_data(config, data, base)
+    return Run(config, base, trainable(base.model, config), found, dtype, stop)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; 0 when the adapter is trained and, unless told not to, exported."""
+    """The command line; 0 when the model is trained and, unless told not to, exported."""
     args = _parser().parse_args(argv)
+    stop = Stop()
+    stop.listen()
     try:
         config = _config(args)
         settings = read_settings()
-        args.out.mkdir(parents=True, exist_ok=True)
-        progress = Progress(args.out / "progress.jsonl")
+        with sole_writer(args.out):
+            state, progress = _opened(args.out, args.resume)
+            return _told(args, config, settings, state, progress, stop)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _opened(out: Path, resume: bool) -> tuple[State | None, Progress]:
+    """The state to go on from, None at the start, and where to tell of the run."""
+    path = out / "progress.jsonl"
+    if resume:
+        state = checkpoints.load_state(out)
+        return state, Progress.resumed(path, state.step, state.watched, state.elapsed_s)
+    if (out / checkpoints.STATE).is_file():
+        raise UserError(
+            f"{out} holds the checkpoint of a run that has not ended.",
+            "Add --resume to go on from it, or choose another --out.",
+        )
+    return None, Progress(path)
+
+
+def _told(
+    args: argparse.Namespace,
+    config: TrainingConfig,
+    settings: Settings,
+    state: State | None,
+    progress: Progress,
+    stop: Stop,
+) -> int:
+    """The run, with its end told in progress.jsonl whatever it is; the exit code."""
     try:
-        run = setup(config, args.data, settings, progress)
-        progress.write("start", config=to_table(config), data=run.manifest)
-        fit(run, progress)
-        checkpoints.save(args.out / "checkpoint", run.model, config, run.base.fmt, run.manifest)
-        progress.write("saved", folder="checkpoint")
-        if not args.no_export:
-            target = args.out / "adapter.gguf"
-            proof = export(run.model, run.base, config, run.examples, settings, target)
-            progress.write("exported", file=target.name, proof=asdict(proof))
+        run = setup(config, args.data, settings, progress, stop)
+        progress.write("start", config=to_table(config), data=run.data.manifest)
+        fit(run, progress, args.out, state)
+        _keep(run, args.out, settings, progress, export_too=not args.no_export)
         progress.write("end")
+        return 0
+    except Stopped:
+        progress.write("stopped", resumable=(args.out / checkpoints.STATE).is_file())
+        return STOPPED
     except UserError as error:
-        progress.write("failed", message=error.message, hint=error.hint)
+        message, hint = error.message, error.hint
         print(error, file=sys.stderr)
-        return 1
     except Exception as error:
         logging.getLogger(__name__).exception("The fine-tune failed")
-        progress.write("failed", message=f"{type(error).__name__}: {error}", hint="")
-        return 1
-    return 0
+        message, hint = f"{type(error).__name__}: {error}", ""
+    with suppress(OSError):  # a full disk: the log has it
+        progress.write("failed", message=message, hint=hint)
+    return 1
 
 
-def fit(run: Run, progress: Progress) -> None:
-    """Train the adapter in place.
+def _keep(run: Run, out: Path, settings: Settings, progress: Progress, *, export_too: bool) -> None:
+    """Leave what was learned: checkpoint/, then adapter.gguf where the engine can serve it."""
+    checkpoints.save(
+        out / checkpoints.FOLDER,
+        run.model,
+        run.config,
+        run.base.fmt,
+        run.data.manifest,
+        run.base.tokenizer,
+    )
+    progress.write("saved", folder=checkpoints.FOLDER)
+    (out / checkpoints.STATE).unlink(missing_ok=True)
+    if not export_too:
+        return
+    if run.config.method == "full" or run.base.gguf is None:
+        why = "all weights were trained" if run.config.method == "full" else "its base is no GGUF"
+        progress.write("not_exported", reason=f"The embedded engine serves no GGUF of it: {why}.")
+        return
+    target = out / "adapter.gguf"
+    proof = export(run.model, run.base, run.config, run.data.examples, settings, target)
+    progress.write("exported", file=target.name, proof=asdict(proof))
+
+
+def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) -> None:
+    """Train in place, from the start or from a state; states are saved in `folder` on the way.
 
     Raises:
         IntegrityError: The loss is not a finite number; the batch is named.
+        UserError: The state is of another run, or one cannot be saved.
+        Stopped: It was asked for; the state is saved.
     """
     config = run.config
+    optimizer = make_optimizer(run.model, config)
+    plan = all_batches(run.data.train, config.batch_size, config.epochs, config.seed)
+    place = restore(run, optimizer, state, plan) if state else Place()
+    if state:
+        progress.write("resumed", step=place.step, steps=len(plan))
+    try:
+        with attending(run.model, PACKED) if config.packing else nullcontext():
+            if not place.watched:
+                _watch(run, progress, place, plan)
+            while place.step < len(plan):
+                _step(run, optimizer, progress, place, plan)
+                _watch(run, progress, place, plan)
+                due = config.save_every and place.step % config.save_every == 0
+                if due and place.step < len(plan):
+                    save_place(run, optimizer, progress, place, folder)
+    except Stopped:
+        if place.step:
+            save_place(run, optimizer, progress, place, folder)
+        raise
+
+
+def _step(run: Run, optimizer: AdamW, progress: Progress, place: Place, plan: Plan) -> None:
+    """The next step of the plan, told when it is done."""
+    config, (epoch, batch) = run.config, plan[place.step]
+    began = time.perf_counter()
+    rate = config.learning_rate * rate_share(place.step, len(plan), config)
+    set_rates(optimizer, rate, config)
+    optimizer.zero_grad(set_to_none=True)
+    loss = _backward(run, batch)
+    if not math.isfinite(loss):
+        raise IntegrityError(
+            f"The loss is {loss} in step {place.step + 1} (epoch {epoch}), batch: "
+            + ", ".join(example.id or "?" for example in batch),
+            "Lower learning_rate, or look at these conversations.",
+        )
     weights = [p for p in run.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        weights, lr=config.learning_rate, weight_decay=config.weight_decay
+    norm = torch.nn.utils.clip_grad_norm_(weights, config.clip_norm)
+    optimizer.step()
+    place.pass_by(batch)
+    progress.write(
+        "step",
+        step=place.step,
+        steps=len(plan),
+        epoch=epoch,
+        loss=round(loss, 5),
+        learning_rate=rate,
+        grad_norm=round(float(norm), 4),
+        tokens=place.tokens,
+        trained_tokens=place.trained,
+        step_s=round(time.perf_counter() - began, 2),
     )
-    order = torch.Generator().manual_seed(config.seed)
-    per_epoch = math.ceil(len(run.train) / config.batch_size)
-    steps = per_epoch * config.epochs
-    step = tokens = trained = 0
-    _watch(run, progress, 0, steps)
-    for epoch in range(1, config.epochs + 1):
-        for batch in batches(run.train, config.batch_size, order):
-            began = time.perf_counter()
-            rate = config.learning_rate * scale(step, steps, config)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            loss = _backward(run, batch)
-            if not math.isfinite(loss):
-                raise IntegrityError(
-                    f"The loss is {loss} in step {step + 1} (epoch {epoch}), batch: "
-                    + ", ".join(example.id or "?" for example in batch),
-                    "Lower learning_rate, or look at these conversations.",
-                )
-            norm = torch.nn.utils.clip_grad_norm_(weights, config.clip_norm)
-            optimizer.step()
-            step += 1
-            tokens += sum(len(example.ids) for example in batch)
-            trained += sum(example.trained for example in batch)
-            progress.write(
-                "step",
-                step=step,
-                steps=steps,
-                epoch=epoch,
-                loss=round(loss, 5),
-                learning_rate=rate,
-                grad_norm=round(float(norm), 4),
-                tokens=tokens,
-                trained_tokens=trained,
-                step_s=round(time.perf_counter() - began, 2),
-            )
-        _watch(run, progress, step, steps)
-
-
-def scale(step: int, steps: int, config: TrainingConfig) -> float:
-    """Share of the peak learning rate in a step (from 0): linear rise, then the schedule."""
-    warm = math.ceil(config.warmup * steps)
-    if step < warm:
-        return (step + 1) / warm
-    if config.schedule == "constant":
-        return 1.0
-    left = 1 - (step - warm) / max(1, steps - warm)
-    return left if config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
 def validate(run: Run) -> float:
@@ -245,14 +221,29 @@ def validate(run: Run) -> float:
     run.model.eval()
     total = 0.0
     with torch.no_grad():
-        for part in micro_batches(run.validation, run.config.micro_batch):
+        for part in micro_batches(run.data.validation, run.config.micro_batch):
+            run.stop.check()
             total += float(_loss(run, part))
-    return total / sum(example.trained for example in run.validation)
+    return total / sum(example.trained for example in run.data.validation)
 
 
-def _watch(run: Run, progress: Progress, step: int, steps: int) -> None:
-    if run.validation:
+def _watch(run: Run, progress: Progress, place: Place, plan: Plan) -> None:
+    """Held-out loss and scores of a step where they are due."""
+    config, step, steps = run.config, place.step, len(plan)
+    ends = step in (0, steps) or plan[step - 1][0] != plan[step][0]
+    if config.validate_every:
+        ends = step == steps or step % config.validate_every == 0
+    if run.data.validation and ends:
         progress.write("validation", step=step, steps=steps, loss=round(validate(run), 5))
+    if config.score_every and (step == steps or step % config.score_every == 0):
+        kept_out = run.data.examples[len(run.data.examples) - run.data.kept_out :]
+        items, check = config.score_items, run.stop.check
+        style = style_score(run.model, run.base, kept_out, items, check)
+        facts = fact_score(run.model, run.base, items, config.seed, check)
+        for name, found in (("style", style), ("facts", facts)):
+            if found.n:
+                progress.write("score", step=step, steps=steps, name=name, **asdict(found))
+    place.watched = True
 
 
 def _backward(run: Run, batch: Sequence[Encoded]) -> float:
@@ -260,6 +251,7 @@ def _backward(run: Run, batch: Sequence[Encoded]) -> float:
     run.model.train()
     count, total = sum(example.trained for example in batch), 0.0
     for part in micro_batches(batch, run.config.micro_batch):
+        run.stop.check()
         loss = _loss(run, part) / count
         loss.backward()
         total += float(loss.detach())
@@ -268,12 +260,18 @@ def _backward(run: Run, batch: Sequence[Encoded]) -> float:
 
 def _loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
     """Summed cross entropy of the output tokens; only these go through the large last layer."""
-    inputs = collate(examples, run.base.tokenizer.pad_token_id)
+    if run.config.packing:
+        inputs = collate_packed(examples)
+    else:
+        inputs = collate(examples, run.base.tokenizer.pad_token_id)
+    lm = core(run.model)
+    inputs = {k: v.to(lm.device) if torch.is_tensor(v) else v for k, v in inputs.items()}
     labels = inputs.pop("labels")[:, 1:]
-    lm = run.model.get_base_model()
-    hidden = lm.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
-    keep = labels != IGNORED
-    logits = lm.get_output_embeddings()(hidden[keep])
+    mixed = run.dtype != str(lm.dtype).removeprefix("torch.")
+    with torch.autocast(lm.device.type, getattr(torch, run.dtype), enabled=mixed):
+        hidden = lm.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+        keep = labels != IGNORED
+        logits = lm.get_output_embeddings()(hidden[keep])
     return cross_entropy(logits.float(), labels[keep], reduction="sum")
 
 
@@ -298,6 +296,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data", type=Path, required=True, help="conversations, one a line")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
     parser.add_argument("--no-export", action="store_true", help="stop after the checkpoint")
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,17 +18,19 @@ Tokenize = Callable[[str], tuple[list[int], list[tuple[int, int]]]]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One conversation as tokens.
+    """One conversation as tokens, or several in a block.
 
     Attributes:
-        id: Of the example.
+        id: Of the example; of a block, those of all in it.
         ids: Token ids.
         labels: The same ids where the model is to learn them, else IGNORED; not shifted.
+        starts: Where each conversation in it begins, in ascending order.
     """
 
     id: str
     ids: tuple[int, ...]
     labels: tuple[int, ...]
+    starts: tuple[int, ...] = (0,)
 
     @property
     def trained(self) -> int:
@@ -58,6 +61,57 @@ def encode(
     labels = _labels(ids, places, outputs)
     encoded = Encoded(example.id, tuple(ids[:max_tokens]), tuple(labels[:max_tokens]))
     return encoded if encoded.trained else None
+
+
+def split(encoded: Encoded, size: int) -> list[Encoded]:
+    """A conversation in pieces of at most `size` tokens; those with nothing to learn are left out.
+
+    A piece knows nothing of those before it, so its first token has no loss.
+    """
+    pieces = []
+    for start in range(0, len(encoded.ids), size):
+        ids = encoded.ids[start : start + size]
+        labels = (IGNORED, *encoded.labels[start + 1 : start + size])
+        pieces.append(Encoded(encoded.id, ids, labels))
+    return [piece for piece in pieces if piece.trained]
+
+
+def pack(pieces: Sequence[Encoded], size: int) -> list[Encoded]:
+    """Blocks of at most `size` tokens that hold all the pieces, none of them cut.
+
+    Best fit, the longest first: each goes where it leaves the least room. The same pieces give
+    the same blocks, in the order of the first piece in each. Which tokens may attend to which is
+    the reader's to keep, by `starts`.
+
+    Raises:
+        ValueError: A piece is longer than a block.
+    """
+    blocks: list[list[int]] = []
+    room: list[tuple[int, int]] = []  # (tokens left, block), in order
+    for index in sorted(range(len(pieces)), key=lambda i: (-len(pieces[i].ids), i)):
+        length = len(pieces[index].ids)
+        if length > size:
+            raise ValueError(f"{pieces[index].id}: {length} tokens in blocks of {size}")
+        at = bisect_left(room, (length, 0))
+        left, block = room.pop(at) if at < len(room) else (size, len(blocks))
+        if block == len(blocks):
+            blocks.append([])
+        blocks[block].append(index)
+        insort(room, (left - length, block))
+    ordered = sorted(sorted(block) for block in blocks)
+    return [_joined([pieces[i] for i in block]) for block in ordered]
+
+
+def _joined(pieces: Sequence[Encoded]) -> Encoded:
+    starts: list[int] = []
+    ids: list[int] = []
+    labels: list[int] = []
+    for piece in pieces:
+        starts.append(len(ids))
+        ids += piece.ids
+        # Nothing of its own conversation precedes the first token: it has no loss.
+        labels += [IGNORED, *piece.labels[1:]]
+    return Encoded(", ".join(p.id or "?" for p in pieces), tuple(ids), tuple(labels), tuple(starts))
 
 
 def _labels(

@@ -1,8 +1,9 @@
 """Progress of a job: the JSON lines its command appends, read on from where one stopped.
 
 Each line is an object with "event" and "elapsed_s" (seconds since the command's start). Read here:
-"step" (step, steps, loss, learning_rate, tokens, trained_tokens), "validation" (step, loss) and
-"failed" (message, hint); others only count as the last event. Any command may write them.
+"step" (step, steps, loss, learning_rate, tokens, trained_tokens), "validation" (step, loss),
+"score" (step, name, value, low, high, n) and "failed" (message, hint); others only count as the
+last event. Any command may write them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from imitation.values import Interval
 
 RECENT = 20
 """Steps that speed and remaining time are measured over."""
@@ -30,6 +33,7 @@ class Progress:
         loss: (step, loss per output token).
         learning_rate: (step, learning rate).
         validation: (step, loss per output token of the data kept out).
+        scores: Name of a held-out score -> (step, its value with interval and n).
         tokens: Tokens seen so far, None where not known.
         trained_tokens: Tokens of these that the loss is over.
         failure: Message and hint, where the command said why it failed.
@@ -42,6 +46,7 @@ class Progress:
     loss: list[tuple[int, float]] = field(default_factory=list)
     learning_rate: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    scores: dict[str, list[tuple[int, Interval]]] = field(default_factory=dict)
     tokens: int | None = None
     trained_tokens: int | None = None
     failure: tuple[str, str] | None = None
@@ -77,6 +82,8 @@ class Progress:
             step, loss = _whole(line.get("step")), _number(line.get("loss"))
             if step is not None and loss is not None:
                 self.validation.append((step, loss))
+        elif self.event == "score":
+            self._add_score(line)
         elif self.event == "failed":
             self.failure = (str(line.get("message", "")), str(line.get("hint", "")))
 
@@ -85,9 +92,10 @@ class Progress:
         if step is None:
             return
         if step <= self.step:  # resumed from a checkpoint: these steps are done again
-            for series in (self.loss, self.learning_rate, self.validation):
-                while series and series[-1][0] >= step:
-                    series.pop()
+            again: list[list[Any]] = [self.loss, self.learning_rate, self.validation]
+            for values in (*again, *self.scores.values()):
+                while values and values[-1][0] >= step:
+                    values.pop()
             self._recent.clear()
         self.step = step
         for series, key in ((self.loss, "loss"), (self.learning_rate, "learning_rate")):
@@ -98,6 +106,13 @@ class Progress:
         self.trained_tokens = _whole(line.get("trained_tokens")) or self.trained_tokens
         self._recent.append((self.elapsed_s, step, self.tokens or 0))
         del self._recent[: -RECENT - 1]
+
+    def _add_score(self, line: dict[str, Any]) -> None:
+        step, value, n = _whole(line.get("step")), _number(line.get("value")), _whole(line.get("n"))
+        if step is None or value is None or not n:
+            return
+        found = Interval(value, _number(line.get("low")), _number(line.get("high")), n)
+        self.scores.setdefault(str(line.get("name", "")), []).append((step, found))
 
     def _span(self) -> tuple[float, int, int]:
         """Seconds, steps and tokens between the oldest and the newest of the last steps."""

@@ -1,6 +1,8 @@
 """Labels lie on outputs and end-of-turn, never on prompts."""
 
-from imitation.data.encode import IGNORED, encode
+import pytest
+
+from imitation.data.encode import IGNORED, Encoded, encode, pack, split
 from imitation.prompts import ChatTemplate, Koala
 from imitation.values import Example, Message
 
@@ -68,3 +70,31 @@ def test_a_token_across_the_border_is_not_learned():
         start = text.index("Hello<|im_end|>")
         first = next(i for i, label in enumerate(encoded.labels) if label != IGNORED)
         assert first * 2 in (start, start + 1)
+
+
+def piece(name, length, trained=True):
+    ids = tuple(range(1, length + 1))
+    return Encoded(name, ids, ids if trained else (IGNORED,) * length)
+
+
+def test_long_conversations_go_on_in_pieces_that_know_nothing_of_each_other():
+    whole = Encoded("x", tuple(range(10)), (IGNORED,) * 4 + tuple(range(4, 10)))
+    first, second = split(whole, 4)[0], split(whole, 4)[1]
+    assert [len(p.ids) for p in split(whole, 4)] == [4, 2], "the first has nothing to learn"
+    assert first.labels == (IGNORED, 5, 6, 7) and second.labels == (IGNORED, 9)
+    assert split(whole, 100) == [whole]
+
+
+def test_blocks_hold_every_piece_once_and_none_is_cut():
+    pieces = [piece(str(n), n) for n in (3, 9, 5, 2, 7, 1, 10)]
+    blocks = pack(pieces, 10)
+    assert sorted(i for b in blocks for i in b.id.split(", ")) == sorted(p.id for p in pieces)
+    assert all(len(b.ids) <= 10 for b in blocks)
+    assert len(blocks) == 4, "37 tokens in blocks of 10: the fewest there can be"
+    assert pack(pieces, 10) == blocks
+    for block in blocks:
+        for start in block.starts:
+            assert block.ids[start] == 1 and block.labels[start] == IGNORED
+    assert sum(b.trained for b in blocks) == sum(p.trained for p in pieces)
+    with pytest.raises(ValueError, match="10 tokens in blocks of 9"):
+        pack(pieces, 9)

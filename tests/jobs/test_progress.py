@@ -72,6 +72,17 @@ def test_what_is_no_line_of_ours_is_passed_over(tmp_path):
     assert progress.loss == [(1, 2.0)], "a loss that is no number is not drawn"
 
 
+def test_scores_are_read_with_their_n_and_done_again_after_a_resume(tmp_path):
+    path = tmp_path / "p.jsonl"
+    facts = {"event": "score", "step": 2, "name": "facts", "value": 0.5, "low": 0.1, "high": 0.9}
+    write(path, step(1), {**facts, "n": 4}, facts, {**facts, "n": 0}, {**facts, "n": 4, "step": 9})
+    reader = Reader(path)
+    scores = reader.read().scores
+    assert [(at, value.n) for at, value in scores["facts"]] == [(2, 4), (9, 4)]
+    write(path, step(2), step(2))
+    assert reader.read().scores["facts"] == []
+
+
 def test_a_failure_is_read(tmp_path):
     path = tmp_path / "p.jsonl"
     write(path, step(1), {"event": "failed", "message": "Loss is nan", "hint": "Lower it."})

@@ -2,8 +2,8 @@
 
 import torch
 
-from imitation.data.encode import IGNORED, Encoded
-from training.collate import batches, collate, micro_batches
+from imitation.data.encode import IGNORED, Encoded, pack
+from training.collate import all_batches, batches, collate, collate_packed, micro_batches
 
 
 def encoded(n):
@@ -32,3 +32,20 @@ def test_padding():
     assert out["input_ids"].tolist() == [[1, 2, 3, 0, 0], [1, 2, 3, 4, 5]]
     assert out["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
     assert out["labels"].tolist() == [[IGNORED, 2, 3, IGNORED, IGNORED], [IGNORED, 2, 3, 4, 5]]
+
+
+def test_a_packed_row_has_no_padding_and_positions_of_its_own():
+    row = collate_packed(pack([encoded(3), encoded(2), encoded(4)], 6))
+    assert row["lengths"] == [3, 2, 4] or sorted(row["lengths"]) == [2, 3, 4]
+    assert row["input_ids"].shape == (1, 9)
+    for start in (row["position_ids"][0] == 0).nonzero().flatten().tolist():
+        assert row["labels"][0, start] == IGNORED
+    assert int((row["labels"] != IGNORED).sum()) == 2 + 1 + 3
+
+
+def test_the_steps_of_a_run_follow_from_its_seed():
+    examples = [encoded(n) for n in range(2, 7)]
+    plan = all_batches(examples, 2, 2, seed=3)
+    assert [epoch for epoch, _ in plan] == [1, 1, 1, 2, 2, 2]
+    assert plan == all_batches(examples, 2, 2, seed=3) != all_batches(examples, 2, 2, seed=4)
+    assert plan[:3] != plan[3:]

@@ -49,7 +49,15 @@ def test_modules_must_be_a_list():
 
 
 def test_every_preset_loads_and_survives_a_round_trip():
-    assert {"pocket-broad", "pocket-local"} <= set(presets())
+    assert {
+        "pocket-broad",
+        "pocket-local",
+        "paper",
+        "lora-0.1b",
+        "lora-1b",
+        "lora-7b",
+        "lora-13b",
+    } == set(presets())
     for name in presets():
         config = preset(name)
         assert config.name == name

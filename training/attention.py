@@ -1,0 +1,64 @@
+"""Attention over packed rows: each conversation sees itself alone.
+
+Registered with transformers as "packed". Rows hold conversations end to end; each is computed by
+itself, causally, so nothing crosses a border and no time goes into pairs that would be masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+PACKED, USUAL = "packed", "sdpa"
+
+
+def packed_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    lengths: Sequence[int],
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention inside each of the conversations of a row.
+
+    Args:
+        module: The attention layer, as transformers passes it.
+        query: (1, heads, tokens, width); `key` and `value` alike, of as many tokens.
+        key: See `query`.
+        value: See `query`.
+        attention_mask: Unused: nothing is padded.
+        lengths: Tokens of each conversation, in order; they add up to the row.
+        options: Scale and dropout, passed on.
+
+    Returns:
+        (1, tokens, heads, width) and no weights.
+    """
+    del attention_mask
+    parts = zip(*(torch.split(t, list(lengths), dim=2) for t in (query, key, value)), strict=True)
+    seen = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in parts]
+    return torch.cat(seen, dim=1), None
+
+
+@contextmanager
+def attending(model: Any, how: str) -> Iterator[None]:
+    """Have a model attend as PACKED or USUAL inside the block."""
+    configs = [m.config for m in model.modules() if hasattr(m, "config")]
+    before = [(config, config._attn_implementation) for config in configs]
+    try:
+        for config in configs:
+            config._attn_implementation = how
+        yield
+    finally:
+        for config, name in before:
+            config._attn_implementation = name
+
+
+AttentionInterface.register(PACKED, packed_attention)
