@@ -243,16 +243,14 @@ def write(
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
 
-    results = dict(ran.results)
+    results, missing = dict(ran.results), ran.missing
     samples = results.pop("samples")
     results["config"] = {"model": "imitation-lab", "model_args": dict(about), "batch_size": None}
     results["lm_eval_version"] = getattr(lm_eval, "__version__", "")
     results["lab"] = {
         "template": template,
         "asked": dict(ran.asked),
-        "missing": {
-            task: {str(k): v for k, v in rows.items()} for task, rows in ran.missing.items()
-        },
+        "missing": {name: {str(k): v for k, v in rows.items()} for name, rows in missing.items()},
     }
     tracker = EvaluationTracker(output_path=str(folder))
     tracker.general_config_tracker.model_source = "imitation-lab"

@@ -73,11 +73,11 @@ def program(problem: dict[str, Any], answer: str) -> str:
 def _code(problem: dict[str, Any], answer: str) -> str:
     prompt, name = str(problem["prompt"]), str(problem["entry_point"])
     whole = rf"^def {re.escape(name)}\b"
-    blocks = _FENCE.findall(answer)
-    chosen = next((block for block in blocks if re.search(whole, block, re.M)), None)
+    blocks: list[str] = _FENCE.findall(answer)
+    chosen: str | None = next((block for block in blocks if re.search(whole, block, re.M)), None)
     if chosen is None and blocks:
         # The body alone between fences.
-        first = str(blocks[0])
+        first = blocks[0]
         body = first if first[:1].isspace() else textwrap.indent(first, "    ")
         return prompt + body
     if chosen is None and re.search(whole, answer, re.M):

@@ -121,6 +121,68 @@ def bootstrap_correlation(
     return _interval(value, n, correlations, resamples, level, seed)
 
 
+def bootstrap_gap(
+    base: Sequence[float],
+    imitation: Sequence[float],
+    reference: Sequence[float],
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """`gap_closed` of the three means with its interval, items drawn for all three together.
+
+    Resamples in which the reference is no better than the base have no gap and are left out.
+    The caller sees to it that the gap is defined (`bootstrap_paired` of reference and base).
+
+    Raises:
+        ValueError: The lengths differ, or a value is NaN or infinite.
+    """
+    b, i = _pairs(base, imitation)
+    _, r = _pairs(base, reference)
+    if len(b) == 0 or not r.mean() > b.mean():
+        return Interval(None, None, None, len(b))
+    value = float((i.mean() - b.mean()) / (r.mean() - b.mean()))
+
+    def gaps(at: NDArray[np.int64]) -> Floats:
+        low = b[at].mean(axis=1)
+        whole = r[at].mean(axis=1) - low
+        gained, defined = i[at].mean(axis=1) - low, whole > 0
+        return np.asarray(gained[defined] / whole[defined])
+
+    return _interval(value, len(b), gaps, resamples, level, seed)
+
+
+def no_change(
+    first: Sequence[float], second: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0
+) -> float | None:
+    """Two-sided p-value of "these paired values have the same mean".
+
+    For right and wrong (values 0 and 1) McNemar's test in its exact form (Psychometrika 12, 1947):
+    the discordant pairs as fair coin throws. Otherwise twice the smaller share of bootstrap means
+    of the differences on one side of 0. None below two pairs.
+
+    Raises:
+        ValueError: The lengths differ, or a value is NaN or infinite.
+    """
+    a, b = _pairs(first, second)
+    if len(a) < 2:
+        return None
+    if set(np.unique(np.concatenate([a, b]))) <= {0.0, 1.0}:
+        gained, lost = int(((a == 0) & (b == 1)).sum()), int(((a == 1) & (b == 0)).sum())
+        n = gained + lost
+        tail = sum(math.comb(n, k) for k in range(min(gained, lost) + 1))
+        return min(1.0, float(2 * tail / 2**n))
+    rng, d = np.random.default_rng(seed), b - a
+    rows = max(1, _BLOCK // len(d))
+    parts = [
+        d[rng.integers(0, len(d), size=(min(rows, resamples - at), len(d)))].mean(axis=1)
+        for at in range(0, resamples, rows)
+    ]
+    drawn = np.concatenate(parts)
+    return min(1.0, 2 * float(min((drawn <= 0).mean(), (drawn >= 0).mean())))
+
+
 def wilson(successes: int, n: int, *, level: float = LEVEL) -> Interval:
     """A share of successes with Wilson's score interval (J. Am. Stat. Assoc. 22, 1927).
 

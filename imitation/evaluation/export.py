@@ -1,0 +1,109 @@
+"""A report as CSV or Markdown; as JSON it is `imitation.evaluation.report.as_json`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+
+from imitation.errors import UserError
+from imitation.evaluation.report import Report, Score, as_json
+from imitation.models.catalog import nearest
+from imitation.values import Interval
+
+
+def export(report: Report, form: str) -> str:
+    """The report in a form: "json", "csv" or "md".
+
+    Raises:
+        UserError: Another form.
+    """
+    if form not in FORMS:
+        raise UserError(f"There is no form {form!r}.", nearest(form, FORMS))
+    return FORMS[form](report)
+
+
+def as_csv(report: Report) -> str:
+    """One line a score, unrounded; empty where there is no value."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    columns = ["run", "task", "group", "model", "role", "metric", "value", "low", "high", "n"]
+    columns += ["missing", "kind", "shots", "template", "task_version", "sample_set", "reason"]
+    writer.writerow(columns)
+    roles = {model.id: model.role for model in report.run.models}
+    for s in report.scores:
+        v = s.value
+        who = (report.run.id, s.task, s.group, s.model, roles.get(s.model, ""), s.metric)
+        what = (v.value, v.low, v.high, v.n, s.missing, s.kind, s.shots, s.template)
+        writer.writerow([*who, *what, s.task_version, s.samples, s.reason])
+    return out.getvalue()
+
+
+def as_markdown(report: Report) -> str:
+    """Scores, gaps and notes as tables for people."""
+    run = report.run
+    lines = [f"# Evaluation {run.id}", ""]
+    lines += ["" if report.complete else "**Not complete**: see the reasons below.", ""]
+    head = "| task | metric | shots | " + " | ".join(_escaped(m.name) for m in run.models) + " |"
+    lines += [head, "| --- | --- | ---: |" + " ---: |" * len(run.models)]
+    shown = {(s.task, s.model): s for s in report.scores if s.main and not s.group}
+    for task in run.tasks:
+        scores = [shown.get((task, model.id)) for model in run.models]
+        first = next((s for s in scores if s and s.metric), None)
+        shots = "" if first is None or first.shots is None else first.shots
+        cells = [_cell(s) for s in scores]
+        lines.append(f"| {task} | {first.metric if first else ''} | {shots} | "
+                     + " | ".join(cells) + " |")  # fmt: skip
+    lines += ["", "Shares in percent with 95% intervals; n is the number of samples.", ""]
+    lines += _gap_lines(report)
+    reasons = [f"- {s.model}, {s.task}: {s.reason}" for s in report.scores if s.reason]
+    notes = [*reasons, *(f"- {note}" for note in report.notes)]
+    lines += ["## Notes", "", *notes, ""] if notes else []
+    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    lines += [f"Made {run.created} with {versions}; seed {run.seed}.", "", "```"]
+    lines += [" ".join(run.argv), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _gap_lines(report: Report) -> list[str]:
+    if not report.gaps:
+        return []
+    lines = ["## Gap closed", "", "| task | imitation | gap closed | imitation - base | p |"]
+    lines.append("| --- | --- | ---: | ---: | ---: |")
+    for gap in report.gaps:
+        closed = percent(gap.closed) if not gap.undefined else f"undefined: {gap.undefined}"
+        p = "" if gap.p_value is None else f"{gap.p_value:.3g}"
+        cells = (gap.task, gap.imitation, closed, percent(gap.change), p)
+        lines.append("| " + " | ".join(cells) + " |")
+    lines.append("")
+    for gap in report.gaps:
+        lines += [f"- {gap.task}, {gap.imitation}: not alike in {c}" for c in gap.caveats]
+    return [*lines, ""]
+
+
+def percent(value: Interval) -> str:
+    """A share as "12.3 [10.1, 14.9] n 264"; "no value" where there is none."""
+    if value.value is None:
+        return "no value"
+    ends = "" if value.low is None or value.high is None else (
+        f" [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+    )  # fmt: skip
+    return f"{100 * value.value:.1f}{ends} n {value.n}"
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return "not run"
+    missing = f" ({score.missing} missing)" if score.missing else ""
+    return percent(score.value) + missing if not score.reason else "not measured"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+FORMS: Mapping[str, Callable[[Report], str]] = {
+    "json": as_json,
+    "csv": as_csv,
+    "md": as_markdown,
+}
