@@ -16,10 +16,9 @@ from typing import Any
 
 from imitation import prompts
 from imitation.data.encode import Tokenize
-from imitation.data.format import sha256_of
 from imitation.errors import IntegrityError, UserError
 from imitation.models.catalog import ModelCard, load_catalog, nearest
-from imitation.models.disk import locked
+from imitation.models.dequantised import dequantised
 from imitation.models.pocket import weights_path
 from imitation.prompts import ChatTemplate, Koala, PromptFormat, prompt_format
 from imitation.settings import Settings
@@ -89,11 +88,7 @@ def find_base(settings: Settings, name: str) -> Source:
                 "Name an embedded base such as pocket-base, a folder of weights, or a hub id.",
             )
         gguf = weights_path(settings, card.weights)
-        digest = sha256_of(gguf)
-        folder = settings.cache / "training" / f"{gguf.stem}-{digest[:12]}"
-        with locked(folder.parent / ".lock", lambda: None):
-            if not (folder / "config.json").is_file():
-                _dequantise(gguf, folder)
+        folder, digest = dequantised(settings, gguf)
         return Source(str(folder), card, gguf, digest)
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -186,20 +181,6 @@ def _format(source: Source, tokenizer: Any, wanted: str) -> PromptFormat:
             eos_token=tokenizer.eos_token,
         )
     return prompt_format(wanted, end_of_turn=tokenizer.eos_token)
-
-
-def _dequantise(gguf: Path, folder: Path) -> None:
-    """Write the GGUF's weights in float32; the folder appears whole or not at all."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    AutoTokenizer.from_pretrained(**source).save_pretrained(aside)
-    AutoModelForCausalLM.from_pretrained(
-        **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-    ).save_pretrained(aside)
-    aside.rename(folder)
 
 
 def choose_dtype(wanted: str) -> tuple[str, dict[str, float]]:
