@@ -41,6 +41,10 @@ KINDS: Mapping[str, Kind] = {
     "generate": Kind("imitation.jobs.generate"),
     "score": Kind("imitation.jobs.score_facts"),
     "judge": Kind("imitation.jobs.judge"),
+    "evaluate": Kind(
+        "imitation.jobs.evaluate",
+        lower="Lower --concurrency or --batch-size, or choose a smaller model.",
+    ),
     "dataset": Kind("imitation.jobs.build_dataset", lower="Build from fewer sources at once."),
     "preview": Kind("imitation.jobs.build_dataset", "io"),
     "import": Kind("imitation.jobs.import_recorded", "io", "Import fewer files at once."),

@@ -1,0 +1,415 @@
+r"""Benchmarks of models by lm-eval: answers, scores, gaps closed, one folder a run.
+
+    python -m imitation.jobs.evaluate --models pocket-base pocket-local pocket-reference \
+        --tasks pocket_facts --out runs/facts
+
+Tasks are names of lm-eval, of ours, or of suites (pocket, study). Answers are kept as they come:
+the same command goes on where it stopped and asks nothing twice; with more models or tasks it adds
+to the run. One model or task that fails takes no other with it. What the folder holds is in
+`imitation.evaluation.report`. Exits with 0, 1 where some samples or tasks have no result, 2 where
+nothing could start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shlex
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+from imitation.errors import UserError
+from imitation.evaluation import measure, results
+from imitation.evaluation.answers import Answers
+from imitation.evaluation.askers import Asker, CatalogAsker, TransformersAsker
+from imitation.evaluation.benchmarks import SEED, Asking, manager, run, write
+from imitation.evaluation.report import (
+    PROGRESS,
+    RESPONSES,
+    RESULTS,
+    LiveScore,
+    Measured,
+    Report,
+    Run,
+    load_run,
+    save,
+)
+from imitation.evaluation.stats import bootstrap_mean, wilson
+from imitation.evaluation.suites import expand
+from imitation.jobs.evaluated import Local, Subject, subjects
+from imitation.models.backends import Backends
+from imitation.models.dequantised import dequantised
+from imitation.models.pocket import weights_path
+from imitation.settings import Settings, read_settings
+from imitation.values import Interval
+
+EVERY_S = 1.0
+"""Seconds between progress lines of one task."""
+LIBRARIES = ("lm_eval", "transformers", "torch", "xllamacpp")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One command: where to, how, and for whom.
+
+    Attributes:
+        out: The run's folder.
+        asking: How tasks are run.
+        shots: Task -> examples in the prompt, where not the task's own number.
+        concurrency: Requests at once, of catalog models.
+        batch_size: Requests computed together, of local transformers.
+        device: For local transformers.
+    """
+
+    out: Path
+    asking: Asking
+    shots: Mapping[str, int]
+    concurrency: int = 4
+    batch_size: int = 8
+    device: str = "cpu"
+
+
+class Progress:
+    """Writes progress.jsonl: steps, live scores, how each task ended.
+
+    Args:
+        path: The file, appended to.
+        pairs: Model and task of everything there is to do.
+        guess: Samples of a task before they are counted.
+    """
+
+    def __init__(self, path: Path, pairs: Sequence[tuple[str, str]], guess: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = path.open("a", encoding="utf-8")
+        self._began, self._pairs, self._guess = time.monotonic(), list(pairs), guess
+        self._sizes: dict[str, int] = {}
+        self._ended: dict[tuple[str, str], int] = {}
+        self._model, self._task = "", ""
+        self._values: list[float] = []
+        self._metric, self._done, self._last = "", 0, 0.0
+
+    def on(self, model: str, task: str) -> None:
+        """What follows is about this model and task."""
+        self._model, self._task, self._values, self._metric = model, task, [], ""
+        self._done, self._last = 0, 0.0
+
+    def begin(self, asked: Mapping[str, int]) -> None:
+        """See `benchmarks.Listener`."""
+        self._sizes[self._task] = sum(asked.values())
+        self._say("running")
+
+    def scored(self, task: str, doc: int, metrics: Mapping[str, Any]) -> None:
+        """See `benchmarks.Listener`."""
+        self._done += 1
+        metric, value = next(iter(metrics.items()), ("", None))
+        if isinstance(value, int | float):
+            self._metric = metric
+            self._values.append(float(value))
+        if time.monotonic() - self._last >= EVERY_S:
+            self._say("running")
+
+    def end(self, state: str, missing: int = 0, reason: str = "") -> None:
+        """The model is through with the task."""
+        size = self._sizes.get(self._task, self._done)
+        self._ended[self._model, self._task] = size
+        self._say(state, missing, reason)
+
+    def write(self, event: str, **values: Any) -> None:
+        """One line."""
+        row = {"event": event, "elapsed_s": round(time.monotonic() - self._began, 2), **values}
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _say(self, state: str, missing: int = 0, reason: str = "") -> None:
+        self._last = time.monotonic()
+        of = self._sizes.get(self._task, 0)
+        live = LiveScore(
+            self._model, self._task, self._metric, _so_far(self._values), of, missing,
+            state, reason,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.write("score", **asdict(live))
+        running = 0 if (self._model, self._task) in self._ended else self._done
+        steps = sum(self._sizes.get(task, self._guess) for _, task in self._pairs)
+        self.write("step", step=sum(self._ended.values()) + running, steps=max(1, steps))
+
+
+def _so_far(values: Sequence[float]) -> Interval:
+    if set(values) <= {0.0, 1.0}:
+        return wilson(int(sum(values)), len(values))
+    return bootstrap_mean(values, resamples=500)
+
+
+def evaluate(
+    job: Job, chosen: Sequence[Subject], tasks: Sequence[str], argv: Sequence[str]
+) -> Report:
+    """Run what is left of a run and build its report.
+
+    Raises:
+        UserError: Unknown tasks, or the folder holds another run.
+        StorageError: The folder cannot be written.
+    """
+    settings = read_settings()
+    before = _earlier(job.out)
+    whole = _run_of(job, chosen, tasks, argv, before)
+    save(whole, job.out)
+    manager(tasks, job.asking.more_tasks)  # wrong names end it here, before any model is asked
+    pairs = [(subject.measured.id, task) for subject in chosen for task in tasks]
+    progress = Progress(job.out / PROGRESS, pairs, job.asking.limit or 300)
+    notes: list[str] = []
+    with closing(progress):
+        progress.write("begin", models=[m for m, _ in pairs], tasks=list(tasks))
+        for subject in chosen:
+            _one_model(settings, job, subject, tasks, progress, notes)
+        progress.write("report")
+        report = measure.build(job.out, notes)
+        progress.write("end", complete=report.complete)
+    return report
+
+
+def _one_model(
+    settings: Settings,
+    job: Job,
+    subject: Subject,
+    tasks: Sequence[str],
+    progress: Progress,
+    notes: list[str],
+) -> None:
+    """All tasks of one model; what fails is reported and the next goes on."""
+    left = [task for task in tasks if not _finished(job, subject.measured.id, task)]
+    for task in (task for task in tasks if task not in left):
+        print(f"{subject.measured.id}, {task}: already done", file=sys.stderr)
+    asker: Asker | None = None
+    answers = Answers(job.out / RESPONSES / f"{subject.measured.id}.jsonl")
+    try:
+        for task in left:
+            progress.on(subject.measured.id, task)
+            try:
+                if asker is None:
+                    asker = _asker(settings, job, subject)
+                _one_task(job, subject, task, asker, answers, progress)
+                notes += _notes(settings, task)
+            except UserError as error:
+                print(f"{subject.measured.id}, {task}: {error}", file=sys.stderr)
+                progress.end("refused", reason=str(error))
+            except Exception as error:
+                # The boundary between tasks: the log has the trace, the report the reason.
+                traceback.print_exc()
+                progress.end("failed", reason=f"{type(error).__name__}: {error}"[:500])
+    finally:
+        answers.close()
+        if asker is not None:
+            asker.close()
+
+
+def _one_task(
+    job: Job, subject: Subject, task: str, asker: Asker, answers: Answers, progress: Progress
+) -> None:
+    model = subject.measured.id
+    asking = replace(job.asking, shots=job.shots.get(task, job.asking.shots))
+    print(f"{model}, {task}", file=sys.stderr, flush=True)
+    ran = run(task, asker, answers, asking, progress)
+    missing = sum(len(rows) for rows in ran.missing.values())
+    write(ran, job.out / RESULTS, model, _about(subject, asking), asker.template)
+    reasons = [reason for rows in ran.missing.values() for reason in rows.values()]
+    said = f"{missing} of {sum(ran.asked.values())} samples have no answer: " if missing else ""
+    state = "failed" if ran.results is None else "done"
+    progress.end(state, missing, said + (reasons[0] if reasons else ""))
+
+
+def _about(subject: Subject, asking: Asking) -> dict[str, Any]:
+    how = {"limit": asking.limit, "shots": asking.shots, "seed": asking.seed}
+    return {**asdict(subject.measured), "asking": how}
+
+
+def _finished(job: Job, model: str, task: str) -> bool:
+    """Whether a run before left a whole result, asked in the same way."""
+    try:
+        found = results.read(job.out / RESULTS / model)
+    except UserError:
+        return False
+    asking = replace(job.asking, shots=job.shots.get(task, job.asking.shots))
+    how = {"limit": asking.limit, "shots": asking.shots, "seed": asking.seed}
+    same = [one for one in found if one.task == task]
+    said = [one.about.get("model_args", {}).get("asking") for one in same]
+    parts = [one for one in found if one.task in (same[0].subtasks if same else ())]
+    return said == [how] and not any(one.missing for one in (*same, *parts))
+
+
+def _asker(settings: Settings, job: Job, subject: Subject) -> Asker:
+    if subject.card is not None and subject.local is None:
+        return CatalogAsker(Backends(settings), subject.card, job.concurrency, job.asking.seed)
+    local = subject.local
+    if local is None or not local.folder:  # a pocket model's weights
+        assert subject.card is not None
+        folder, _ = dequantised(settings, weights_path(settings, subject.card.weights))
+        local = Local(str(folder), local.peft if local else "")
+    return TransformersAsker(
+        Path(local.folder),
+        Path(local.peft) if local.peft else None,
+        batch_size=job.batch_size,
+        device=job.device,
+        chat=subject.measured.template == "chat",
+    )
+
+
+def _notes(settings: Settings, task: str) -> Iterator[str]:
+    """What a reader of this task's numbers must know."""
+    if task == "lab_humaneval":
+        from imitation.evaluation.code_exec import missing_walls
+
+        yield from (f"The sandbox could not ensure that {text}." for text in missing_walls())
+    if task.endswith("toxicity"):
+        from imitation.evaluation.toxicity import classifier
+
+        yield f"Toxicity was scored by {classifier(settings).describes}."
+
+
+def _earlier(out: Path) -> Run | None:
+    return load_run(out) if (out / "run.json").is_file() else None
+
+
+def _run_of(
+    job: Job, chosen: Sequence[Subject], tasks: Sequence[str], argv: Sequence[str],
+    before: Run | None,
+) -> Run:  # fmt: skip
+    """What run.json says: an earlier run of the folder with what is asked now added."""
+    models = {m.id: m for m in before.models} if before else {}
+    for subject in chosen:
+        known = models.setdefault(subject.measured.id, subject.measured)
+        if replace(known, name=subject.measured.name) != subject.measured:
+            raise UserError(
+                f"{job.out} holds answers of another {known.id!r} ({_differs(known, subject)}).",
+                "Name another folder, or delete this one.",
+            )
+    if before and (before.limit, before.seed) != (job.asking.limit, job.asking.seed):
+        print("limit or seed differ from the run's before: tasks are run again", file=sys.stderr)
+    every = dict.fromkeys([*(before.tasks if before else ()), *tasks])
+    return Run(
+        id=job.out.name,
+        created=before.created if before else datetime.now(UTC).isoformat(timespec="seconds"),
+        argv=tuple(argv),
+        models=tuple(models.values()),
+        tasks=tuple(every),
+        shots={**(before.shots if before else {}), **job.shots},
+        limit=job.asking.limit,
+        seed=job.asking.seed,
+        versions=_versions(),
+    )
+
+
+def _differs(known: Measured, subject: Subject) -> str:
+    now, then = asdict(subject.measured), asdict(known)
+    changed = [key for key in now if now[key] != then[key]]
+    return ", ".join(f"{key} {then[key]!r}, now {now[key]!r}" for key in changed)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM as an exception: engines are ended and files closed before the process is."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    typed = list(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(typed)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        chosen = subjects(read_settings(), args.models, args.local, args.engine, args.adapter)
+        shots, asking = _shots(args)
+        out = args.out.expanduser().resolve()
+        job = Job(out, asking, shots, args.concurrency, args.batch_size, args.device)
+        command = [sys.executable, "-m", "imitation.jobs.evaluate", *typed]
+        with _ended_in_order():
+            report = evaluate(job, chosen, expand(args.tasks), command)
+    except UserError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nStopped; the same command goes on: {shlex.join(typed)}", file=sys.stderr)
+        return 130
+    from imitation.evaluation.export import as_markdown
+
+    print(as_markdown(report))
+    return 0 if report.complete else 1
+
+
+def _shots(args: argparse.Namespace) -> tuple[dict[str, int], Asking]:
+    """Shots by task, and what is the same for all tasks."""
+    each: dict[str, int] = {}
+    every: int | None = None
+    for text in args.shots or ():
+        task, equals, number = str(text).rpartition("=")
+        if not number.isdigit():
+            raise UserError(f"--shots {text!r} is no number.", "Write 5, or mmlu=5 nq_open=3.")
+        if equals:
+            each[task] = int(number)
+        else:
+            every = int(number)
+    folders = tuple(args.tasks_from or ())
+    return each, Asking(every, args.limit, args.seed, folders)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m imitation.jobs.evaluate", description="Benchmarks of models by lm-eval."
+    )
+    parser.add_argument("--models", nargs="*", default=[], metavar="ID", help="of the catalog")
+    parser.add_argument(
+        "--local", nargs="*", default=[], metavar="ROLE:NAME=FOLDER[+PEFT]",
+        help="models of transformers, with or without a PEFT adapter",
+    )  # fmt: skip
+    parser.add_argument(
+        "--adapter", nargs="*", default=[], metavar="NAME=FILE",
+        help="adapter GGUFs to serve the one base among --models with",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("catalog", "transformers"), default="catalog",
+        help="transformers: compute embedded models with torch instead of asking their engine",
+    )  # fmt: skip
+    parser.add_argument("--tasks", nargs="+", required=True, help="of lm-eval, or pocket, study")
+    parser.add_argument("--tasks-from", nargs="*", type=Path, help="folders of more task files")
+    parser.add_argument("--shots", nargs="*", metavar="N or TASK=N", help="examples in the prompt")
+    parser.add_argument("--limit", type=int, help="samples of each task at most")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the examples")
+    parser.add_argument("--concurrency", type=int, default=4, help="requests at once")
+    parser.add_argument("--batch-size", type=int, default=8, help="of local transformers")
+    parser.add_argument("--device", default="cpu", help="of local transformers")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
