@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dashboards.compare_form import KEYS_JS
 from dashboards.context import Page
-from dashboards.pages import compare, finetune, gaps, recorded
+from dashboards.pages import compare, data, evaluate, finetune, gaps, recorded
 
 
 class Route(NamedTuple):
@@ -21,7 +21,9 @@ PAGES = (
     Route("Compare", "/", compare.build),
     Route("Gaps", "/gaps", gaps.build),
     Route("Recorded", "/recorded", recorded.build),
+    Route("Data", "/data", data.build),
     Route("Fine-tune", "/finetune", finetune.build),
+    Route("Evaluate", "/evaluate", evaluate.build),
 )
 
 

@@ -1,6 +1,7 @@
 // Runs once for the loss figure (gr.HTML's js_on_load): draws props.value, a Plotly figure in light
 // colours, again whenever it changes, in the colours and width of the moment.
-const { dark, plotly } = props;
+// A figure that isn't in the page yet when its value comes loses its props: the value has them too.
+const setting = (name) => props[name] ?? props.value?.[name];
 const isDark = () => document.body.classList.contains('dark');
 const plot = () => element.querySelector('.lab-plot');
 let drawnWidth = 0;
@@ -8,13 +9,13 @@ let drawnWidth = 0;
 // Figures come in light colours; each has one counterpart for dark.
 function coloured(value) {
   const text = JSON.stringify(value);
-  return JSON.parse(isDark() ? text.replace(/#[0-9a-f]{6}/g, (c) => dark[c] ?? c) : text);
+  return JSON.parse(isDark() ? text.replace(/#[0-9a-f]{6}/g, (c) => setting('dark')[c] ?? c) : text);
 }
 
 function loadPlotly() {
   window.labPlotly ??= window.Plotly ? Promise.resolve() : new Promise((resolve, reject) => {
     const script = document.createElement('script');
-    script.src = `${window.gradio_config?.root ?? ''}${plotly}`;
+    script.src = `${window.gradio_config?.root ?? ''}${setting('plotly')}`;
     script.onload = resolve;
     script.onerror = () => reject(new Error(`${script.src} did not load`));
     document.head.append(script);
@@ -40,12 +41,12 @@ async function draw() {
 
 const redraw = () => draw().catch((error) => {
   console.error(error);
-  plot().textContent = 'The figure could not be drawn; the list below holds the last losses.';
+  plot().textContent = 'The figure could not be drawn; the text below holds its values.';
 });
 
 element.addEventListener('click', (event) => {
   const format = event.target.closest('button[data-format]')?.dataset.format;
-  if (format) window.Plotly.downloadImage(plot(), { format, width: 1200, height: 560, scale: 2, filename: 'loss' });
+  if (format) window.Plotly.downloadImage(plot(), { format, width: 1200, height: 560, scale: 2, filename: setting('filename') ?? 'loss' });
 });
 watch('value', redraw);
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });

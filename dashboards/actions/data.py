@@ -1,0 +1,199 @@
+"""Choosing the sources and steps of a dataset, and starting its making; no Gradio in here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboards.actions.sources import folder, named, submit
+from dashboards.context import Context
+from imitation.data.load import Source
+from imitation.data.sample import number_of_tokens
+from imitation.errors import UserError
+from imitation.jobs.dataset_sources import sources_of
+from imitation.jobs.kinds import command
+from imitation.settings import Settings
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec
+
+BUDGETS = ("0.3M", "1M", "5M", "20M", "80M", "150M")
+"""Token budgets of the study's sweep, and two between."""
+STEPS = {
+    "language": ("Language", "keeps queries in the languages below"),
+    "exact": ("Exact duplicates", "keeps the first of equal queries"),
+    "near": ("Near-duplicates", "keeps the first of queries that are nearly the same"),
+    "length": ("Length", "drops answers with too few or too many words"),
+    "refusals": ("Refusals", "drops conversations whose answer opens by refusing"),
+    "decontaminate": (
+        "Decontaminate",
+        "drops queries that share a run of 8 words, or BLEU over 20, with an evaluation prompt",
+    ),
+}
+"""The steps in the order they run: name -> label, what it does."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_CODES = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the visitor asked for.
+
+    Attributes:
+        name: Of the dataset and its folder.
+        sources: Each confirmed after its preview.
+        weights: One for each source, as typed; "": everything of each.
+        steps: Names of STEPS.
+        languages: Codes that stay.
+        similarity: From which on queries are near-duplicates.
+        least: Fewest words of the answers.
+        most: Most words of the answers.
+        max_bleu: Against an evaluation prompt.
+        budget: Tokens, as typed; "": all.
+        limit: Conversations to read of each source; None: all.
+        seed: Of the draw.
+        tokenizer: Name or folder; "": tokens are estimated.
+        diversity: Whether nearest-query BLEU is measured.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    weights: str = ""
+    steps: tuple[str, ...] = ("language", "exact", "near", "decontaminate")
+    languages: tuple[str, ...] = ("en",)
+    similarity: float = 0.8
+    least: int = 1
+    most: int = 100_000
+    max_bleu: float = 20.0
+    budget: str = ""
+    limit: int | None = None
+    seed: int = 0
+    tokenizer: str = ""
+    diversity: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a form comes to: the command line, and the folder of the result."""
+
+    argv: tuple[str, ...]
+    out: Path
+
+
+def progress_of(settings: Settings, name: str) -> Path:
+    """The progress file of a dataset's making; not among the datasets, since it is none."""
+    return settings.data / "builds" / f"{name}.jsonl"
+
+
+def plan(context: Context, form: Form) -> Plan:
+    """What a form comes to.
+
+    Raises:
+        UserError: A value is wrong; the first one is named.
+    """
+    if not form.sources:
+        raise UserError("There is no source yet.", "Choose one above, look at it and add it.")
+    if not _NAME.fullmatch(form.name):
+        raise UserError(
+            f"{form.name!r} cannot be the name of a dataset.",
+            "Use up to 80 letters, digits, '.', '_' or '-', the first a letter or digit.",
+        )
+    out = folder(context.settings) / form.name
+    if out.exists():
+        raise UserError(f"There is a dataset {form.name!r} already.", "Choose another name.")
+    arguments = ["--source", *map(named, form.sources)]
+    licences = [source.licence or "not stated" for source in form.sources]
+    arguments += ["--licences", *licences, *_mixture(form), "--steps"]
+    arguments += [name for name in STEPS if name in form.steps]
+    arguments += _settings(form)
+    arguments += ["--seed", str(form.seed), "--out", str(out)]
+    arguments += ["--progress", str(progress_of(context.settings, form.name))]
+    return Plan(command("dataset", arguments), out)
+
+
+def start(context: Context, form: Form, visitor: str) -> Job:
+    """Queue the making of a dataset.
+
+    Raises:
+        UserError: As `plan`; jobs are switched off; or too many are queued.
+    """
+    made = plan(context, form)
+    progress = progress_of(context.settings, form.name)
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    progress.unlink(missing_ok=True)  # of an earlier dataset of this name
+    return submit(
+        context,
+        JobSpec(
+            kind="dataset",
+            argv=made.argv,
+            name=form.name,
+            out=str(made.out),
+            progress=str(progress),
+            visitor=visitor,
+        ),
+    )
+
+
+def free_name(context: Context, stem: str = "dataset") -> str:
+    """A name no dataset has yet: the stem and a number."""
+    taken = {path.name for path in folder(context.settings).glob("*")}
+    taken |= {Path(job.spec.out).name for job in context.jobs.look("dataset")}
+    n = 1
+    while f"{stem}-{n}" in taken:
+        n += 1
+    return f"{stem}-{n}"
+
+
+def _mixture(form: Form) -> list[str]:
+    found = []
+    if form.weights.strip():
+        try:
+            weights = [float(part) for part in re.split(r"[\s,;:/]+", form.weights.strip())]
+        except ValueError:
+            raise UserError(
+                f"The weights {form.weights!r} are not numbers.", "Write them like 3 1."
+            ) from None
+        sources_of([source.path for source in form.sources], weights)
+        found += ["--weights", *(f"{weight:g}" for weight in weights)]
+    if form.budget.strip():
+        try:
+            number_of_tokens(form.budget.strip())
+        except ValueError:
+            raise UserError(
+                f"The budget {form.budget!r} is no number of tokens.", "Write it like 0.3M or 20M."
+            ) from None
+        found += ["--budget", form.budget.strip()]
+    if form.limit is not None:
+        if form.limit < 1:
+            raise UserError("The limit of conversations should be 1 or more.")
+        found += ["--limit", str(form.limit)]
+    return found
+
+
+def _settings(form: Form) -> list[str]:
+    found = []
+    if "language" in form.steps:
+        wrong = [code for code in form.languages if not _CODES.fullmatch(code)]
+        if wrong or not form.languages:
+            seen = f"{wrong[0]!r} is no code of a language." if wrong else "No language would stay."
+            raise UserError(seen, "Use codes of ISO 639-1, such as en.")
+        found += ["--languages", *form.languages]
+    if "near" in form.steps:
+        if not 0.6 <= form.similarity <= 1:
+            raise UserError(f"A similarity of {form.similarity:g} should be 0.6 to 1.")
+        found += ["--similarity", f"{form.similarity:g}"]
+    if "length" in form.steps:
+        if not 0 <= form.least <= form.most:
+            raise UserError("The fewest words should be 0 or more, and no more than the most.")
+        found += ["--words", str(form.least), str(form.most)]
+    if "decontaminate" in form.steps:
+        if not 0 < form.max_bleu <= 100:
+            raise UserError(f"A highest BLEU of {form.max_bleu:g} should be 1 to 100.")
+        found += ["--max-bleu", f"{form.max_bleu:g}"]
+    if form.tokenizer.strip():
+        if not re.fullmatch(r"[\w./][\w./-]*", form.tokenizer.strip()):
+            raise UserError(f"{form.tokenizer!r} is neither a model on the hub nor a folder.")
+        found += ["--tokenizer", form.tokenizer.strip()]
+    if not form.diversity:
+        found.append("--no-diversity")
+    return found

@@ -1,0 +1,231 @@
+"""Where the conversations of a dataset may come from, and a look at them; no Gradio in here."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dashboards.context import Context
+from imitation.data.glimpse import Glimpse, from_table, glimpse
+from imitation.data.load import HUB, Source
+from imitation.data.shapes import known_shapes
+from imitation.errors import StorageError, UserError
+from imitation.jobs.dataset_sources import PRESET, presets, sources_of
+from imitation.jobs.kinds import ROOT, command
+from imitation.settings import PACKAGE, Settings
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec
+
+MAX_UPLOAD = 500_000_000
+"""Bytes of one uploaded file."""
+SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zip")
+SHIPPED = PACKAGE / "data" / "pocket"
+_OURS = ("manifest.json", "progress.jsonl", "data.parquet")  # of a dataset its data.jsonl is enough
+_EXTRA = (".failures.jsonl", ".rounds.jsonl")
+_HUB = re.compile(r"hub:\w[\w.-]*(/\w[\w.-]*)?(:\w[\w.-]*)?(@\w[\w\[\]:%.+-]*)?")
+
+
+def folder(settings: Settings) -> Path:
+    """Where datasets lie."""
+    return settings.data / "datasets"
+
+
+def source_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
+    """(label, value) of what a dataset can be made from: the visitor's files, then presets."""
+    found = []
+    for label, place in (("answers", settings.data / "answers"), ("dataset", folder(settings))):
+        found += [(f"{label}: {path.relative_to(place)}", str(path)) for path in _files(place)]
+    found += [(f"upload: {path.name}", str(path)) for path in _files(_uploads(settings, visitor))]
+    for path in sorted(SHIPPED.glob("*.jsonl")):
+        found.append((f"shipped: {path.stem} answers of the pocket reference", str(path)))
+    for name, known in presets().items():
+        found.append((f"hub: {name}. {known['about']}", PRESET + name))
+    return found
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """Files of conversations in a folder; what only goes with one is left out."""
+    for path in sorted(place.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
+        ours = path.name in _OURS or path.name.endswith(_EXTRA)
+        if path.suffix in SUFFIXES and path.is_file() and not hidden and not ours:
+            yield path
+
+
+def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
+    """Copy an uploaded file to the visitor's own.
+
+    Raises:
+        UserError: It is too large, or of a kind that is not read.
+        StorageError: It cannot be kept.
+    """
+    suffixes = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path.name} is none of {', '.join(SUFFIXES)}.")
+    try:
+        if (size := path.stat().st_size) > MAX_UPLOAD:
+            raise UserError(
+                f"{path.name} has {size / 1e6:,.0f} MB; the page takes {MAX_UPLOAD / 1e6:,.0f}.",
+                f"Copy it to {folder(settings)} instead.",
+            )
+        stem = path.name.removesuffix(suffixes)
+        name = re.sub(r"[^\w-]+", "-", stem).strip("-")[:80] or "data"
+        target = _uploads(settings, visitor) / f"{name}{suffixes.lower()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    except OSError as error:
+        raise StorageError(f"{path.name} could not be kept: {error}.") from error
+    return target
+
+
+def source_of(settings: Settings, text: str, visitor: str) -> Source:
+    """The source that was named, if this visitor may read it.
+
+    Raises:
+        UserError: It is no preset, no name of a hub dataset, and no file of theirs.
+    """
+    text = text.strip()
+    if text.startswith(PRESET):
+        return sources_of([text])[0]
+    if text.startswith(HUB):
+        name = re.split("[:@]", text.removeprefix(HUB))[0]
+        # `datasets` takes the name of a folder for that folder.
+        if not _HUB.fullmatch(text) or (ROOT / name).exists():
+            raise UserError(
+                f"{text!r} is no dataset of the hub.",
+                "Write hub:OWNER/NAME, with :CONFIGURATION and @SPLIT behind it where needed.",
+            )
+        return sources_of([text])[0]
+    path = (settings.data / text).resolve()
+    if not text or not path.is_file():
+        raise UserError(
+            f"There is no file {text!r}.", "Choose one of the list, or write hub:OWNER/NAME."
+        )
+    mine = (
+        folder(settings),
+        settings.data / "answers",
+        _uploads(settings, visitor),
+        PACKAGE / "data",
+    )
+    if not any(place.resolve() in path.parents for place in mine):
+        raise UserError(
+            f"{text!r} is not in a folder that data is read from.",
+            f"Copy it to {folder(settings)}, or upload it.",
+        )
+    source = sources_of([str(path)])[0]
+    # Of a dataset's file, its folder tells more than "data".
+    name = path.parent.name if path.name in ("data.jsonl", "answers.jsonl") else source.name
+    return replace(source, name=name)
+
+
+def look(source: Source) -> Glimpse:
+    """The first conversations of a file.
+
+    Raises:
+        UserError: It cannot be read, or nothing in it is a conversation.
+    """
+    return _usable(glimpse(source))
+
+
+def ask_hub(context: Context, source: Source, visitor: str) -> Job:
+    """Start the job that looks at a hub dataset, since this process keeps off the hub.
+
+    Raises:
+        UserError: Jobs are switched off, or the machine is offline.
+    """
+    if context.settings.offline:
+        raise UserError(
+            f"{source.path} is on the hub, and IMITATION_OFFLINE keeps this machine off it.",
+            "Download the dataset elsewhere, and upload its file.",
+        )
+    progress = context.settings.data / "previews" / f"{secrets.token_hex(8)}.jsonl"
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    arguments = ["--source", named(source), "--preview", "--progress", str(progress)]
+    return submit(
+        context,
+        JobSpec(
+            kind="preview",
+            argv=command("preview", arguments),
+            name=f"Preview of {source.name}",
+            device="io",
+            progress=str(progress),
+            visitor=visitor,
+        ),
+    )
+
+
+def hub_glimpse(context: Context, identity: str) -> Glimpse | None:
+    """What the job of `ask_hub` saw; None while it looks. Its traces are then removed.
+
+    Raises:
+        UserError: It could not look, in its words; or nothing there is a conversation.
+    """
+    context.jobs.look()
+    job = context.jobs.job(identity)
+    if job.is_live:
+        return None
+    path = Path(job.spec.progress)
+    try:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        seen = [from_table(line) for line in lines if line.get("event") == "preview"]
+    except (OSError, ValueError, KeyError, TypeError):
+        seen = []
+    context.jobs.delete(identity)
+    path.unlink(missing_ok=True)
+    if not seen:
+        raise UserError(job.detail or "The preview ended without showing anything.")
+    return _usable(seen[0])
+
+
+def added(sources: Sequence[Source], source: Source) -> tuple[Source, ...]:
+    """The sources with one more.
+
+    Raises:
+        UserError: It is among them already.
+    """
+    if any(one.path == source.path for one in sources):
+        raise UserError(f"{source.name} is in the list already.")
+    return (*sources, source)
+
+
+def submit(context: Context, spec: JobSpec) -> Job:
+    """Queue a job, where visitors may.
+
+    Raises:
+        UserError: They may not, or too many are queued.
+    """
+    if not context.settings.jobs:
+        raise UserError(
+            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
+            "Copy the command and run it on a machine of your own.",
+        )
+    return context.jobs.submit(spec)
+
+
+def named(source: Source) -> str:
+    """A source as the command line names it; presets keep their name, which carries more."""
+    known = next((n for n, table in presets().items() if table["path"] == source.path), None)
+    return f"{PRESET}{known}" if known else source.path
+
+
+def _usable(found: Glimpse) -> Glimpse:
+    if not found.conversations:
+        why = (
+            f"First: row {found.refused[0].line}, {found.refused[0].reason}."
+            if found.refused
+            else ""
+        )
+        raise UserError(
+            f"Nothing in {found.name} can be read as a conversation. {why}".strip(),
+            f"Rows should have the fields of one of these shapes. {known_shapes()}.",
+        )
+    return found
+
+
+def _uploads(settings: Settings, visitor: str) -> Path:
+    return settings.data / "uploads" / visitor[:16]

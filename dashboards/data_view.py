@@ -1,0 +1,143 @@
+"""HTML of the Data page: sources, builds, and what a dataset holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from dashboards.actions.builds import Build
+from dashboards.dataset_view import talk_html
+from dashboards.finetune_view import command_html, seconds
+from dashboards.markdown import plain
+from dashboards.recorded_view import refused_html
+from imitation.data.glimpse import Glimpse
+from imitation.data.library import Dataset
+from imitation.data.load import Source
+
+EMPTY = (
+    '<p class="lab-quiet">No dataset yet. Choose a source above, look at it, add it, and build.</p>'
+)
+_STATES = {
+    "queued": "Queued",
+    "running": "Running",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "out_of_memory": "Out of memory",
+    "done": "Done",
+}
+_BAD = ("failed", "out_of_memory")
+
+
+def glimpse_html(found: Glimpse) -> str:
+    """How a source was understood: its shape, its first conversations, its refused rows."""
+    told = "; ".join(f"{name} (by {', '.join(keys)})" for name, keys in found.shapes.items())
+    count = len(found.conversations)
+    about = f"Read as {told}. The first {count}:" if count > 1 else f"Read as {told}. The first:"
+    talks = "".join(f"<li>{talk_html(talk)}</li>" for talk in found.conversations)
+    return (
+        f'<section class="lab-glimpse" aria-label="Preview"><h3>{plain(found.name)}</h3>'
+        f'<p class="lab-note">{plain(about)}</p><ol class="lab-talks">{talks}</ol>'
+        f"{refused_html(found.refused)}</section>"
+    )
+
+
+def looking_html(source: Source) -> str:
+    """While a job looks at a hub dataset."""
+    return f'<p class="lab-quiet" role="status">Looking at {plain(source.path)} ...</p>'
+
+
+def mixture_html(sources: Sequence[Source]) -> str:
+    """The sources chosen, each with a button that takes it out."""
+    if not sources:
+        return '<p class="lab-quiet">No source chosen yet.</p>'
+    rows = "".join(
+        f'<li><span class="lab-open"><b>{at}. {plain(source.name)}</b>'
+        f"<small>{plain(source.path)} · {plain(source.licence or 'licence not stated')}</small>"
+        f'</span><button type="button" data-do="remove" data-at="{at - 1}">Take out</button></li>'
+        for at, source in enumerate(sources, 1)
+    )
+    return f'<ol class="lab-history lab-chosen">{rows}</ol>'
+
+
+def list_html(builds: Sequence[Build], chosen: str) -> str:
+    """The datasets, newest first; the chosen one is marked."""
+    if not builds:
+        return EMPTY
+    rows = "".join(_row(build, build.name == chosen) for build in builds)
+    return f'<ol class="lab-history lab-runs">{rows}</ol>'
+
+
+def head_html(build: Build) -> str:
+    """The chosen dataset: how it ended, what can be done with it, and its command."""
+    said = f"<p>{plain(build.detail)}</p>" if build.detail else ""
+    bad = " lab-problem" if build.state in _BAD else ""
+    made = '<p class="lab-note">Made by a command typed by hand: delete its folder yourself.</p>'
+    if build.command:
+        typed = command_html(build.command)
+        made = f'<details class="lab-sent"><summary>Command</summary>{typed}</details>'
+    return (
+        f'<section class="lab-run{bad}" aria-label="{plain(build.name)}">'
+        f'<h2>{plain(build.name)}</h2>{said}<div class="lab-vote lab-actions">{_actions(build)}'
+        f"</div>{made}</section>"
+    )
+
+
+def _row(build: Build, chosen: bool) -> str:
+    here = ' aria-current="true"' if chosen else ""
+    bad = ' class="lab-no"' if build.state in _BAD else ""
+    when = time.strftime("%d %b %H:%M", time.localtime(build.created))
+    names = ", ".join(str(source["name"]) for source in build.sources)
+    about = " · ".join(filter(None, [names, when, "yours" if build.mine else ""]))
+    share = 100 * (build.share or 0.0)
+    return (
+        f'<li{here}><button type="button" class="lab-open" data-do="show" '
+        f'data-name="{plain(build.name)}"><b>{plain(build.name)}</b><small>{plain(about)}</small>'
+        f'</button><div class="lab-progress"><span><b{bad}>{_STATES[build.state]}</b> '
+        f'{plain(_facts(build))}</span><div class="lab-bar" role="progressbar" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{share:.0f}" aria-label="{plain(build.name)}">'
+        f'<i style="width:{share:.1f}%;background:var(--lab-soft)"></i></div></div></li>'
+    )
+
+
+def _facts(build: Build) -> str:
+    parts = [build.doing] if build.doing else []
+    if build.state == "queued":
+        parts.append(f"{build.ahead} before it" if build.ahead else "next")
+    if build.dataset:
+        parts.append(f"{build.dataset.conversations:,} conversations")
+        parts.append(f"{build.dataset.tokens:,} tokens")
+    elif build.steps:
+        parts.append(f"{build.steps[-1]['kept']:,} left")
+    if build.seconds is not None:
+        parts.append(f"took {seconds(build.seconds)}" if not build.is_live else
+                     f"{seconds(build.seconds)} so far")  # fmt: skip
+    return " · ".join(parts)
+
+
+def _actions(build: Build) -> str:
+    made = []
+    if build.dataset:
+        made += [_download(build.dataset, "data.parquet", "Parquet")]
+        made += [_download(build.dataset, "data.jsonl", "JSONL")]
+        made += [_download(build.dataset, "manifest.json", "Manifest")]
+        made.append('<a href="finetune">Fine-tune on it</a>')
+    if build.mine and build.state in ("queued", "running"):
+        made.append(_button("stop", build, "Stop"))
+    elif build.mine and build.state == "stopping":
+        made.append(_button("stop", build, "Kill now", "Kill it without waiting?"))
+    elif build.mine:
+        made.append(_button("delete", build, "Delete", f"Delete {build.name} for good?"))
+    return "".join(made)
+
+
+def _download(dataset: Dataset, file: str, label: str) -> str:
+    href = f"gradio_api/file={quote(str(dataset.folder / file))}"
+    return f'<a href="{plain(href)}" download>{label}</a>'
+
+
+def _button(do: str, build: Build, label: str, confirm: str = "") -> str:
+    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
+    name = plain(build.name)
+    return f'<button type="button" data-do="{do}" data-name="{name}"{ask}>{label}</button>'

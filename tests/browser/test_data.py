@@ -1,0 +1,69 @@
+"""A dataset from an uploaded file, all from the page: looked at, built, searched, deleted."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import App
+from tests.jobs.test_build_dataset import rows
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_dataset_from_its_file_to_the_fine_tune_page(
+    page: Page, app: App, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows()) + "{broken\n")
+    page.goto(f"{app.url}/data")
+    expect(page.locator("#data-list")).to_contain_text("No dataset yet")
+    page.get_by_text("A file of your own").click()
+    page.set_input_files("#data-upload input[type=file]", file)
+    expect(page.locator("#data-glimpse")).to_contain_text("Read as Alpaca (by instruction, output)")
+    expect(page.locator("#data-plan")).not_to_contain_text("build_dataset")  # not confirmed yet
+    page.locator("#data-licence :is(input, textarea)").fill("CC BY 4.0")
+    page.click("#data-add")
+    expect(page.locator("#data-plan")).to_contain_text("--licences 'CC BY 4.0'")
+    page.locator("#data-name :is(input, textarea)").fill("mine")
+    expect(page.locator("#data-plan")).to_contain_text("datasets/mine")
+    page.click("#data-build")
+    expect(page.locator("#data-list li").first).to_contain_text("96 conversations")
+    expect(page.locator("#data-counts")).to_contain_text("1: language de")
+
+    page.get_by_role("tab", name="Diversity").click()
+    expect(page.locator("#data-figure .main-svg").first).to_be_visible()
+    expect(page.locator("#data-diversity")).to_contain_text("96 queries, each compared with each")
+    page.get_by_role("tab", name="Browse").click()
+    expect(page.locator("#data-found")).to_contain_text("1 to 10 of 96")
+    page.locator("#data-found").get_by_role("button", name="After").click()
+    expect(page.locator("#data-found")).to_contain_text("11 to 20 of 96")
+    page.locator("#data-search :is(input, textarea)").fill("LIGHTHOUSE keeper")
+    expect(page.locator("#data-found")).to_contain_text("1 to 1 of 1")
+    page.get_by_role("tab", name="Manifest").click()
+    expect(page.locator("#data-manifest")).to_contain_text('"licence": "CC BY 4.0"')
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Parquet").click()
+    assert download.value.suggested_filename == "data.parquet"
+    assert Path(download.value.path()).read_bytes()[:4] == b"PAR1"
+    for trick in ("/../lab.sqlite3", "/%2e%2e/lab.sqlite3", "/mine/../../lab.sqlite3"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{app.url}/gradio_api/file={app.data}/datasets{trick}")
+        assert refused.value.code in (403, 404)
+
+    page.goto(f"{app.url}/finetune")
+    page.locator("#finetune-data input").click()
+    built = page.get_by_role("option").filter(has_text=re.compile(r"mine(?!\.jsonl)"))
+    expect(built).to_be_visible()
+    page.goto(f"{app.url}/data")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator("#data-head").get_by_role("button", name="Delete").click()
+    expect(page.locator("#data-list")).to_contain_text("No dataset yet")
+    assert not (app.data / "datasets" / "mine").exists()

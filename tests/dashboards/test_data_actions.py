@@ -1,0 +1,289 @@
+"""The Data page without a browser: sources, the command, builds, and what is shown of them."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from dashboards import data_view, dataset_view
+from dashboards.actions import builds, data, sources
+from dashboards.actions.data import Form
+from dashboards.context import Context
+from dashboards.figures.diversity import nearest_histogram
+from dashboards.palette import LIGHT
+from imitation.data import library
+from imitation.data.load import Source
+from imitation.data.pipeline import DEFAULT, STEPS
+from imitation.errors import UserError
+from imitation.jobs import build_dataset
+from imitation.models.backends import Backends
+from imitation.settings import read_settings
+from imitation.storage.database import connect
+from tests.jobs.test_build_dataset import rows
+
+ME, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def context(tmp_path):
+    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
+    with closing(connect(settings.database)) as db:
+        made = Context(settings, db, Backends(settings))
+        yield made
+        made.jobs.close()
+
+
+@pytest.fixture
+def alpaca(context, tmp_path):
+    """An uploaded file: 104 conversations, a row that has no answer and a line that is none."""
+    path = tmp_path / "my alpaca.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows()) + "{broken\n")
+    return sources.source_of(
+        context.settings, str(sources.keep_upload(context.settings, ME, path)), ME
+    )
+
+
+def ended(context, name, within_s=60):
+    deadline = time.monotonic() + within_s
+    while True:
+        build = next(b for b in builds.builds(context, ME) if b.name == name)
+        if not build.is_live:
+            return build
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_steps_of_the_form_are_those_there_are():
+    assert list(data.STEPS) == list(STEPS)
+    assert Form("", ()).steps == DEFAULT
+
+
+def test_sources_are_the_visitors_files_and_presets(context, alpaca):
+    mine = dict((value, label) for label, value in sources.source_choices(context.settings, ME))
+    assert mine[alpaca.path] == "upload: my-alpaca.jsonl"
+    for name in ("sharegpt", "hc3", "alpaca", "dolly"):
+        assert f"preset:{name}" in mine
+    theirs = [value for _, value in sources.source_choices(context.settings, OTHER)]
+    assert alpaca.path not in theirs
+    with pytest.raises(UserError, match="not in a folder"):
+        sources.source_of(context.settings, alpaca.path, OTHER)
+    preset = sources.source_of(context.settings, "preset:hc3", ME)
+    assert preset.licence == "CC BY-SA 4.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no file"),
+        ("/etc/passwd", "not in a folder"),
+        ("../../../etc/passwd", "no file"),
+        ("lab.sqlite3", "not in a folder"),
+        ("datasets/../lab.sqlite3", "not in a folder"),
+        ("preset:sharegtp", "Did you mean"),
+        ("hub:/etc", "no dataset of the hub"),
+        ("hub:../secrets", "no dataset of the hub"),
+        ("hub:imitation/data", "no dataset of the hub"),  # a folder of this very project
+        ("hub:a/b --out x", "no dataset of the hub"),
+    ],
+)
+def test_sources_lead_nowhere_else(context, text, message):
+    (context.settings.data / "datasets").mkdir()
+    with pytest.raises(UserError, match=message):
+        sources.source_of(context.settings, text, ME)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("...jsonl", "data.jsonl"),
+        ("a b\n.json", "a-b.json"),
+        ("ü.csv", "ü.csv"),
+        ("x.jsonl.gz", "x.jsonl.gz"),
+        ("--out=x.json", "out-x.json"),
+        ("<b>.parquet", "b.parquet"),
+    ],
+)
+def test_uploads_get_names_that_stay_in_their_folder(context, tmp_path, name, kept):
+    sent = tmp_path / name
+    sent.write_text("{}")
+    place = context.settings.data / "uploads" / ME[:16]
+    assert sources.keep_upload(context.settings, ME, sent) == place / kept
+
+
+def test_uploads_of_other_kinds_are_refused(context, tmp_path):
+    path = tmp_path / "a.exe"
+    path.write_text("")
+    with pytest.raises(UserError, match="none of"):
+        sources.keep_upload(context.settings, ME, path)
+
+
+def test_a_look_tells_shape_and_refusals(alpaca, tmp_path):
+    seen = sources.look(alpaca)
+    html = data_view.glimpse_html(seen)
+    assert "Read as Alpaca (by instruction, output)" in html and "lighthouse keeper" in html
+    evil = tmp_path / "evil.jsonl"
+    evil.write_text(json.dumps({"prompt": "<script>x</script>", "answer": "<img>"}) + "\n[1]\n")
+    html = data_view.glimpse_html(sources.look(Source("<b>", str(evil))))
+    assert "<script>" not in html and "<img>" not in html and "<b>&" not in html
+    assert "a list where an object" in html
+    evil.write_text('{"a": 1}\n')
+    with pytest.raises(UserError, match=r"Nothing in s can be read.*fields of no known shape"):
+        sources.look(Source("s", str(evil)))
+
+
+def test_a_plan_is_a_command(context, alpaca):
+    hc3 = sources.source_of(context.settings, "preset:hc3", ME)
+    form = Form("mix", (alpaca, hc3), weights="3, 1", budget="0.3M", limit=500)
+    made = data.plan(context, form)
+    out = context.settings.data / "datasets" / "mix"
+    assert made.argv == (
+        sys.executable, "-m", "imitation.jobs.build_dataset",
+        "--source", alpaca.path, "preset:hc3", "--licences", "not stated", "CC BY-SA 4.0",
+        "--weights", "3", "1", "--budget", "0.3M", "--limit", "500",
+        "--steps", "language", "exact", "near", "decontaminate",
+        "--languages", "en", "--similarity", "0.8", "--max-bleu", "20",
+        "--seed", "0", "--out", str(out),
+        "--progress", str(context.settings.data / "builds" / "mix.jsonl"),
+    )  # fmt: skip
+    args = build_dataset._parser().parse_args(list(made.argv[3:]))
+    assert args.source == [alpaca.path, "preset:hc3"] and args.weights == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sources": ()}, "no source yet"),
+        ({"name": "../evil"}, "cannot be the name"),
+        ({"name": ""}, "cannot be the name"),
+        ({"weights": "3 1"}, "2 weights for 1 sources"),
+        ({"weights": "many"}, "not numbers"),
+        ({"weights": "0"}, "not all 0"),
+        ({"budget": "a lot"}, "no number of tokens"),
+        ({"budget": "-3"}, "no number of tokens"),
+        ({"limit": -1}, "should be 1 or more"),
+        ({"languages": ()}, "No language"),
+        ({"languages": ("en", "--out")}, "no code of a language"),
+        ({"similarity": 0.1}, "0.6 to 1"),
+        ({"steps": ("length",), "least": 5, "most": 1}, "fewest words"),
+        ({"max_bleu": 0}, "1 to 100"),
+        ({"tokenizer": "--seed"}, "neither a model"),
+    ],
+)
+def test_wrong_values_are_named(context, alpaca, changes, message):
+    with pytest.raises(UserError, match=message):
+        data.plan(context, replace(Form("one", (alpaca,)), **changes))
+
+
+@pytest.mark.slow
+def test_a_build_from_form_to_delete(context, alpaca):
+    form = Form("one", (replace(alpaca, licence="CC BY 4.0"),))
+    job = data.start(context, form, ME)
+    with pytest.raises(UserError, match="Stop it first"):
+        builds.delete(context, "one", ME)
+    with pytest.raises(UserError, match="Only who built"):
+        builds.stop(context, "one", OTHER)
+    build = ended(context, "one")
+    assert (build.state, build.detail, build.job) == ("done", "", job.id)
+    assert [(s["name"], s["taken"], s["kept"]) for s in build.steps][:2] == [
+        ("language", 104, 103), ("exact", 103, 102),
+    ]  # fmt: skip
+    shown = dataset_view.counts_html(build)
+    assert "1: language de" in shown and "CC BY 4.0" in shown and "not JSON" in shown
+    head = data_view.head_html(build)
+    assert "one/data.parquet" in head and "Delete" in head
+    report = build.dataset.manifest["diversity"]
+    said = dataset_view.diversity_html(report, {"Generation": 31})
+    assert f"BLEU {report['mean_bleu']:.1f}" in said and "not known" in said
+    page = library.look(build.dataset, start=0, count=10)
+    assert "lighthouse keeper" in dataset_view.found_html(page, 0)
+    with pytest.raises(UserError, match="a dataset 'one' already"):
+        data.plan(context, form)
+    builds.delete(context, "one", ME)
+    assert builds.builds(context, ME) == []
+    left = [p for p in context.settings.data.rglob("*") if "one" in p.name]
+    assert left == []
+
+
+@pytest.mark.slow
+def test_an_empty_result_is_a_failure_in_words(context, alpaca):
+    form = Form("none", (alpaca,), steps=("length",), least=5000, most=6000)
+    data.start(context, form, ME)
+    build = ended(context, "none")
+    assert build.state == "failed" and "Nothing is left of 104" in build.detail
+    assert build.steps[0]["kept"] == 0, "what dropped them is still shown"
+    assert "fewer than 5000 words" in dataset_view.counts_html(build)
+    builds.delete(context, "none", ME)
+
+
+@pytest.mark.slow
+def test_the_hub_is_looked_at_by_a_job(context, monkeypatch):
+    """Offline here, so what comes back is the reason; the job leaves nothing behind."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    source = sources.source_of(context.settings, "hub:no-such-owner/no-such-set", ME)
+    job = sources.ask_hub(context, source, ME)
+    deadline = time.monotonic() + 120
+    with pytest.raises(UserError, match="can't be had"):
+        while sources.hub_glimpse(context, job.id) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    assert context.jobs.look() == []
+    assert list((context.settings.data / "previews").iterdir()) == []
+
+
+def test_offline_and_without_jobs_it_says_so(context, alpaca):
+    source = sources.source_of(context.settings, "preset:alpaca", ME)
+    context.settings = replace(context.settings, offline=True)
+    with pytest.raises(UserError, match="IMITATION_OFFLINE"):
+        sources.ask_hub(context, source, ME)
+    context.settings = replace(context.settings, offline=False, jobs=False)
+    with pytest.raises(UserError, match="IMITATION_JOBS"):
+        data.start(context, Form("one", (alpaca,)), ME)
+
+
+def test_datasets_made_by_hand_are_shown_and_nobodys(context, alpaca):
+    out = context.settings.data / "datasets" / "byhand"
+    options = ["--steps", "exact", "--no-diversity", "--out", str(out)]
+    assert build_dataset.main(["--source", alpaca.path, *options]) == 0
+    (build,) = builds.builds(context, ME)
+    assert (build.name, build.state, build.mine, build.job) == ("byhand", "done", False, "")
+    assert "was not measured" in dataset_view.diversity_html(
+        build.dataset.manifest.get("diversity"), {}
+    )
+    with pytest.raises(UserError, match="Only who built"):
+        builds.delete(context, "byhand", ME)
+    assert "byhand" in data_view.list_html([build], "byhand")
+    shutil.rmtree(out)
+    assert builds.builds(context, ME) == []
+
+
+def test_query_types_stand_beside_the_studys():
+    types = {"Chat": 30, "": 10, "Odd": 5}
+    report = {"n": 45, "mean_bleu": 12.3, "exact": True, "types": types, "pairs": []}
+    html = dataset_view.diversity_html(report, {"Generation": 31, "Chat": 6})
+    assert "66.7% (n = 30)" in html and "6%" in html
+    assert "none" in html, "a type the study has and this data hasn't"
+    assert "not reported" in html and "Type not stated" in html
+
+
+def test_the_histogram_has_every_mean_by_name():
+    figure = nearest_histogram([5, 0, 1] + [0] * 7, 9.4, {"ShareGPT-Mix": 8.0}, LIGHT, {})
+    assert list(figure.data[0].y)[:3] == [5, 0, 1]
+    names = [note.text for note in figure.layout.annotations]
+    assert names == ["this dataset: 9.4", "ShareGPT-Mix: 8.0"]
+
+
+def test_a_look_at_a_file_loads_no_dataset_library(alpaca):
+    code = (
+        "import sys\n"
+        "from dashboards.actions import sources\n"
+        "from imitation.data.load import Source\n"
+        "sources.look(Source('s', sys.argv[1]))\n"
+        "assert not {'datasets', 'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, alpaca.path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
