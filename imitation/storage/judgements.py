@@ -64,7 +64,8 @@ class Counts:
     Attributes:
         pairs: Pairs in it.
         states: State -> judgements in it.
-        problems: Problem -> judgements with it.
+        problems: Problem -> answers without a verdict for it.
+        faults: Why the judge could not be asked -> judgements.
         prompt_tokens: Sent so far, as far as the servers said.
         completion_tokens: Written so far, likewise.
     """
@@ -72,6 +73,7 @@ class Counts:
     pairs: int
     states: dict[str, int]
     problems: dict[str, int]
+    faults: dict[str, int]
     prompt_tokens: int
     completion_tokens: int
 
@@ -260,14 +262,12 @@ def counts(db: sqlite3.Connection, identity: str) -> Counts:
         " coalesce(sum(completion_tokens), 0) AS written FROM judgements WHERE run = ?",
         (identity,),
     ).fetchone()
+    problems = "SELECT problem, count(*) FROM judgements WHERE run = ? AND state = '{}' GROUP BY 1"
     return Counts(
         row["pairs"],
         _tally(db, "SELECT state, count(*) FROM judgements WHERE run = ? GROUP BY 1", identity),
-        _tally(
-            db,
-            "SELECT problem, count(*) FROM judgements WHERE run = ? AND problem != '' GROUP BY 1",
-            identity,
-        ),
+        _tally(db, problems.format("unparsed"), identity),
+        _tally(db, problems.format("failed"), identity),
         row["sent"],
         row["written"],
     )

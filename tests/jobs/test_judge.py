@@ -53,7 +53,8 @@ def test_verdicts_nonsense_and_faults_are_all_counted(db):
     seen = []
     counts = work(db, start(db), answer, report=seen.append)
     assert counts.states == {"judged": 20, "unparsed": 2, "failed": 2}
-    assert counts.problems == {"refusal": 2, "The server is overloaded.": 2}
+    assert counts.problems == {"refusal": 2}
+    assert counts.faults == {"The server is overloaded.": 2}
     assert seen[-1] == {"event": "step", "step": 22, "steps": 24}
 
 
@@ -164,7 +165,8 @@ def test_real_reviews_imported_and_judged_are_the_same(tmp_path):
     progress = tmp_path / "progress.jsonl"
     done = run_command(
         "judge", "--judge", "gpt-4", "--recording", "v", "--one-order",
-        "--models", *recording.models, "--name", "asked", "--progress", progress, IMITATION_DATA=str(data),
+        "--models", *recording.models, "--name", "asked", "--progress", progress,
+        IMITATION_DATA=str(data),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "80 questions, about" in done.stderr and "80 of 80 verdicts" in done.stderr

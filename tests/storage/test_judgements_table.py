@@ -41,7 +41,7 @@ def test_what_was_said_stays_and_the_rest_is_asked_again(db):
     counts = judgements.counts(db, run)
     assert counts.states == {"judged": 1, "unparsed": 1, "failed": 1, "waiting": 1}
     assert (counts.pairs, counts.total, counts.left) == (2, 4, 2)
-    assert counts.problems == {"refusal": 1, "It is down.": 1}
+    assert counts.problems == {"refusal": 1} and counts.faults == {"It is down.": 1}
     assert (counts.prompt_tokens, counts.completion_tokens) == (150, 7)
     assert judgements.left(db, run)[0].row == failed.row
     assert judgements.preferences(db, run) == [Preference(ONE, "first", "j")]

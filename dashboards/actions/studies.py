@@ -1,0 +1,264 @@
+"""Blind studies: making one, looking after it, rating; no Gradio in here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from dashboards.actions.answer_pairs import Choice, find
+from dashboards.actions.finetune import data_files
+from dashboards.context import Context
+from imitation.data.decontaminate import decontaminate
+from imitation.data.format import read_examples
+from imitation.errors import UserError
+from imitation.evaluation.stats import wilson
+from imitation.evaluation.votes import order_effect, oriented
+from imitation.storage import studies, votes
+from imitation.storage.studies import Dropped, Rated, Showing, Study
+from imitation.values import Example, Interval, Message, Outcome, Pair
+
+__all__ = ["Dropped", "Showing", "Study"]
+
+MAX_STUDIES = 50
+"""Studies one visitor may keep."""
+HASTY_S = 5.0
+"""A median below this is faster than two answers are read."""
+MIN_REPEATS = 4
+GUIDELINES = """\
+You see a question and two answers, A and B. Which answer would you rather have been given?
+
+- Read both to the end. Longer is not better, and neither is a more confident tone.
+- Look up what you are not sure of: an answer that is wrong is no good answer.
+- Choose **Equal** if you really have no preference.
+- There is no hurry, and you can come back by the same link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study would ask.
+
+    Attributes:
+        pairs: Its items.
+        prompts: Prompts behind them.
+        dropped: Prompts left out because training data holds them, or nearly so.
+        source: Where the items come from, in words.
+    """
+
+    pairs: tuple[Pair, ...]
+    prompts: int
+    dropped: tuple[Dropped, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rater:
+    """One rater's work, for a look at its quality.
+
+    Attributes:
+        number: In the order they began.
+        ratings: Items rated, repeats left out.
+        seconds: Median time of a rating.
+        order: Share of their preferences that went to the answer shown first.
+        same: Share of the repeated items on which they said the same again.
+        doubts: What should make one look closer, in words.
+    """
+
+    number: int
+    ratings: int
+    seconds: float
+    order: Interval
+    same: Interval
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A study as its maker sees it.
+
+    Attributes:
+        study: What is asked.
+        ratings: Ratings so far, repeats left out.
+        complete: Items that have all the ratings wanted.
+        raters: Who rated.
+        refused: Reason -> votes not taken.
+    """
+
+    study: Study
+    ratings: int
+    complete: int
+    raters: tuple[Rater, ...]
+    refused: dict[str, int]
+
+
+def plan(context: Context, visitor: str, choice: Choice, training: Sequence[str]) -> Plan:
+    """The items of a study, without prompts that the training data gives away.
+
+    Args:
+        context: The lab.
+        visitor: Who makes it.
+        choice: Where the items come from.
+        training: Paths of training data, of the list that `data_files` gives.
+
+    Raises:
+        UserError: There is nothing to ask, or a file is not of that list.
+    """
+    pairs, source = find(context, visitor, choice)
+    prompts = list(dict.fromkeys(pair.prompt for pair in pairs))
+    known = {path for _, path in data_files(context.settings, visitor)}
+    queries: list[str] = []
+    for path in training:
+        if path not in known:
+            raise UserError(f"{path!r} is not in the list of data.", "Choose one of the list.")
+        examples, _ = read_examples(Path(path))
+        queries += [m.content for e in examples for m in e.messages if m.role == "user"]
+    asked = [Example((Message("user", p),), id=str(at)) for at, p in enumerate(prompts)]
+    kept = {example.id for example in decontaminate(asked, queries).kept}
+    # Its outcome names the first of those dropped only; all of them are kept here.
+    gone = [p for at, p in enumerate(prompts) if str(at) not in kept]
+    dropped = tuple(Dropped(p, "in the training data, or nearly so") for p in gone)
+    left = tuple(pair for pair in pairs if pair.prompt not in set(gone))
+    return Plan(left, len(prompts) - len(gone), dropped, source)
+
+
+def create(
+    context: Context,
+    visitor: str,
+    made: Plan,
+    *,
+    name: str,
+    guidelines: str,
+    raters: int,
+    repeat_every: int,
+) -> str:
+    """Store a planned study and return its id.
+
+    Raises:
+        UserError: It has no items, a number is out of range, or there are too many studies.
+        StorageError: It could not be written.
+    """
+    if len(studies.of_visitor(context.db, visitor)) >= MAX_STUDIES:
+        raise UserError(f"You keep {MAX_STUDIES} studies already.", "Delete one of them first.")
+    return studies.create(
+        context.db,
+        made.pairs,
+        name=name.strip() or f"Study of {made.source}",
+        guidelines=guidelines.strip()[:10_000] or GUIDELINES,
+        source=made.source,
+        dropped=made.dropped,
+        raters=raters,
+        repeat_every=repeat_every,
+        visitor=visitor,
+    )
+
+
+def watched(context: Context, visitor: str) -> list[Watched]:
+    """A visitor's own studies, newest first."""
+    db = context.db
+    found = []
+    for study in studies.of_visitor(db, visitor):
+        rated = studies.ratings(db, study.id)
+        found.append(
+            Watched(
+                study,
+                sum(not one.again for one in rated),
+                studies.complete(db, study),
+                _raters(rated),
+                votes.refused(db, study.id),
+            )
+        )
+    return found
+
+
+def export(context: Context, visitor: str, identity: str) -> tuple[str, str]:
+    """Name and text of a JSONL file of a visitor's own study.
+
+    Raises:
+        UserError: It is gone or somebody else's.
+    """
+    study = own(context, visitor, identity)
+    stem = "".join(c if c.isalnum() else "-" for c in study.name).strip("-")[:60] or "study"
+    return f"{stem}.jsonl", "\n".join(studies.export_lines(context.db, study)) + "\n"
+
+
+def own(context: Context, visitor: str, identity: str) -> Study:
+    """A visitor's own study.
+
+    Raises:
+        UserError: It is gone or somebody else's.
+    """
+    study = studies.get(context.db, identity)
+    if study.visitor != visitor:
+        raise UserError("Only its maker can do that to a study.")
+    return study
+
+
+def set_open(context: Context, visitor: str, identity: str, is_open: bool) -> None:
+    """Close a visitor's own study to votes, or open it again.
+
+    Raises:
+        UserError: It is gone or somebody else's.
+    """
+    own(context, visitor, identity)
+    studies.set_open(context.db, identity, visitor, is_open)
+
+
+def delete(context: Context, visitor: str, identity: str) -> None:
+    """Delete a visitor's own study with its ratings.
+
+    Raises:
+        UserError: It is gone or somebody else's.
+    """
+    own(context, visitor, identity)
+    studies.delete(context.db, identity, visitor)
+
+
+def invited(context: Context, invite: str) -> Study | None:
+    """The study an invitation opens."""
+    return studies.invited(context.db, invite)
+
+
+def show(context: Context, study: Study, visitor: str) -> Showing | None:
+    """What a rater rates next, None where nothing is left."""
+    return studies.show(context.db, study, visitor)
+
+
+def vote(context: Context, invite: str, visitor: str, token: str, outcome: str) -> None:
+    """Take a rater's vote.
+
+    Raises:
+        UserError: It was refused.
+    """
+    studies.vote(context.db, invite, visitor, token, outcome)
+
+
+def _raters(rated: Sequence[Rated]) -> tuple[Rater, ...]:
+    names = list(dict.fromkeys(one.preference.rater for one in rated))
+    return tuple(
+        _rater(number, [one for one in rated if one.preference.rater == name])
+        for number, name in enumerate(names, 1)
+    )
+
+
+def _rater(number: int, rated: Sequence[Rated]) -> Rater:
+    first = [one for one in rated if not one.again]
+    said: dict[str, Outcome] = {
+        one.preference.pair.key: oriented(one.preference)[1] for one in first
+    }
+    again = [
+        said[one.preference.pair.key] == oriented(one.preference)[1]
+        for one in rated
+        if one.again and one.preference.pair.key in said
+    ]
+    seconds = median(one.seconds for one in rated)
+    order = order_effect(one.preference for one in first)
+    same = wilson(sum(again), len(again))
+    doubts = []
+    if seconds < HASTY_S:
+        doubts.append(f"half of the ratings in under {HASTY_S:g} s")
+    if order.low is not None and order.high is not None and not order.low <= 0.5 <= order.high:
+        doubts.append("prefers a place, not an answer")
+    if same.n >= MIN_REPEATS and same.value is not None and same.value < 0.5:
+        doubts.append("says otherwise when asked again")
+    return Rater(number, len(first), seconds, order, same, tuple(doubts))

@@ -1,0 +1,230 @@
+"""The board of the Votes page: what people and judges preferred; no Gradio in here."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dashboards.context import Context
+from imitation.errors import UserError
+from imitation.evaluation.bradley_terry import Ratings, rate
+from imitation.evaluation.fooled import Case, Fooled, by_likeness, by_model, cases, fooled
+from imitation.evaluation.votes import (
+    Agreement,
+    Decision,
+    WinRate,
+    agreement_between,
+    agreement_within,
+    consistency,
+    decide,
+    order_effect,
+    win_rates,
+)
+from imitation.storage import judgements, studies, votes
+from imitation.values import Interval, Preference
+
+PEOPLE, COMPARE = "people", "compare"
+"""Sources besides "study:ID" and "judge:ID"."""
+EVERYBODY = "People: Compare and your studies"
+ROUNDS, STYLED_ROUNDS = 400, 200
+MANY = 5_000
+"""Items from which style control, which cannot count equal rows once, takes fewer rounds."""
+_MANY_ROUNDS = 50
+_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How often one party was fooled.
+
+    Attributes:
+        who: "People" or a judge.
+        all: Over all cases.
+        by_model: By the model that gave the wrong answer.
+        by_likeness: By how alike the two answers look.
+    """
+
+    who: str
+    all: Fooled
+    by_model: Mapping[str, Fooled]
+    by_likeness: Mapping[str, Fooled]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the verdicts of one source come to.
+
+    Attributes:
+        source: PEOPLE, COMPARE, "study:ID" or "judge:ID".
+        sources: (label, source) of all this visitor may choose.
+        verdicts: Single verdicts.
+        items: Pairs of answers they are on.
+        raters: Who gave them.
+        plain: Bradley-Terry scores.
+        styled: The same with style control.
+        rates: Every two models that met.
+        order: Share of verdicts for the answer shown first.
+        consistent: Share of pairs seen in both orders with the same verdict.
+        within: Agreement of raters with each other.
+        others: Agreement of the source with people and with each judge.
+        unparsed: Problem -> answers of the judge without a verdict.
+        waiting: Judgements not made yet.
+        refused: Reason -> votes not taken.
+        set_aside: Votes with names shown, which are on no board.
+        fooled: People and each judge, those with cases only.
+    """
+
+    source: str
+    sources: tuple[tuple[str, str], ...]
+    verdicts: int
+    items: int
+    raters: int
+    plain: Ratings
+    styled: Ratings
+    rates: tuple[WinRate, ...]
+    order: Interval
+    consistent: Interval
+    within: Agreement
+    others: tuple[tuple[str, Agreement], ...]
+    unparsed: Mapping[str, int]
+    waiting: int
+    refused: Mapping[str, int]
+    set_aside: int
+    fooled: tuple[Told, ...]
+
+
+class Boards:
+    """Boards, worked out again only where a vote has come since."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._kept: dict[tuple[object, ...], Board] = {}
+        self._lock = threading.Lock()
+
+    def stamp(self) -> tuple[int, ...]:
+        """Changes with every vote, rating, verdict, run and study."""
+        row = self._context.db.execute(
+            "SELECT (SELECT coalesce(max(id), 0) FROM votes),"
+            " (SELECT count(*) FROM showings WHERE rated IS NOT NULL),"
+            " (SELECT count(*) FROM judgements WHERE state IN ('judged', 'unparsed')),"
+            " (SELECT count(*) FROM judge_runs), (SELECT count(*) FROM studies),"
+            " (SELECT count(*) FROM studies WHERE closed IS NULL),"
+            " (SELECT coalesce(sum(n), 0) FROM refused_votes)"
+        ).fetchone()
+        return tuple(row)
+
+    def board(self, source: str, visitor: str) -> Board:
+        """The board of a source; one this visitor may not see becomes the default."""
+        sources = tuple(self.sources(visitor))
+        known = [value for _, value in sources]
+        if source not in known:
+            source = self._default(known, visitor)
+        key = (self.stamp(), source, sources)
+        with self._lock:
+            if key not in self._kept:
+                if len(self._kept) >= _KEPT:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[key] = _board(self._context.db, source, sources, visitor)
+            return self._kept[key]
+
+    def sources(self, visitor: str) -> list[tuple[str, str]]:
+        """(label, source) of all this visitor may choose."""
+        db = self._context.db
+        return [
+            (EVERYBODY, PEOPLE),
+            ("People: blind votes in Compare", COMPARE),
+            *((f"Study: {s.name}", f"study:{s.id}") for s in studies.of_visitor(db, visitor)),
+            *((f"Judge: {r.name}", f"judge:{r.id}") for r in judgements.runs(db, visitor)),
+        ]
+
+    def name(self, model: str) -> str:
+        """A model's name where it is in the catalog."""
+        catalog = self._context.catalog()
+        return catalog[model].name if model in catalog else model
+
+    def _default(self, known: Sequence[str], visitor: str) -> str:
+        """People, as long as there are any; else the newest judge."""
+        if preferences_of(self._context.db, PEOPLE, visitor):
+            return PEOPLE
+        return next((one for one in known if one.startswith("judge:")), PEOPLE)
+
+
+def preferences_of(db: sqlite3.Connection, source: str, visitor: str) -> list[Preference]:
+    """The verdicts of a source; repeats, which only test a rater, left out.
+
+    Raises:
+        UserError: It is gone.
+    """
+    if source == COMPARE:
+        return votes.preferences(db)
+    if source == PEOPLE:
+        own = studies.of_visitor(db, visitor)
+        return [*votes.preferences(db), *(p for study in own for p in _study(db, study.id))]
+    kind, _, identity = source.partition(":")
+    if kind == "study":
+        return _study(db, studies.get(db, identity).id)
+    if kind == "judge":
+        return judgements.preferences(db, identity)
+    raise UserError(f"There is no source {source!r}.", "Choose one of the list.")
+
+
+def _study(db: sqlite3.Connection, identity: str) -> list[Preference]:
+    return [rated.preference for rated in studies.ratings(db, identity) if not rated.again]
+
+
+def _board(
+    db: sqlite3.Connection, source: str, sources: tuple[tuple[str, str], ...], visitor: str
+) -> Board:
+    preferences = preferences_of(db, source, visitor)
+    decisions = decide(preferences)
+    people = decide(preferences_of(db, PEOPLE, visitor))
+    judges = {
+        value: (label, decide(preferences_of(db, value, visitor)))
+        for label, value in sources
+        if value.startswith("judge:")
+    }
+    others = [] if source in (PEOPLE, COMPARE) else [(EVERYBODY, people)]
+    others += [one for value, one in judges.items() if value != source]
+    states = judgements.counts(db, source.removeprefix("judge:"))
+    rounds = STYLED_ROUNDS if len(decisions) < MANY else _MANY_ROUNDS
+    return Board(
+        source=source,
+        sources=sources,
+        verdicts=len(preferences),
+        items=len(decisions),
+        raters=len({preference.rater for preference in preferences}),
+        plain=rate(decisions, rounds=ROUNDS),
+        styled=rate(decisions, styled=True, rounds=rounds),
+        rates=tuple(win_rates(decisions)),
+        order=order_effect(preferences),
+        consistent=consistency(preferences),
+        within=agreement_within(preferences),
+        others=tuple((label, agreement_between(decisions, other)) for label, other in others),
+        unparsed=states.problems,
+        waiting=states.left,
+        refused=_refused(db, source, visitor),
+        set_aside=len({(p.pair.key, p.rater) for p in votes.preferences(db, blind=False)}),
+        fooled=_fooled([("People", people), *judges.values()]),
+    )
+
+
+def _refused(db: sqlite3.Connection, source: str, visitor: str) -> dict[str, int]:
+    if source.startswith("study:"):
+        return votes.refused(db, source.removeprefix("study:"))
+    total = votes.refused(db) if source in (PEOPLE, COMPARE) else {}
+    if source == PEOPLE:
+        for study in studies.of_visitor(db, visitor):
+            for reason, n in votes.refused(db, study.id).items():
+                total[reason] = total.get(reason, 0) + n
+    return total
+
+
+def _fooled(parties: Sequence[tuple[str, Sequence[Decision]]]) -> tuple[Told, ...]:
+    told = []
+    for who, decisions in parties:
+        found: list[Case] = cases(decisions)
+        if found:
+            told.append(Told(who, fooled(found), by_model(found), by_likeness(found)))
+    return tuple(told)
