@@ -87,7 +87,7 @@ def _traces(panel: Panel, n: str, palette: Palette) -> list[dict[str, Any]]:
 def _line_trace(panel: Panel, line: Line, palette: Palette) -> dict[str, Any]:
     places = [at for at, _ in panel.ticks]
     low, high = min(places), max(places)
-    pad = 0.12 * (high - low) if panel.kind == "sweep" else 0.6
+    pad = panel.pad * (high - low) if panel.kind == "sweep" else 0.6
     # Plotly shows hover at a trace's points only, so a line gets several.
     along = [low - pad + (high - low + 2 * pad) * i / 8 for i in range(9)]
     across = [line.value] * 9
@@ -100,7 +100,7 @@ def _line_trace(panel: Panel, line: Line, palette: Palette) -> dict[str, Any]:
 
 
 def _join(panel: Panel, palette: Palette) -> dict[str, Any]:
-    points = sorted(panel.points, key=lambda point: point.at)
+    points = sorted((p for p in panel.points if not p.own), key=lambda point: point.at)
     return {
         "type": "scatter", "mode": "lines", "hoverinfo": "skip",
         "x": [p.at for p in points], "y": [p.value for p in points],
@@ -132,6 +132,8 @@ def _marks(panel: Panel, palette: Palette) -> list[dict[str, Any]]:
                        "line": {"width": 2, "color": colour}},
             "hovertemplate": [p.hover + "<extra></extra>" for p in points],
         }  # fmt: skip
+        if any(p.link for p in points):
+            trace["customdata"] = [p.link for p in points]
         if any(p.low is not None for p in points):
             trace["error_y" if sweep else "error_x"] = {
                 "type": "data", "symmetric": False, "color": colour, "thickness": 1.5, "width": 5,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import plotly.graph_objects as go
 
 from dashboards.figures import rows, sweeps
-from dashboards.figures.sweeps import Template, View
+from dashboards.figures.measured import OwnScore
+from dashboards.figures.panels import Template, View
 from dashboards.palette import Palette
 from dashboards.published import Record, load_later, load_paper
 
@@ -16,15 +17,19 @@ Draw = Callable[[Palette, Template, View], go.Figure]
 _OfRecords = Callable[[tuple[Record, ...], Palette, Template, View], go.Figure]
 
 
-def gallery() -> dict[str, Draw]:
-    """Figures by name; `since-then` and `table-5` look the same in both views."""
+def gallery(own: Sequence[OwnScore] = ()) -> dict[str, Draw]:
+    """Figures by name; `since-then` and `table-5` look the same in both views.
+
+    Args:
+        own: The lab's own measurements, drawn over the paper's on the same benchmarks.
+    """
     paper, later = load_paper(), load_later()
     of_paper: dict[str, _OfRecords] = {
         "figure-1": sweeps.figure1,
         "figure-3": sweeps.figure3,
-        "figure-4-top": sweeps.figure4_tokens,
-        "figure-4-bottom": sweeps.figure4_size,
-        "figure-5": sweeps.figure5,
+        "figure-4-top": partial(sweeps.figure4_tokens, own=own),
+        "figure-4-bottom": partial(sweeps.figure4_size, own=own),
+        "figure-5": partial(sweeps.figure5, own=own),
         "table-1": rows.table1,
         "table-2": sweeps.table2,
     }

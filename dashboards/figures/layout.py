@@ -54,15 +54,16 @@ class Place:
 
 def _frame(panel: Panel) -> _Frame:
     titles = TITLE_PX * (2 + bool(panel.note)) + 10
+    lines = max((text.count("<br>") + 1 for _, text in panel.ticks), default=1)
     if panel.kind == "sweep":
+        under = 15 * (lines - 1)
         return _Frame(
             left=14 + _px(text for _, text in ticks(panel.span, panel.suffix)),
             right=16 + _px(line.label for line in panel.lines),
             top=titles + 6,
-            bottom=34,
-            height=titles + (70 if panel.empty else 250),
+            bottom=34 + under,
+            height=titles + under + (70 if panel.empty else 250),
         )
-    lines = max((text.count("<br>") + 1 for _, text in panel.ticks), default=1)
     room = 18 * min(len(panel.lines), 2)
     return _Frame(
         left=12 + _px(part for _, text in panel.ticks for part in text.split("<br>")),
@@ -148,7 +149,7 @@ def axes(panel: Panel, place: Place, width: float) -> tuple[dict[str, Any], dict
         "automargin": False, "showgrid": not panel.empty, "showticklabels": not panel.empty,
     }  # fmt: skip
     places = [at for at, _ in panel.ticks]
-    pad = 0.12 * (max(places) - min(places)) or 1 if panel.kind == "sweep" else 0.6
+    pad = panel.pad * (max(places) - min(places)) or 1 if panel.kind == "sweep" else 0.6
     ends = [min(places) - pad, max(places) + pad]
     sweep = panel.kind == "sweep"
     others = {

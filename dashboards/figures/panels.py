@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+View = Literal["score", "gap"]
+By = Literal["tokens", "size"]
+Template: TypeAlias = "go.layout.Template"
 Tone = Literal["base", "imitation", "reference", "ink"]
 
 
@@ -21,6 +27,8 @@ class Point:
         low: Lower end of its error bar; None draws none.
         high: Upper end of its error bar.
         symbol: Plotly marker symbol.
+        own: Measured here rather than published: a mark of its own, not joined to the curve.
+        link: Where a click on it leads, relative to the app's address; "" for nowhere.
     """
 
     at: float
@@ -31,6 +39,8 @@ class Point:
     low: float | None = None
     high: float | None = None
     symbol: str = "circle"
+    own: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Panel:
         span: Least and greatest value of the axis.
         suffix: Unit after each tick of the value axis.
         empty: Why there is nothing to draw; shown in place of points.
+        pad: Room before the first and after the last tick of a sweep, as a share of their distance.
         stem_from: Value from which a stem leads to each row's mark; None draws none.
     """
 
@@ -72,4 +83,5 @@ class Panel:
     span: tuple[float, float] = (0, 100)
     suffix: str = ""
     empty: str = ""
+    pad: float = 0.12
     stem_from: float | None = None

@@ -8,8 +8,7 @@ import plotly.graph_objects as go
 
 from dashboards.figures.draw import draw
 from dashboards.figures.gap import gap_of
-from dashboards.figures.panels import Line, Panel, Point, Tone
-from dashboards.figures.sweeps import Template, View
+from dashboards.figures.panels import Line, Panel, Point, Template, Tone, View
 from dashboards.figures.words import decimals, hover, not_reported, title
 from dashboards.palette import Palette
 from dashboards.published import Record, only, select

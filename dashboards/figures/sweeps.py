@@ -7,20 +7,18 @@ Figures 1, 3, 4 and 5 and Table 2. Every function takes records and returns a fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import plotly.graph_objects as go
 
 from dashboards.figures.draw import draw
 from dashboards.figures.gap import gap_of
-from dashboards.figures.panels import Line, Panel, Point
+from dashboards.figures.measured import OwnScore
+from dashboards.figures.own import over
+from dashboards.figures.panels import By, Line, Panel, Point, Template, View
 from dashboards.figures.words import BENCHMARKS, decimals, hover, not_reported, short_model, title
 from dashboards.palette import Palette
 from dashboards.published import Record, only, select
 
-View = Literal["score", "gap"]
-By = Literal["tokens", "size"]
-Template: TypeAlias = go.layout.Template
 _SPANS = {"MMLU": (0.0, 80.0), "Natural Questions": (0.0, 40.0), "HumanEval": (0.0, 80.0)}
 
 
@@ -54,25 +52,37 @@ def figure3(
 
 
 def figure4_tokens(
-    records: Sequence[Record], palette: Palette, template: Template, view: View
+    records: Sequence[Record],
+    palette: Palette,
+    template: Template,
+    view: View,
+    own: Sequence[OwnScore] = (),
 ) -> go.Figure:
-    """MMLU, Natural Questions and HumanEval by imitation tokens, 13B."""
-    return draw(_benchmarks(records, "Figure 4 top", "tokens", view), palette, template)
+    """MMLU, Natural Questions and HumanEval by imitation tokens, 13B; own runs over them."""
+    return draw(_benchmarks(records, "Figure 4 top", "tokens", view, own), palette, template)
 
 
 def figure4_size(
-    records: Sequence[Record], palette: Palette, template: Template, view: View
+    records: Sequence[Record],
+    palette: Palette,
+    template: Template,
+    view: View,
+    own: Sequence[OwnScore] = (),
 ) -> go.Figure:
-    """MMLU, Natural Questions and HumanEval by size of the base, 150M tokens."""
-    return draw(_benchmarks(records, "Figure 4 bottom", "size", view), palette, template)
+    """MMLU, Natural Questions and HumanEval by size of the base, 150M tokens; own runs over."""
+    return draw(_benchmarks(records, "Figure 4 bottom", "size", view, own), palette, template)
 
 
 def figure5(
-    records: Sequence[Record], palette: Palette, template: Template, view: View
+    records: Sequence[Record],
+    palette: Palette,
+    template: Template,
+    view: View,
+    own: Sequence[OwnScore] = (),
 ) -> go.Figure:
-    """Mean non-toxicity by imitation tokens, 13B."""
-    found = select(records, where="Figure 5")
-    return draw([sweep(found, "tokens", view, span=(0.8, 0.94))], palette, template)
+    """Mean non-toxicity by imitation tokens, 13B; own runs over it."""
+    panel = sweep(select(records, where="Figure 5"), "tokens", view, span=(0.8, 0.94))
+    return draw([over(panel, "non-toxicity", own, "tokens", view)], palette, template)
 
 
 def table2(
@@ -185,10 +195,13 @@ def _gap_panel(
     )  # fmt: skip
 
 
-def _benchmarks(records: Sequence[Record], where: str, by: By, view: View) -> list[Panel]:
+def _benchmarks(
+    records: Sequence[Record], where: str, by: By, view: View, own: Sequence[OwnScore]
+) -> list[Panel]:
+    found = {name: select(records, where=where, benchmark=name) for name in BENCHMARKS}
     return [
-        sweep(select(records, where=where, benchmark=name), by, view, span=_SPANS[name])
-        for name in BENCHMARKS
+        over(sweep(rows, by, view, span=_SPANS[name]), name, own, by, view)
+        for name, rows in found.items()
     ]
 
 

@@ -191,12 +191,15 @@ def build(context: Context) -> None:
         token = token or visitors.new_secret()
         session = session_of(request, token)
         sentences = [*context.notices, context.catalog_problem()]
-        shared = dict(request.query_params).get("shared")
-        if shared:
-            try:
-                session.open(comparisons.load_shared(context.db, shared))
-            except UserError as error:
-                sentences.append(str(error))
+        asked = dict(request.query_params)
+        try:
+            if "shared" in asked:
+                session.open(comparisons.load_shared(context.db, asked["shared"]))
+            elif "open" in asked:
+                item = comparisons.load(context.db, asked["open"])
+                session.open(item if item and item.visitor == session.visitor else None)
+        except UserError as error:
+            sentences.append(str(error))
         if session.comparison is None:
             catalog = context.catalog()
             arena_now = arena_html(session, [catalog[i] for i in defaults(catalog.values())])

@@ -50,6 +50,11 @@ async function draw(node) {
   const width = node.clientWidth;
   layout.template = coloured(template);
   await window.Plotly.react(node, data, { ...layout, width }, { displayModeBar: false });
+  // A point of an own run opens the answers behind it.
+  node.removeAllListeners('plotly_click');
+  node.on('plotly_click', ({ points: [point] }) => {
+    if (point.customdata) window.location.assign(new URL(point.customdata, window.location.href));
+  });
   drawn.set(node, 0);
   await arrange(node);
 }
@@ -125,7 +130,27 @@ element.addEventListener('click', async (event) => {
   }
 });
 
-const plots = [...element.querySelectorAll('.lab-plot')];
+const plots = () => [...element.querySelectorAll('.lab-plot')];
+const own = element.querySelector('.lab-own');
+
+// The section of own runs comes from the server, again whenever one of its filters is changed.
+async function showOwn(choice = {}) {
+  const view = own.querySelector('.lab-section')?.dataset.view ?? 'score';
+  const found = await server.own_runs(choice);
+  Object.assign(figures, found.figures);
+  own.innerHTML = found.html;
+  own.querySelector('.lab-section').dataset.view = view;
+  own.querySelectorAll('button[data-view]').forEach((b) => b.setAttribute('aria-pressed', b.dataset.view === view));
+  observe([...own.querySelectorAll('.lab-plot')]);
+}
+
+element.addEventListener('change', ({ target }) => {
+  if (!target.dataset.own) return;
+  const selects = [...own.querySelectorAll('select[data-own]')];
+  showOwn(Object.fromEntries(selects.map((s) => [s.dataset.own, s.value])))
+    .then(() => own.querySelector(`[data-own="${target.dataset.own}"]`)?.focus())
+    .catch((error) => failed(error, [...own.querySelectorAll('.lab-plot')]));
+});
 
 function failed(error, nodes) {
   console.error(error);
@@ -135,28 +160,34 @@ function failed(error, nodes) {
   }
 }
 
-async function start() {
-  ({ figures, template } = await server.gap_figures());
-  plots.forEach(reserve);
-  // The page came after the browser looked for its anchor, and has its height only now.
-  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
-  const near = new IntersectionObserver((entries) => entries.forEach(async ({ target, isIntersecting }) => {
-    if (!isIntersecting) return;
-    near.unobserve(target);
-    await loadPlotly().then(() => draw(target)).catch((error) => failed(error, [target]));
-  }), { rootMargin: '800px' });
-  const sizes = new ResizeObserver((entries) => requestAnimationFrame(
-    () => entries.forEach(({ target }) => drawn.has(target) && arrange(target))));
-  for (const node of plots) {
+const near = new IntersectionObserver((entries) => entries.forEach(async ({ target, isIntersecting }) => {
+  if (!isIntersecting) return;
+  near.unobserve(target);
+  await loadPlotly().then(() => draw(target)).catch((error) => failed(error, [target]));
+}), { rootMargin: '800px' });
+const sizes = new ResizeObserver((entries) => requestAnimationFrame(
+  () => entries.forEach(({ target }) => drawn.has(target) && arrange(target))));
+
+function observe(nodes) {
+  nodes.forEach(reserve);
+  for (const node of nodes) {
     near.observe(node);
     sizes.observe(node);
   }
+}
+
+async function start() {
+  ({ figures, template } = await server.gap_figures());
+  observe(plots());
+  await showOwn();
+  // The page came after the browser looked for its anchor, and has its height only now.
+  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   let wasDark = isDark();
   new MutationObserver(() => {
     if (isDark() === wasDark) return;
     wasDark = isDark();
-    redraw(plots);
+    redraw(plots());
   }).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 }
 
-const ready = start().catch((error) => failed(error, plots));
+const ready = start().catch((error) => failed(error, plots()));

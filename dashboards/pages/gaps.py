@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -20,28 +20,42 @@ from urllib.parse import quote
 
 import gradio as gr
 
+from dashboards import own_section
+from dashboards.context import Context
+from dashboards.figures.measured import OwnScore
 from dashboards.gap_sections import FigureSlot, Section, sections
 from dashboards.gap_table import to_csv
 from dashboards.palette import DARK, LIGHT
 from dashboards.published import load_later, load_paper
+from dashboards.queries import own_scores
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from dashboards.figures.sweeps import View
+    from dashboards.figures.panels import View
 
 _SCRIPT = Path(__file__).with_name("gaps.js")
 
 
-def build(context: Any) -> None:
-    """Add the page; it needs nothing of the context."""
+def build(context: Context) -> None:
+    """Add the page; the store is read when a visitor's script asks for the figures."""
+
+    def gap_figures(_arguments: object = None) -> dict[str, Any]:
+        """Every figure, own runs drawn over the paper's."""
+        return figures_json(own_scores(context.db))
+
+    def own_runs(arguments: object = None) -> dict[str, Any]:
+        """The section of own runs for what its filters are set to: {"html", "figures"}."""
+        wanted = arguments[0] if isinstance(arguments, list) and arguments else None
+        return own_json(own_scores(context.db), own_section.Choice.of(wanted))
+
     plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
     gr.set_static_paths([plotly_js])
     gr.HTML(
         page_html(_sections()),
         js_on_load=_SCRIPT.read_text(encoding="utf-8"),
         apply_default_css=False,
-        server_functions=[gap_figures],
+        server_functions=[gap_figures, own_runs],
         colours=dict(LIGHT.items()),
         dark={
             light: dark for (_, light), (_, dark) in zip(LIGHT.items(), DARK.items(), strict=True)
@@ -50,13 +64,8 @@ def build(context: Any) -> None:
     )
 
 
-def gap_figures(_arguments: object = None) -> dict[str, Any]:
-    """Every figure, for the page's script; Gradio passes the (empty) list of its arguments."""
-    return figures_json()
-
-
-@cache
-def figures_json() -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def figures_json(own: tuple[OwnScore, ...] = ()) -> dict[str, Any]:
     """What the page's script draws: {"template", "figures": {id: {"source", "score", "gap"}}}.
 
     Figures are Plotly JSON in light colours, without the template they share; "gap" is None where
@@ -66,7 +75,7 @@ def figures_json() -> dict[str, Any]:
     from dashboards.figures.template import plotly_template
 
     template = plotly_template(LIGHT)
-    draw = gallery()
+    draw = gallery(own)
     figures = {}
     for section in _sections():
         views: list[View] = ["score"] if section.no_gap or not section.records else ["score", "gap"]
@@ -77,6 +86,17 @@ def figures_json() -> dict[str, Any]:
     return {"template": template.to_plotly_json(), "figures": figures}
 
 
+def own_json(own: tuple[OwnScore, ...], choice: own_section.Choice) -> dict[str, Any]:
+    """The section of own runs: {"html", "figures": {"own": {"source", "score", "gap"}}}."""
+    drawn = own_section.figures(own, choice)
+    figures = {}
+    if drawn:
+        figures["own"] = {
+            "source": drawn["source"], "score": _plain(drawn["score"]), "gap": _plain(drawn["gap"]),
+        }  # fmt: skip
+    return {"html": own_section.own_html(own, choice), "figures": figures}
+
+
 @cache
 def _sections() -> list[Section]:
     return sections(load_paper(), load_later())
@@ -85,7 +105,8 @@ def _sections() -> list[Section]:
 def page_html(found: Sequence[Section]) -> str:
     """The page without its figures' data."""
     about = load_paper().about
-    chips = "".join(f'<a href="#{s.id}">{escape(s.chip)}</a>' for s in found)
+    links = [*((s.id, s.chip) for s in found), ("own", "Your runs")]
+    chips = "".join(f'<a href="#{anchor}">{escape(chip)}</a>' for anchor, chip in links)
     return (
         '<div class="lab-gaps"><h1 class="lab-title">Gaps</h1>'
         f'<p class="lab-lede">The numbers of <i>{escape(about["title"])}</i> '
@@ -98,7 +119,7 @@ def page_html(found: Sequence[Section]) -> str:
         "than its base, and nothing is cut off.</p>"
         f'<nav class="lab-chips" aria-label="Sections">{chips}</nav>'
         + "".join(_section_html(section) for section in found)
-        + "</div>"
+        + '<div class="lab-own"></div></div>'
     )
 
 

@@ -1,0 +1,160 @@
+"""Configuring and starting an evaluation; no Gradio in here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dashboards.actions.evaluations import allowed
+from dashboards.context import Context
+from dashboards.queries import KIND
+from imitation.errors import UserError
+from imitation.evaluation.budget import Budget, estimate
+from imitation.evaluation.suites import Listed, check_names, expand, read_index, search
+from imitation.jobs.kinds import command
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec
+
+MOST_MODELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is to be measured.
+
+    Attributes:
+        name: Of the run.
+        models: Ids in the catalog.
+        tasks: lm-eval's names, or names of suites.
+        limit: Samples a task at most, None for all.
+        seed: Seed of whatever is drawn.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a form comes to.
+
+    Attributes:
+        argv: The command line.
+        out: Folder of the results.
+        tasks: Every task asked for.
+        listed: What is known of them, in the same order; None where nothing is.
+        unsized: Tasks whose size is not known before they are downloaded.
+        budget: Time and certainty; unsized tasks count with the limit, or not at all.
+    """
+
+    argv: tuple[str, ...]
+    out: Path
+    tasks: tuple[str, ...]
+    listed: tuple[Listed | None, ...]
+    unsized: tuple[str, ...]
+    budget: Budget
+
+
+def default_name(context: Context) -> str:
+    """A name for a new run that is not taken."""
+    day = datetime.now().strftime("%Y-%m-%d")
+    taken = {job.spec.name for job in context.jobs.look(KIND)}
+    number = next(n for n in range(1, 10_000) if f"{day}-{n}" not in taken)
+    return f"{day}-{number}"
+
+
+def found_tasks(context: Context, text: str) -> list[Listed]:
+    """Tasks whose name, group or dataset holds every word.
+
+    Raises:
+        UserError: The list of tasks is broken.
+    """
+    return search(read_index(context.settings), text, 200)
+
+
+def plan(context: Context, form: Form) -> Plan:
+    """Check a form and say what it comes to.
+
+    Raises:
+        UserError: No or unknown models or tasks, a bad name or limit, or the folder is taken.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", form.name):
+        raise UserError(
+            f"The name {form.name!r} cannot be a folder's.",
+            "Use letters, digits, dots, dashes and underscores, at most 80.",
+        )
+    if not 1 <= len(form.models) <= MOST_MODELS:
+        raise UserError(
+            f"{len(form.models)} models are chosen.",
+            f"Choose 1 to {MOST_MODELS}; a gap needs a base, its imitation and a reference.",
+        )
+    if not form.tasks:
+        raise UserError("No benchmark is chosen.", "Choose a suite or a task.")
+    if form.limit is not None and form.limit < 1:
+        raise UserError(f"{form.limit} samples are too few.", "At least 1, or empty for all.")
+    catalog = context.catalog()
+    for model in form.models:
+        catalog[model]  # raises with the nearest names
+    index = {line.name: line for line in read_index(context.settings)}
+    tasks = tuple(expand(form.tasks))
+    if len(index) > 100:  # without the whole list, the job itself checks the names
+        check_names(tasks, index)
+    out = context.settings.data / "runs" / form.name
+    if out.exists():
+        raise UserError(f"There is a run {form.name!r} already.", "Choose another name.")
+    listed = tuple(index.get(task) for task in tasks)
+    arguments = ["--models", *form.models, "--tasks", *form.tasks]
+    if form.limit is not None:
+        arguments += ["--limit", str(form.limit)]
+    if form.seed:
+        arguments += ["--seed", str(form.seed)]
+    arguments += ["--out", str(out)]
+    sizes = {task: line.n if line else None for task, line in zip(tasks, listed, strict=True)}
+    unsized = tuple(task for task, n in sizes.items() if n is None)
+    budget = estimate(sizes, len(form.models), form.limit)
+    return Plan(command(KIND, arguments), out, tasks, listed, unsized, budget)
+
+
+def start(context: Context, form: Form, visitor: str) -> Job:
+    """Queue the run of a form.
+
+    Raises:
+        UserError: As `plan`; jobs are switched off; or too many are queued.
+    """
+    allowed(context)
+    made = plan(context, form)
+    return context.jobs.submit(
+        JobSpec(
+            kind=KIND,
+            argv=made.argv,
+            name=form.name,
+            out=str(made.out),
+            progress=str(made.out / "progress.jsonl"),
+            visitor=visitor,
+        )
+    )
+
+
+def write_index(context: Context, visitor: str) -> Job:
+    """Queue the job that lists lm-eval's tasks for the picker.
+
+    Raises:
+        UserError: Jobs are switched off, or one is under way already.
+    """
+    allowed(context)
+    out = context.settings.cache / "lm-eval-tasks.json"
+    return context.jobs.submit(
+        JobSpec(
+            kind="tasks",
+            argv=command("tasks", ()),
+            name="List of lm-eval tasks",
+            device="io",
+            out=str(out),
+            visitor=visitor,
+        )
+    )

@@ -1,0 +1,272 @@
+"""Evaluation runs as the page sees them: their state, scores and samples; no Gradio in here."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dashboards.context import Context
+from dashboards.queries import KIND
+from imitation.errors import UserError
+from imitation.evaluation import report
+from imitation.evaluation.report import LiveScore, Report
+from imitation.evaluation.samples import Page, Query, Sample, Samples, Verdict
+from imitation.jobs.kinds import as_typed
+from imitation.jobs.progress import tail
+from imitation.models.catalog import Catalog
+from imitation.storage import comparisons
+from imitation.storage.comparisons import Comparison
+from imitation.storage.jobs import Job
+from imitation.values import Answer, JobState, ModelCard, Role, Sampling, Turn
+
+SHOWN = 50
+"""Runs in the list, the newest."""
+PAGE = 10
+"""Samples on a page of the browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One run as shown.
+
+    Attributes:
+        id: The job's.
+        name: As chosen.
+        state: The job's.
+        mine: Whether it is this visitor's to stop and delete.
+        detail: How it ended, in words.
+        created: Seconds since 1970.
+        seconds: How long it has run, or ran; None before.
+        ahead: Jobs before it in the queue.
+        command: As one types it.
+        out: Its folder.
+        scores: The scores so far.
+        reported: Whether it has a report.
+    """
+
+    id: str
+    name: str
+    state: JobState
+    mine: bool
+    detail: str
+    created: float
+    seconds: float | None
+    ahead: int
+    command: str
+    out: Path
+    scores: tuple[LiveScore, ...]
+    reported: bool
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ("queued", "running", "stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class Browse:
+    """What the sample browser is set to.
+
+    Attributes:
+        task: Only this task, "" for all.
+        verdicts: Model id -> verdict it must have.
+        text: Words that must occur.
+        page: Page number from 0.
+    """
+
+    task: str = ""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    text: str = ""
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of samples.
+
+    Attributes:
+        models: Ids of the run's models, in order.
+        tasks: Its tasks.
+        rows: The samples of this page.
+        total: How many there are on all pages.
+        page: Which page this is, from 0.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    rows: tuple[Sample, ...]
+    total: int
+    page: int
+
+
+class Evaluations:
+    """The evaluation runs of a lab."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def look(self, visitor: str) -> list[Evaluation]:
+        """The newest runs, newest first, whoever started them.
+
+        Raises:
+            StorageError: A change of state could not be written.
+        """
+        jobs = self._context.jobs.look()
+        live = [job for job in jobs if job.is_live]
+        mine = [job for job in jobs if job.spec.kind == KIND][:SHOWN]
+        return [_evaluation(job, visitor, live) for job in mine]
+
+    def log(self, identity: str) -> str:
+        """The last lines a run printed."""
+        jobs = self._context.jobs
+        return tail(jobs.output(jobs.job(identity))).strip()
+
+    def stop(self, identity: str, visitor: str) -> None:
+        """Ask a run to end; what was answered is kept. Asked again, it is killed.
+
+        Raises:
+            UserError: It is not this visitor's, or is gone.
+        """
+        self._context.jobs.stop(self._own(identity, visitor).id)
+
+    def delete(self, identity: str, visitor: str) -> None:
+        """Delete a run that has ended, with its results.
+
+        Raises:
+            UserError: It is not this visitor's, is gone, or still runs.
+            StorageError: A file could not be deleted.
+        """
+        self._context.jobs.delete(self._own(identity, visitor).id)
+
+    def resume(self, identity: str, visitor: str) -> Job:
+        """Queue a run's command once more: it goes on where it ended, and repeats no sample.
+
+        Raises:
+            UserError: It is not this visitor's, is gone or still runs, or jobs are switched off.
+        """
+        job = self._own(identity, visitor)
+        if job.is_live:
+            raise UserError(f"{job.spec.name} has not ended.", "Stop it first, or wait.")
+        allowed(self._context)
+        return self._context.jobs.submit(dataclasses.replace(job.spec, visitor=visitor))
+
+    def _own(self, identity: str, visitor: str) -> Job:
+        job = self._context.jobs.job(identity)
+        if job.spec.visitor != visitor:
+            raise UserError("Only who started a run can change it.")
+        return job
+
+
+def allowed(context: Context) -> None:
+    """Refuse where jobs are switched off.
+
+    Raises:
+        UserError: They are.
+    """
+    if not context.settings.jobs:
+        raise UserError(
+            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
+            "Copy the command and run it on a machine of your own.",
+        )
+
+
+def browse(folder: Path, at: Browse) -> Found | None:
+    """A page of a run's samples; None while it has no index of them.
+
+    Raises:
+        StorageError: The index is broken or of another version.
+    """
+    path = folder / report.SAMPLES
+    if not path.is_file():
+        return None
+    with closing(Samples(path)) as index:
+        query = Query(at.task, at.verdicts, at.text)
+        page: Page = index.find(query, limit=PAGE, offset=PAGE * at.page)
+        return Found(index.models, index.tasks, page.rows, page.total, at.page)
+
+
+def gap_filter(found: Report) -> dict[str, Verdict]:
+    """The study's question as a filter: imitation wrong, reference right; {} where one is absent.
+
+    Of several imitations or references it takes the first.
+    """
+    roles: dict[Role, str] = {}
+    for model in found.run.models:
+        roles.setdefault(model.role, model.id)
+    if "imitation" not in roles or "reference" not in roles:
+        return {}
+    return {roles["imitation"]: "wrong", roles["reference"]: "right"}
+
+
+def open_in_compare(context: Context, folder: Path, number: int, visitor: str) -> str:
+    """Store one sample as a comparison of this visitor; its id, for Compare's address.
+
+    The first base, imitation and reference come first, four columns at most.
+
+    Raises:
+        UserError: There is no such sample, or fewer than two models answered it.
+        StorageError: The index or the store cannot be used.
+    """
+    with closing(Samples(folder / report.SAMPLES)) as index:
+        sample = index.get(number)
+    if sample is None:
+        raise UserError(f"The run has no sample {number}.", "Load the page again.")
+    run = report.load_run(folder)
+    asked = [model for model in run.models if model.id in sample.replies]
+    if len(asked) < 2:
+        raise UserError("One model alone answered this sample.", "Compare needs two.")
+    catalog = context.catalog()
+    cards = [_card(model, catalog) for model in asked]
+    order = sorted(range(len(cards)), key=lambda i: _rank(cards, i))[:4]
+    answers = tuple(
+        Answer(text=sample.replies[cards[i].id].text, state="done") for i in sorted(order)
+    )
+    made = Comparison(
+        id=comparisons.new_id(),
+        visitor=visitor,
+        cards=tuple(cards[i] for i in sorted(order)),
+        blind=False,
+        system="",
+        sampling=Sampling(temperature=0.0),
+        turns=(Turn(sample.prompt, answers),),
+    )
+    comparisons.save(context.db, made)
+    return made.id
+
+
+def _card(model: report.Measured, catalog: Catalog) -> ModelCard:
+    """The model's card; one of its own where the catalog has none (any more)."""
+    if model.id in catalog:
+        return catalog[model.id]
+    return ModelCard(
+        model.id, model.name, model.role, "recorded", stand_in=model.stand_in, base=model.base
+    )
+
+
+def _rank(cards: Sequence[ModelCard], index: int) -> tuple[bool, int]:
+    """First of each role before all others."""
+    earlier = {card.role for card in cards[:index]}
+    return cards[index].role in earlier, index
+
+
+def _evaluation(job: Job, visitor: str, live: Sequence[Job]) -> Evaluation:
+    out = Path(job.spec.out)
+    spec = job.spec
+    return Evaluation(
+        id=job.id,
+        name=spec.name,
+        state=job.state,
+        mine=spec.visitor == visitor,
+        detail=job.detail,
+        created=job.created,
+        seconds=(job.ended or time.time()) - job.started if job.started else None,
+        ahead=sum(one.spec.device == spec.device and one.number < job.number for one in live),
+        command=as_typed(spec.argv),
+        out=out,
+        scores=tuple(report.live_scores(out)),
+        reported=(out / report.REPORT).is_file(),
+    )

@@ -1,0 +1,306 @@
+"""What the Evaluate page shows of runs and their scores, as HTML."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from dashboards.actions.evaluate import Plan
+from dashboards.actions.evaluations import Evaluation
+from dashboards.components import ROLE_NAMES
+from dashboards.finetune_view import command_html, seconds
+from dashboards.markdown import plain
+from imitation.evaluation.report import Gap, LiveScore, Measured, Report, Score, comparable
+from imitation.values import Interval
+
+STATES = {
+    "queued": "Queued",
+    "running": "Running",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "out_of_memory": "Out of memory",
+    "done": "Done",
+}
+EXPORTS = {"json": "JSON", "csv": "CSV", "md": "Markdown"}
+_BAD = ("failed", "out_of_memory")
+EMPTY = (
+    '<p class="lab-quiet">No run yet. The pocket suite measures the pocket base, its imitations '
+    "and their reference in a few minutes, without a hub or a key.</p>"
+)
+_STOPPING = "It was asked to end; asked again, it is killed at once. What was answered is kept."
+_SHARES = ("acc", "exact_match", "em", "f1", "pass@", "mc1", "mc2", "non_toxicity", "match")
+"""Metrics that are shares of 1, by how their names begin."""
+
+
+def plan_html(plan: Plan, command: str) -> str:
+    """How much work it is and what certainty it buys, and the command line."""
+    tasks, budget = f"{len(plan.tasks)} task{'s' * (len(plan.tasks) != 1)}", plan.budget
+    work = f"{tasks}, {budget.samples:,} samples a model: about {seconds(budget.seconds)} here."
+    widths = [width for width in budget.half_widths.values() if width is not None]
+    if widths:
+        work += f" A task's share will be known to ±{100 * max(widths):.0f} points or better (95%)."
+    if plan.unsized and len(widths) < len(plan.tasks):
+        work += f" Not counted, since their size is not known yet: {', '.join(plan.unsized)}."
+    fetched = dict.fromkeys(line.downloads for line in plan.listed if line and line.downloads)
+    if fetched:
+        work += f" Fetched from the hub: {', '.join(fetched)}."
+    return f'<p class="lab-note">{plain(work)}</p>{command_html(command)}'
+
+
+def list_html(runs: Sequence[Evaluation], chosen: str) -> str:
+    """The runs, newest first; the chosen one is marked."""
+    if not runs:
+        return EMPTY
+    rows = "".join(_row(run, run.id == chosen) for run in runs)
+    return f'<ol class="lab-history lab-runs">{rows}</ol>'
+
+
+def detail_html(run: Evaluation, found: Report | None, problem: str = "") -> str:
+    """The chosen run: what can be done with it, its scores and gaps, its command."""
+    said = run.detail
+    if run.state == "stopping":
+        said = _STOPPING
+    elif run.state in ("stopped", "failed", "out_of_memory") and run.scores:
+        said = f"{said} Resume goes on where it ended.".strip()
+    bad = " lab-problem" if run.state in _BAD else ""
+    scores = scores_html(found) if found else live_html(run.scores)
+    trouble = f'<p class="lab-no">{plain(problem)}</p>' if problem else ""
+    return (
+        f'<section class="lab-run{bad}" aria-label="{plain(run.name)}"><h2>{plain(run.name)}</h2>'
+        + (f"<p>{plain(said)}</p>" if said else "")
+        + f'<div class="lab-vote lab-actions">{_actions(run)}</div>{trouble}{scores}'
+        f'<details class="lab-sent"><summary>Command and folder</summary>'
+        f'<p class="lab-note">{plain(str(run.out))}</p>{command_html(run.command)}</details>'
+        "</section>"
+    )
+
+
+def live_html(scores: Sequence[LiveScore]) -> str:
+    """The scores so far; each with its interval and how many samples it rests on."""
+    if not scores:
+        return '<p class="lab-quiet">No sample has been scored yet.</p>'
+    rows = "".join(
+        f'<tr><th scope="row">{plain(s.task)}</th><td>{plain(s.model)}</td>'
+        f"<td>{_live_value(s)}</td><td>{_so_far(s)}</td></tr>"
+        for s in scores
+    )
+    return _table("Scores so far, 95% intervals", ("Task", "Model", "Score", "Samples"), rows)
+
+
+def scores_html(found: Report) -> str:
+    """Every task's scores by model, the gap closed, and what does not compare."""
+    models = {model.id: model for model in found.run.models}
+    main = [score for score in found.scores if score.main]
+    parts = [_finding(found), _score_table(main, found.run.models)]
+    if found.gaps:
+        parts.append(_gap_table(found.gaps, models))
+    parts += [f'<p class="lab-note">{plain(note)}</p>' for note in found.notes]
+    if any(model.stand_in for model in found.run.models):
+        parts.append(
+            '<p class="lab-note">Pocket stand-ins: the reference is the uncut base, so part of '
+            "any gain is the repair of cut layers, and none of this is the paper's finding.</p>"
+        )
+    rest = [score for score in found.scores if not score.main]
+    if rest:
+        table = _score_table(rest, found.run.models, "Other metrics")
+        parts.append(f'<details class="lab-more"><summary>Other metrics</summary>{table}</details>')
+    return "".join(parts)
+
+
+def badge_html(scores: Sequence[Score]) -> str:
+    """A badge that says how scores side by side were not measured alike; "" where they compare."""
+    differences = {
+        str(difference)
+        for first, second in combinations([s for s in scores if s.value.value is not None], 2)
+        for difference in comparable(first, second)
+    }
+    if not differences:
+        return ""
+    text = "; ".join(sorted(differences))
+    return f' <span class="lab-badge" title="{plain(text)}">not alike: {plain(text)}</span>'
+
+
+def value_text(value: Interval, metric: str) -> str:
+    """A score with its interval: percent for shares, else plain numbers."""
+    if value.value is None:
+        return "not measured"
+    if metric.startswith(_SHARES):
+        middle, ends, unit = 100 * value.value, _ends(value, 100), "%"
+    else:
+        middle, ends, unit = value.value, _ends(value, 1), ""
+    places = 1 if unit else 3
+    text = f"{middle:.{places}f}{unit}"
+    if ends:
+        text += f" [{ends[0]:.{places}f}, {ends[1]:.{places}f}]"
+    return text
+
+
+def gap_text(gap: Gap) -> str:
+    """The share closed with its interval, or why there is none."""
+    value = gap.closed
+    if value.value is None:
+        return f"undefined: {gap.undefined}"
+    ends = _ends(value, 100)
+    return f"{100 * value.value:.0f}%" + (f" [{ends[0]:.0f}, {ends[1]:.0f}]" if ends else "")
+
+
+def _finding(found: Report) -> str:
+    closed = [gap for gap in found.gaps if gap.closed.value is not None]
+    if not closed:
+        why = "; ".join(dict.fromkeys(f"{gap.task}: {gap.undefined}" for gap in found.gaps))
+        return f'<p class="lab-finding">No gap closed to show. {plain(why)}</p>' if why else ""
+    names = {model.id: model.name for model in found.run.models}
+    best = max(closed, key=lambda gap: gap.closed.value or 0.0)
+    text = f"{names[best.imitation]} closes {gap_text(best)} of the gap on {best.task}"
+    if len(closed) > 1:
+        least = min(closed, key=lambda gap: gap.closed.value or 0.0)
+        text += f"; {names[least.imitation]} on {least.task} {gap_text(least)}"
+    return f'<p class="lab-finding">{plain(text)}.</p>'
+
+
+def _score_table(
+    scores: Sequence[Score], models: Sequence[Measured], caption: str = "Scores, 95% intervals"
+) -> str:
+    rows = []
+    for task, metric in dict.fromkeys((s.task, f"{s.metric},{s.filter}") for s in scores):
+        mine = [s for s in scores if (s.task, f"{s.metric},{s.filter}") == (task, metric)]
+        by_model = {s.model: s for s in mine}
+        cells = "".join(_score_cell(by_model.get(model.id)) for model in models)
+        first = mine[0]
+        how = f"{first.metric}, {_shots(first)}, {first.kind}"
+        rows.append(
+            f'<tr><th scope="row">{plain(task)}{badge_html(mine)}<small>{plain(how)}</small></th>'
+            f"{cells}</tr>"
+        )
+    header = ["Task", *(f"{model.name} ({ROLE_NAMES[model.role]})" for model in models)]
+    return _table(caption, header, "".join(rows))
+
+
+def _score_cell(score: Score | None) -> str:
+    if score is None:
+        return '<td class="lab-missing">not asked</td>'
+    if score.value.value is None:
+        return f'<td class="lab-missing">not measured<small>{plain(score.reason)}</small></td>'
+    missing = f", {score.missing:,} missing" if score.missing else ""
+    text = value_text(score.value, score.metric)
+    return f"<td>{plain(text)}<small>n = {score.value.n:,}{missing}</small></td>"
+
+
+def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
+    def name(identity: str) -> str:
+        return models[identity].name if identity in models else identity
+
+    rows = "".join(
+        f'<tr><th scope="row">{plain(gap.task)}{_caveats(gap)}</th>'
+        f"<td>{plain(name(gap.imitation))}</td><td>{plain(name(gap.reference))}</td>"
+        f"<td>{plain(gap_text(gap))}<small>n = {gap.closed.n:,}</small></td>"
+        f"<td>{plain(_change(gap))}<small>{plain(_p_text(gap))}</small></td></tr>"
+        for gap in gaps
+    )
+    header = ("Gap closed", "Imitation", "Reference", "Share", "Imitation - base")
+    return _table("Gap closed = (imitation - base) / (reference - base)", header, rows)
+
+
+def _caveats(gap: Gap) -> str:
+    if not gap.caveats:
+        return ""
+    text = "; ".join(str(one) for one in gap.caveats)
+    return f' <span class="lab-badge" title="{plain(text)}">not alike: {plain(text)}</span>'
+
+
+def _change(gap: Gap) -> str:
+    if gap.change.value is None:
+        return "not measured"
+    ends = _ends(gap.change, 100)
+    text = f"{100 * gap.change.value:+.1f} points"
+    return text + (f" [{ends[0]:+.1f}, {ends[1]:+.1f}]" if ends else "")
+
+
+def _p_text(gap: Gap) -> str:
+    if gap.p_value is None:
+        return "not testable"
+    p = "p < 0.001" if gap.p_value < 0.001 else f"p = {gap.p_value:.3f}"
+    return f"{p}, {'differs' if gap.significant else 'no difference shown'}"
+
+
+def _ends(value: Interval, factor: float) -> tuple[float, float] | None:
+    if value.low is None or value.high is None:
+        return None
+    return factor * value.low, factor * value.high
+
+
+def _shots(score: Score) -> str:
+    return "shots unknown" if score.shots is None else f"{score.shots}-shot"
+
+
+def _live_value(score: LiveScore) -> str:
+    if score.state in ("refused", "failed"):
+        return f'<span class="lab-missing">{score.state}</span><small>{plain(score.reason)}</small>'
+    return plain(value_text(score.value, score.metric))
+
+
+def _so_far(score: LiveScore) -> str:
+    missing = f", {score.missing:,} missing" if score.missing else ""
+    return f"{score.value.n:,} of {score.of:,}{missing}"
+
+
+def _table(caption: str, header: Iterable[str], rows: str) -> str:
+    head = "".join(f'<th scope="col">{plain(cell)}</th>' for cell in header)
+    label = plain(caption)
+    return (
+        f'<div class="lab-scroll" tabindex="0" role="region" aria-label="{label}">'
+        f'<table class="lab-table lab-scores"><caption>{label}</caption><thead><tr>{head}</tr>'
+        f"</thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(run: Evaluation, chosen: bool) -> str:
+    here = ' aria-current="true"' if chosen else ""
+    bad = ' class="lab-no"' if run.state in _BAD else ""
+    when = time.strftime("%d %b %H:%M", time.localtime(run.created))
+    about = when + (" · yours" if run.mine else "")
+    answered = sum(s.value.n + s.missing for s in run.scores)
+    of = sum(s.of for s in run.scores if s.state not in ("refused",))
+    share = 100 * answered / of if of else 100.0 * (run.state == "done")
+    facts = []
+    if run.state == "queued":
+        facts.append(f"{run.ahead} before it" if run.ahead else "next")
+    if of:
+        facts.append(f"{answered:,} of {of:,} samples")
+    if run.seconds is not None:
+        facts.append(f"{'for' if run.is_live else 'took'} {seconds(run.seconds)}")
+    return (
+        f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
+        f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
+        f'<div class="lab-progress"><span><b{bad}>{STATES[run.state]}</b> '
+        f"{plain(' · '.join(facts))}</span>"
+        '<div class="lab-bar lab-role-reference" role="progressbar" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{share:.0f}" aria-label="{plain(run.name)}">'
+        f'<i style="width:{share:.1f}%"></i></div></div></li>'
+    )
+
+
+def _actions(run: Evaluation) -> str:
+    made = []
+    if run.reported:
+        made += [_button("export", run, label, kind=kind) for kind, label in EXPORTS.items()]
+    if not run.mine:
+        return "".join(made)
+    if run.state in ("queued", "running"):
+        made.append(_button("stop", run, "Stop"))
+    elif run.state == "stopping":
+        made.append(_button("stop", run, "Kill now", "Kill it without waiting?"))
+    else:
+        if run.state != "done":
+            made.insert(0, _button("resume", run, "Resume"))
+        question = f"Delete {run.name} with its answers and scores?"
+        made.append(_button("delete", run, "Delete", question))
+    return "".join(made)
+
+
+def _button(do: str, run: Evaluation, label: str, confirm: str = "", kind: str = "") -> str:
+    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
+    of = f' data-kind="{kind}"' if kind else ""
+    return f'<button type="button" data-do="{do}" data-id="{run.id}"{of}{ask}>{label}</button>'

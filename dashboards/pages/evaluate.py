@@ -1,0 +1,317 @@
+"""Evaluate: measure the gap, watch it being measured, and read what every model answered."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import gradio as gr
+
+from dashboards import evaluate_view as view
+from dashboards import samples_view
+from dashboards.actions import evaluate as actions
+from dashboards.actions import evaluations, visitors
+from dashboards.actions.evaluate import Form
+from dashboards.actions.evaluations import Browse, Evaluation, Evaluations
+from dashboards.compare_form import MESSAGE_JS, choices, defaults
+from dashboards.components import ROLE_NAMES
+from dashboards.context import Context
+from dashboards.finetune_view import log_html, problem_html
+from dashboards.pages.finetune import CLICK_JS
+from dashboards.queries import report_of
+from imitation.errors import UserError
+from imitation.evaluation import export
+from imitation.evaluation.report import Report
+from imitation.evaluation.suites import SUITES, Listed
+from imitation.jobs.kinds import as_typed
+from imitation.values import ROLES
+
+LEDE = (
+    "A benchmark asks what a model can do; style asks only how it sounds. Measure a base, its "
+    "imitation and a reference on the same questions, and read every answer."
+)
+POLL_S = 2.0
+START: dict[str, Any] = {"run": "", "task": "", "verdicts": {}, "page": 0}
+SHOWN = 7
+"""Components that a look at a run updates."""
+
+
+def build(context: Context) -> None:
+    """The page's components and listeners; called inside its route."""
+    handle = _Handlers(context)
+    secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
+    place = gr.State(START)
+    timer = gr.Timer(POLL_S, active=False)
+    gr.HTML(f'<h1 class="lab-title">Evaluate</h1><p class="lab-lede">{LEDE}</p>')
+    with gr.Accordion("New evaluation", open=True, elem_id="evaluate-new") as form:
+        fields, index = _form(context)
+        planned = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-plan")
+        start = gr.Button("Start", variant="primary", elem_id="evaluate-start")
+    listing = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-list")
+    detail = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-detail")
+    with gr.Column(visible=False, elem_id="evaluate-samples") as browser:
+        gr.HTML('<h2 class="lab-title">Samples</h2>')
+        search = gr.Textbox(
+            label="Search questions and answers", placeholder="Any words",
+            elem_id="evaluate-search",
+        )  # fmt: skip
+        samples = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-browse")
+    log = gr.HTML(elem_id="evaluate-log", autoscroll=True)
+    message = gr.Textbox(visible="hidden", elem_id="evaluate-message")
+    message.change(None, message, None, js=_MESSAGE_JS, api_visibility="private")
+
+    shown = [place, timer, listing, detail, browser, samples, log]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    page = gr.context.Context.root_block
+    assert page is not None
+    page.load(handle.load, [secret, search], [secret, form, start, fields[0], *shown], **quiet)
+    page.load(handle.plan, [secret, *fields], planned, **quiet)
+    timer.tick(handle.tick, [secret, place, search], shown, trigger_mode="once", **quiet)
+    for field in fields:
+        field.change(handle.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
+    start.click(
+        handle.start, [secret, search, *fields], [form, fields[0], *shown],
+        trigger_mode="once", **quiet,
+    )  # fmt: skip
+    index.click(handle.write_index, [secret, place, search], shown, **quiet)
+    for html in (listing, detail, samples):
+        html.click(handle.clicked, [secret, place, search], [message, *shown], **quiet)
+    search.change(
+        handle.searched, [secret, place, search], shown, trigger_mode="always_last", **quiet
+    )
+
+
+_MESSAGE_JS = MESSAGE_JS.replace(
+    "  if (message.kind === 'file') {",
+    "  if (message.kind === 'open') window.location.assign(new URL('./' + message.to, "
+    "window.location.href));\n  if (message.kind === 'file') {",
+)
+
+
+def _form(context: Context) -> tuple[list[gr.components.Component], gr.Button]:
+    chosen = defaults(context.catalog().values())
+    with gr.Row():
+        pickers = [
+            gr.Dropdown(
+                choices(context, role),
+                value=[one for one in chosen if context.catalog()[one].role == role],
+                label=ROLE_NAMES[role],
+                multiselect=True,
+                elem_classes=f"lab-picker lab-role-{role}",
+            )
+            for role in ROLES
+        ]
+    with gr.Row():
+        tasks = gr.Dropdown(
+            _task_choices(context),
+            value=["pocket"],
+            label="Benchmarks",
+            info="A suite, or lm-eval's name of any task; type to search.",
+            multiselect=True,
+            allow_custom_value=True,
+            scale=3,
+            elem_id="evaluate-tasks",
+        )
+        limit = gr.Number(
+            100, label="Samples a task", info="At most; 0 takes all.", precision=0, minimum=0,
+            elem_id="evaluate-limit",
+        )  # fmt: skip
+        name = gr.Textbox(
+            label="Name", info="Of the run and its folder.", max_length=80, elem_id="evaluate-name"
+        )
+    index = gr.Button(
+        "List every lm-eval task for the picker (a job of about a minute)", size="sm",
+        elem_id="evaluate-index",
+    )  # fmt: skip
+    return [name, tasks, limit, *pickers], index
+
+
+def _task_choices(context: Context) -> list[tuple[str, str]]:
+    suites = {
+        "pocket": "Pocket suite (no network)",
+        "study": "The study's: MMLU, Natural Questions, HumanEval, RealToxicityPrompts",
+    }
+    try:
+        lines = actions.found_tasks(context, "")
+    except UserError:
+        lines = []
+    return [
+        *((suites[name], name) for name in SUITES),
+        *((_described(one), one.name) for one in lines),
+    ]
+
+
+def _described(line: Listed) -> str:
+    facts = [line.metric, f"{line.n:,} samples" if line.n else "", line.downloads]
+    facts = [fact for fact in facts if fact]
+    return f"{line.name} ({', '.join(facts)})" if facts else line.name
+
+
+class _Handlers:
+    """What the listeners do; each returns the updates of its outputs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.runs = Evaluations(context)
+
+    def load(self, token: str, text: str, request: gr.Request) -> list[Any]:
+        """The newest run, or the one an address names."""
+        token = token or visitors.new_secret()
+        asked = dict(request.query_params)
+        place = {**START, "run": asked.get("run", ""), "task": asked.get("task", "")}
+        shown = self._shown(token, place, text)
+        may = self.context.settings.jobs
+        start = gr.update(
+            interactive=may, value="Start" if may else "Starting jobs is switched off here"
+        )
+        opened = gr.update(open=not shown[0]["run"])
+        return [token, opened, start, actions.default_name(self.context), *shown]
+
+    def tick(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
+        """What has changed since the last look; the samples stay while they are read."""
+        shown = self._shown(token, place, text)
+        if place.get("reported") == shown[0].get("reported"):
+            shown[5] = gr.skip()
+        return shown
+
+    def plan(self, token: str, *fields: Any) -> str:
+        """What the form comes to, with its command line."""
+        try:
+            made = actions.plan(self.context, _form_of(fields))
+        except UserError as error:
+            return problem_html(error.message, error.hint)
+        return view.plan_html(made, as_typed(made.argv))
+
+    def start(self, token: str, text: str, *fields: Any) -> list[Any]:
+        """Start the run of the form and show it."""
+        try:
+            job = actions.start(self.context, _form_of(fields), visitors.visitor_hash(token))
+        except UserError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * (2 + SHOWN)
+        shown = self._shown(token, {**START, "run": job.id}, text)
+        return [gr.update(open=False), actions.default_name(self.context), *shown]
+
+    def write_index(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
+        """Start the job that lists lm-eval's tasks."""
+        try:
+            actions.write_index(self.context, visitors.visitor_hash(token))
+            gr.Info("lm-eval's tasks are being listed; load the page again in a minute.")
+        except UserError as error:
+            gr.Warning(str(error))
+        return self._shown(token, place, text)
+
+    def searched(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
+        """Other words: from the first page."""
+        return self._shown(token, {**place, "page": 0}, text)
+
+    def clicked(
+        self, event: gr.EventData, token: str, place: dict[str, Any], text: str
+    ) -> list[Any]:
+        """A click on a run, a filter, a page, or something to be done."""
+        data = event._data or {}
+        do, identity = str(data.get("do", "")), str(data.get("id", ""))
+        visitor, message = visitors.visitor_hash(token), ""
+        try:
+            if do == "stop":
+                self.runs.stop(identity, visitor)
+            elif do == "resume":
+                place = {**START, "run": self.runs.resume(identity, visitor).id}
+            elif do == "delete":
+                self.runs.delete(identity, visitor)
+                place = START
+            elif do == "export":
+                message = self._export(place, str(data.get("kind", "")))
+            elif do == "compare" and identity.isdigit():
+                run = self._chosen(self.runs.look(visitor), place)
+                made = evaluations.open_in_compare(self.context, run.out, int(identity), visitor)
+                message = _message("open", to=f"?open={made}")
+            else:
+                place = self._moved(do, data, place, visitor)
+        except UserError as error:
+            gr.Warning(str(error))
+        return [message, *self._shown(token, place, text)]
+
+    def _moved(
+        self, do: str, data: dict[str, Any], place: dict[str, Any], visitor: str
+    ) -> dict[str, Any]:
+        """Where the browser is after a click on a run, filter or page."""
+        to, first = str(data.get("to", "")), {**place, "page": 0}
+        if do == "show":
+            return {**START, "run": str(data.get("id", ""))}
+        if do == "page" and to.isdigit():
+            return {**place, "page": int(to)}
+        if do == "task":
+            return {**first, "task": to}
+        if do == "verdict":
+            verdicts = {k: v for k, v in place["verdicts"].items() if k != data.get("model")}
+            return {**first, "verdicts": {**verdicts, str(data["model"]): to} if to else verdicts}
+        if do == "gap":
+            run = self._chosen(self.runs.look(visitor), place)
+            found = report_of(run.out)
+            wanted = evaluations.gap_filter(found) if found and to == "on" else {}
+            return {**first, "verdicts": wanted}
+        return place
+
+    def _export(self, place: dict[str, Any], kind: str) -> str:
+        run = self._chosen(self.runs.look(""), place)
+        found = report_of(run.out)
+        if found is None:
+            raise UserError(f"{run.name} has no report yet.", "Wait until it has ended.")
+        text = export.export(found, kind)
+        return _message("file", name=f"{run.name}.{kind}", text=text)
+
+    def _chosen(self, runs: list[Evaluation], place: dict[str, Any]) -> Evaluation:
+        found = next((run for run in runs if run.id == place["run"]), runs[0] if runs else None)
+        if found is None:
+            raise UserError("There is no run.", "Start one above.")
+        return found
+
+    def _shown(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
+        """Updates of all that shows runs."""
+        runs = self.runs.look(visitors.visitor_hash(token))
+        timer = gr.Timer(active=any(run.is_live for run in runs))
+        if not runs:
+            return [START, timer, view.EMPTY, "", gr.update(visible=False), "", ""]
+        run = self._chosen(runs, place)
+        place = {**place, "run": run.id, "reported": run.reported}
+        found, problem = None, ""
+        try:
+            found = report_of(run.out)
+        except UserError as error:
+            problem = str(error)
+        rows, has_samples = self._samples(run, found, place, text)
+        return [
+            place,
+            timer,
+            view.list_html(runs, run.id),
+            view.detail_html(run, found, problem),
+            gr.update(visible=has_samples),
+            rows,
+            log_html(self.runs.log(run.id)),
+        ]
+
+    def _samples(
+        self, run: Evaluation, found: Report | None, place: dict[str, Any], text: str
+    ) -> tuple[str, bool]:
+        at = Browse(place["task"], place["verdicts"], text or "", place["page"])
+        try:
+            page = evaluations.browse(run.out, at) if found else None
+        except UserError as error:
+            return problem_html(error.message, error.hint), True
+        if found is None or page is None:
+            return "", False
+        models = {model.id: model for model in found.run.models}
+        filters = samples_view.filters_html(page, at, models, evaluations.gap_filter(found))
+        return filters + samples_view.samples_html(page, models), True
+
+
+def _form_of(fields: tuple[Any, ...]) -> Form:
+    name, tasks, limit, *picked = fields
+    models = tuple(dict.fromkeys(one for chosen in picked for one in chosen or ()))
+    return Form((name or "").strip(), models, tuple(tasks or ()), int(limit) if limit else None)
+
+
+def _message(kind: str, **more: str) -> str:
+    return json.dumps({"kind": kind, **more, "nonce": random.random()})

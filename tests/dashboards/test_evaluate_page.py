@@ -1,0 +1,189 @@
+"""The Evaluate page without a browser, and what the Gaps page makes of runs."""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dashboards import evaluate_view, own_section, samples_view
+from dashboards.actions import evaluate as actions
+from dashboards.actions import evaluations
+from dashboards.actions.evaluate import Form
+from dashboards.actions.evaluations import Browse, Evaluations
+from dashboards.context import Context
+from dashboards.own_section import Choice
+from dashboards.pages.gaps import figures_json, own_json
+from dashboards.queries import own_scores, report_of
+from imitation.errors import UserError
+from imitation.evaluation import report
+from imitation.evaluation.samples import Samples
+from imitation.models.backends import Backends
+from imitation.settings import read_settings
+from imitation.storage import comparisons
+from imitation.storage.database import connect
+from imitation.values import Interval
+from tests.dashboards.measured_run import MODELS, N, finished_run
+
+ME = "a" * 64
+TRIPLE = ("pocket-base", "pocket-broad", "pocket-reference")
+
+
+@pytest.fixture
+def context(tmp_path):
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    settings = read_settings({"IMITATION_DATA": str(data), "IMITATION_CACHE": str(cache)})
+    with closing(connect(settings.database)) as db:
+        made = Context(settings, db, Backends(settings))
+        yield made
+        made.jobs.close()
+
+
+@pytest.fixture
+def run(context):
+    """A finished run; its folder."""
+    finished_run(context.db, context.settings.data / "runs", visitor=ME)
+    return context.settings.data / "runs" / "one"
+
+
+def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
+    made = actions.plan(context, Form("mine", TRIPLE, ("pocket",), limit=100))
+    assert made.tasks == ("pocket_facts", "pocket_choice", "pocket_toxicity")
+    assert made.argv[2:] == (
+        "imitation.jobs.evaluate", "--models", *TRIPLE, "--tasks", "pocket", "--limit", "100",
+        "--out", str(context.settings.data / "runs" / "mine"),
+    )  # fmt: skip
+    assert (made.budget.samples, made.budget.requests) == (300, 900)
+    said = evaluate_view.plan_html(made, "x")
+    assert "±10 points" in said  # Wilson's interval of 50 of 100
+    assert "Not counted" not in said
+    whole = actions.plan(context, Form("mine", TRIPLE, ("pocket", "mmlu")))
+    assert "mmlu" in whole.unsized
+    assert "Not counted, since their size is not known yet" in evaluate_view.plan_html(whole, "x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "../etc"}, "'../etc' cannot be a folder's"),
+        ({"name": ""}, "'' cannot be a folder's"),
+        ({"models": ()}, "0 models are chosen"),
+        ({"models": ("pocket-bas",)}, "pocket-base"),
+        ({"tasks": ()}, "No benchmark is chosen"),
+        ({"limit": -3}, "-3 samples are too few"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_what_to_do(context, changes, said):
+    values = {"name": "mine", "models": TRIPLE, "tasks": ("pocket",), "limit": 5, **changes}
+    with pytest.raises(UserError) as caught:
+        actions.plan(context, Form(**values))
+    assert said in str(caught.value)
+
+
+def test_a_run_of_that_name_is_not_written_over(context, run):
+    with pytest.raises(UserError, match="a run 'one' already"):
+        actions.plan(context, Form("one", TRIPLE, ("pocket",)))
+
+
+def test_scores_gaps_and_badges_of_a_run(context, run):
+    shown = Evaluations(context).look(ME)[0]
+    assert (shown.state, shown.mine, shown.reported) == ("done", True, True)
+    html = evaluate_view.detail_html(shown, report_of(run))
+    assert "30.0% [21.9, 39.6]" in html and "n = 100" in html
+    assert "51% [30, 110]" in html and "p &lt; 0.001" in html
+    assert "not alike: shots: 3 against 5" in html
+    assert "Pocket stand-ins" in html and "Answers were cut" in html
+    assert "Delete" not in evaluate_view.detail_html(Evaluations(context).look("b" * 64)[0], None)
+
+
+def test_a_score_that_could_not_be_had_says_why_and_is_not_zero(context, run):
+    found = report.load(run)
+    refused = replace(
+        found.scores[0], value=Interval(None, None, None, 0), reason="No log-likelihoods <here>."
+    )
+    html = evaluate_view.scores_html(replace(found, scores=(refused, *found.scores[1:])))
+    assert "not measured" in html and "No log-likelihoods &lt;here&gt;." in html
+    assert ">0.0%" not in html
+
+
+def test_only_who_started_a_run_can_change_it(context, run):
+    runs = Evaluations(context)
+    identity = runs.look(ME)[0].id
+    for change in (runs.stop, runs.delete, runs.resume):
+        with pytest.raises(UserError, match="Only who started"):
+            change(identity, "b" * 64)
+    runs.delete(identity, ME)
+    assert runs.look(ME) == [] and not run.exists()
+
+
+def test_the_studys_question_is_one_filter(context, run):
+    wanted = evaluations.gap_filter(report.load(run))
+    assert wanted == {"pocket-broad": "wrong", "pocket-reference": "right"}
+    found = evaluations.browse(run, Browse(verdicts=wanted))
+    assert found.total == 51 - 30  # by the numbers of the fixture
+    assert [len(found.rows), found.page] == [10, 0]
+    last = evaluations.browse(run, Browse(verdicts=wanted, page=2))
+    assert len(last.rows) == 1
+    assert evaluations.browse(run, Browse(text="country 77")).total == 1
+    assert evaluations.browse(run / "none", Browse()) is None
+
+
+def test_samples_are_escaped_and_searchable(context, run):
+    found = evaluations.browse(run, Browse(page=9))
+    html = samples_view.samples_html(found, {model.id: model for model in MODELS})
+    assert "&lt;b&gt;Vienna&lt;/b&gt;" in html and "<b>Vienna" not in html
+    assert "91 to 100 of 100 samples" in html and "Wrong" in html
+    filters = samples_view.filters_html(found, Browse(), {}, {})
+    assert "All tasks" not in filters  # there is one
+
+
+def test_a_sample_opens_in_compare_as_the_visitors_own(context, run):
+    with closing(Samples(run / report.SAMPLES)) as index:
+        number = index.find(evaluations.Query(text="country 40")).rows[0].id
+    made = comparisons.load(context.db, evaluations.open_in_compare(context, run, number, ME))
+    assert made.visitor == ME and not made.blind and made.share is None
+    assert [card.id for card in made.cards] == [model.id for model in MODELS]
+    assert made.turns[0].prompt.endswith("Capital of country 40?\nAnswer:")
+    assert made.turns[0].answers[0].text == "<b>Vienna</b>"
+    with pytest.raises(UserError, match="no sample 4000"):
+        evaluations.open_in_compare(context, run, 4000, ME)
+
+
+def test_own_runs_stand_on_the_gaps_page(context, run):
+    assert own_section.NONE_YET in own_json((), Choice())["html"]
+    scores = own_scores(context.db)
+    assert len(scores) == len(MODELS) and {s.value.n for s in scores} == {N}
+    made = own_json(scores, Choice())
+    assert "Pocket local closes 91% [30, 110] of the gap on pocket_facts" in made["html"]
+    assert "Pocket stand-ins" in made["html"]
+    (marks,) = [t for t in made["figures"]["own"]["score"]["data"] if t.get("customdata")]
+    job = context.jobs.look("evaluate")[0].id
+    assert marks["customdata"] == [f"evaluate?run={job}&task=pocket_facts"] * 2
+    assert marks["error_y"]["array"][0] > 0
+    only = own_json(scores, Choice(model="pocket-local"))
+    assert "Pocket local" in only["html"] and "Pocket broad</th>" not in only["html"]
+    assert own_json(scores, Choice(task="none"))["figures"] == {}
+    assert Choice.of({"run": 3, "evil": "x", "by": "size"}) == Choice(by="size")
+
+
+def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, tmp_path):
+    assert figures_json(()) is figures_json(())
+    finished_run(context.db, tmp_path, "nq", "nq_open")
+    scores = own_scores(context.db)
+    drawn = figures_json(scores)["figures"]["figure-4-top"]["score"]["data"]
+    marks = [t for t in drawn if t.get("customdata")]
+    assert len(marks) == 1 and marks[0]["xaxis"] == "x2"  # Natural Questions is the second panel
+    assert marks[0]["marker"]["symbol"].count("diamond-open") == 2
+    plain = figures_json(())["figures"]["figure-4-top"]["score"]["data"]
+    assert not [t for t in plain if t.get("customdata")]
+    # The paper's curve itself is unchanged: own marks are not joined to it.
+    joins = [[t["y"] for t in d if t.get("mode") == "lines" and t.get("hoverinfo") == "skip"]
+             for d in (drawn, plain)]  # fmt: skip
+    assert joins[0] == joins[1]
+
+
+def test_a_broken_report_is_said_and_takes_no_other_with_it(context, run, tmp_path, caplog):
+    finished_run(context.db, tmp_path, "two", "pocket_choice")
+    Path(run / "report.json").write_text('{"format": 99}')
+    assert {s.run_name for s in own_scores(context.db)} == {"two"}
+    assert "version 99" in caplog.text
