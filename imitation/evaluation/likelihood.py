@@ -23,7 +23,7 @@ from imitation.values import ModelCard
 Likelihood = Callable[[str, str], Awaitable[tuple[float, bool]]]
 """(context, continuation) -> (natural log of its probability, whether greedy decoding gives it)."""
 
-LIKELIEST, EVERY = 64, 1_000_000
+LIKELIEST, EVERY = 2048, 1_000_000
 """Tokens asked for first, and where the wanted one is not among them."""
 
 _NO = {
