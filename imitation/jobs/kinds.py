@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
         "then max_tokens (Longest conversation).",
     ),
     "generate": Kind("imitation.jobs.generate"),
+    "synthesize": Kind("imitation.jobs.synthesize"),
     "score": Kind("imitation.jobs.score_facts"),
     "judge": Kind("imitation.jobs.judge"),
     "evaluate": Kind(
@@ -47,6 +48,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "dataset": Kind("imitation.jobs.build_dataset", lower="Build from fewer sources at once."),
     "preview": Kind("imitation.jobs.build_dataset", "io"),
+    "tasks": Kind("imitation.jobs.list_tasks"),
+    "results": Kind("imitation.jobs.import_results", "io"),
     "import": Kind("imitation.jobs.import_recorded", "io", "Import fewer files at once."),
 }
 
