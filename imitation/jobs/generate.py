@@ -3,69 +3,41 @@
     python -m imitation.jobs.generate --model pocket-reference \
         --prompts imitation/data/broad_prompts.jsonl --out answers.jsonl
 
-Answers are written as they come; run again, the command goes on where it stopped. What failed
-or came back empty goes to `<out>.failures.jsonl` and is asked again by the next run. Exits with
-0, or 1 where some prompts have no answer, or 2 where nothing could start.
+Answers are written as they come; run again, the command goes on where it stopped and asks nothing
+twice. What failed or came back empty goes to `<out>.failures.jsonl` and is asked again by the next
+run; refusals are kept and marked. `<out>.manifest` says how the answers were made, and what they
+cost. Exits with 0, or 1 where some prompts have no answer, or 2 where nothing could start.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from imitation.data.format import read_examples, read_rows, to_row
-from imitation.errors import BackendError, StorageError, UserError
-from imitation.facts import facts_of
-from imitation.models.backends import Backends, complete
+from imitation.data.filters import refusal
+from imitation.data.format import read_examples, sha256_of, to_row
+from imitation.errors import BackendError, UserError
+from imitation.jobs.answers import Answering, Usage, finish_manifest
+from imitation.jobs.costs import Price, add_costs, dollars, price_of
+from imitation.jobs.prompt_files import Prompt, fact_prompts, read_prompts, seed_of
+from imitation.jobs.reporting import Report
+from imitation.models.backends import Backends
 from imitation.models.catalog import ModelCard, load_catalog
+from imitation.models.disk import disk_errors_in_words, written_aside
 from imitation.settings import read_settings
 from imitation.values import Completion, Example, Message, Sampling
 
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One prompt: its id, its text, and what is kept along."""
-
-    id: str
-    text: str
-    meta: Mapping[str, Any] = field(default_factory=dict)
-
-
-def read_prompts(path: Path) -> list[Prompt]:
-    """Prompts of a JSONL file of `{"id", "prompt", ...}`; other keys are kept along.
-
-    Raises:
-        StorageError: The file cannot be read, or a line is no such object, or an id comes twice.
-    """
-    prompts: dict[str, Prompt] = {}
-    for number, line in read_rows(path):
-        try:
-            row = json.loads(line)
-            name, text = str(row.pop("id")), row.pop("prompt")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise StorageError(f"{path}, line {number} is no prompt: {error!r}") from error
-        if not isinstance(text, str) or not text.strip() or name in prompts:
-            raise StorageError(f"{path}, line {number}: the prompt is empty or its id came before")
-        prompts[name] = Prompt(name, text, row)
-    return list(prompts.values())
-
-
-def fact_prompts(split: Any) -> list[Prompt]:
-    """The questions of one side of the packaged facts; their answers are not kept along."""
-    return [Prompt(fact.id, fact.question, {"type": fact.topic}) for fact in facts_of(split)]
-
-
-def seed_of(seed: int, prompt: Prompt) -> int:
-    """A seed for each prompt, so that answers depend neither on order nor on each other."""
-    return int(hashlib.sha256(f"{seed}:{prompt.id}".encode()).hexdigest()[:8], 16) >> 1
+HOPELESS = 20
+"""Failures in a row after which no more is asked."""
+TELL_S = 0.5
 
 
 async def generate(
@@ -76,50 +48,76 @@ async def generate(
     out: Path,
     concurrency: int = 4,
     log: TextIO = sys.stderr,
+    tell: Callable[[int, int, Usage], None] = lambda done, missing, usage: None,
+    stopping: asyncio.Event | None = None,
 ) -> int:
     """Answer every prompt that `out` does not answer yet; how many have no answer afterwards.
 
     When all is done `out` is in the order of the prompts, so equal answers give equal files.
 
+    Args:
+        backends: Stream the answers.
+        card: Whose.
+        prompts: To answer.
+        sampling: How; the seed is made each prompt's own.
+        out: JSONL of conversations.
+        concurrency: Requests at once.
+        log: Failures and speed, for people.
+        tell: Called after each answer: answered, failed, and what was used, earlier runs included.
+        stopping: Once set nothing more is asked; answers under way are waited for.
+
     Raises:
-        UserError: `out` holds answers made another way, or cannot be read.
+        UserError: `out` holds answers made another way or cannot be read; or HOPELESS prompts in
+            a row failed.
     """
     known = _known(out, card, sampling, prompts)
     failures = out.with_suffix(out.suffix + ".failures.jsonl")
     failures.unlink(missing_ok=True)
     todo = [prompt for prompt in prompts if prompt.id not in known]
-    gate, began, done = asyncio.Semaphore(concurrency), time.monotonic(), 0
+    asking = Answering(backends, card, stopping)
+    usage = Usage.of(known.values())
+    began, done, failed, in_a_row, last = time.monotonic(), 0, 0, 0, ""
 
     async def one(prompt: Prompt) -> None:
-        nonlocal done
-        async with gate:
-            drawn = replace(sampling, seed=seed_of(sampling.seed or 0, prompt))
-            try:
-                answer = await complete(backends, card, [Message("user", prompt.text)], drawn)
-                if not answer.text.strip():
-                    raise BackendError("The answer is empty.")
-            except BackendError as error:
-                _append(failures, {"id": prompt.id, "prompt": prompt.text, "error": str(error)})
-                print(f"{prompt.id}: {error}", file=log)
-            else:
-                known[prompt.id] = _example(prompt, answer, card, sampling, drawn.seed)
-                _append(out, to_row(known[prompt.id]))
-            done += 1
-            if done % 20 == 0 or done == len(todo):
-                rate = done / (time.monotonic() - began)
-                print(f"{done}/{len(todo)} ({rate:.2f}/s)", file=log, flush=True)
+        nonlocal done, failed, in_a_row, last
+        drawn = replace(sampling, seed=seed_of(sampling.seed or 0, prompt))
+        try:
+            answer = await asking.answer([Message("user", prompt.text)], drawn)
+        except BackendError as error:
+            if asking.stopped:  # its server may have been stopped with it
+                return
+            last, failed, in_a_row = str(error), failed + 1, in_a_row + 1
+            _append(failures, {"id": prompt.id, "prompt": prompt.text, "error": str(error)})
+            print(f"{prompt.id}: {error}", file=log)
+            if in_a_row >= HOPELESS:
+                asking.stop()
+        else:
+            in_a_row = 0
+            known[prompt.id] = _example(prompt, answer, card, sampling, drawn.seed)
+            usage.add(known[prompt.id])
+            _append(out, to_row(known[prompt.id]))
+        done += 1
+        tell(len(known), failed, usage)
+        if done % 20 == 0 or done == len(todo):
+            rate = done / (time.monotonic() - began)
+            print(f"{done}/{len(todo)} ({rate:.2f}/s)", file=log, flush=True)
 
-    async with asyncio.TaskGroup() as group:
-        for prompt in todo:
-            group.create_task(one(prompt))
+    await asking.each(todo, one, concurrency)
     ordered = [known[prompt.id] for prompt in prompts if prompt.id in known]
-    out.write_text("".join(_line(to_row(example)) for example in ordered), encoding="utf-8")
+    with written_aside(out) as aside:
+        aside.write_text("".join(_line(to_row(example)) for example in ordered), encoding="utf-8")
+    if in_a_row >= HOPELESS:
+        raise UserError(
+            f"{HOPELESS} prompts in a row failed, so no more were asked. Last: {last}",
+            "Run the same command to go on; what was answered is kept.",
+        )
     return len(prompts) - len(ordered)
 
 
 def _example(
     prompt: Prompt, answer: Completion, card: ModelCard, sampling: Sampling, seed: int | None
 ) -> Example:
+    refused = refusal(answer.text)
     return Example(
         messages=(Message("user", prompt.text), Message("assistant", answer.text)),
         source=card.id,
@@ -130,6 +128,8 @@ def _example(
             "seed": seed,
             "finish_reason": answer.done.finish_reason,
             "tokens": answer.done.completion_tokens,
+            "prompt_tokens": answer.done.prompt_tokens,
+            **({"refusal": refused} if refused else {}),
         },
     )
 
@@ -149,7 +149,8 @@ def _known(
     examples, refused = read_examples(out)
     if refused:
         print(f"{out}: {len(refused)} broken lines are asked again", file=sys.stderr)
-        out.write_text("".join(_line(to_row(e)) for e in examples), encoding="utf-8")
+        with written_aside(out) as aside:
+            aside.write_text("".join(_line(to_row(e)) for e in examples), encoding="utf-8")
     for e in examples:
         same = e.source == card.id and e.meta.get("sampling") == _asked(sampling)
         if not same or texts.get(e.id) != e.messages[0].content:
@@ -165,36 +166,82 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as opened:
+    with disk_errors_in_words(path), path.open("a", encoding="utf-8") as opened:
         opened.write(_line(row))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = _parser().parse_args(argv)
+    report = None
     try:
+        report = Report(args.progress)
         settings = read_settings()
         card = load_catalog(settings.catalogs)[args.model]
         prompts = fact_prompts(args.facts) if args.facts else read_prompts(args.prompts)
-        sampling = Sampling(args.temperature, args.top_p, args.max_tokens, args.seed)
-
-        async def run() -> int:
-            backends = Backends(settings)
-            try:
-                return await generate(backends, card, prompts, sampling, args.out, args.concurrency)
-            finally:
-                await backends.close()
-
-        missing = asyncio.run(run())
+        price = price_of(card, args.price_in, args.price_out)
+        missing = asyncio.run(_run(args, card, prompts, price, report))
     except UserError as error:
+        if report:
+            report.write("failed", message=error.message, hint=error.hint)
         print(f"generate: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; run the same command to go on.", file=sys.stderr)
         return 130
+    if missing is None:
+        print("Stopped; run the same command to go on.", file=sys.stderr)
+        return 143
     if missing:
         print(f"{missing} of {len(prompts)} prompts have no answer.", file=sys.stderr)
+    report.write("done", missing=missing)
     return 1 if missing else 0
+
+
+async def _run(
+    args: argparse.Namespace,
+    card: ModelCard,
+    prompts: Sequence[Prompt],
+    price: Price,
+    report: Report,
+) -> int | None:
+    """Generate with everything around it; None where it was stopped before the end."""
+    sampling = Sampling(args.temperature, args.top_p, args.max_tokens, args.seed)
+    stopping, told = asyncio.Event(), 0.0
+    used = Usage()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+
+    def tell(answered: int, failed: int, usage: Usage) -> None:
+        nonlocal told, used
+        used = usage
+        if time.monotonic() - told > TELL_S or answered + failed == len(prompts):
+            told = time.monotonic()
+            report.write(
+                "step", step=answered + failed, steps=len(prompts), failed=failed,
+                cost=usage.cost(price), **usage.as_json(),
+            )  # fmt: skip
+
+    backends = Backends(read_settings())
+    try:
+        missing = await generate(
+            backends, card, prompts, sampling, args.out, args.concurrency,
+            tell=tell, stopping=stopping,
+        )  # fmt: skip
+    finally:
+        await backends.close()
+        if args.out.exists():
+            about: dict[str, Any] = {"sampling": _asked(sampling), "prompts": _about(args, prompts)}
+            finish_manifest(args.out, card, price, about, args.terms_acknowledged)
+    print(f"{used.words()}, cost {dollars(used.cost(price))}", file=sys.stderr)
+    return None if stopping.is_set() and missing else missing
+
+
+def _about(args: argparse.Namespace, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    if args.facts:
+        return {"facts": args.facts, "count": len(prompts)}
+    return {
+        "file": args.prompts.name, "sha256": sha256_of(args.prompts), "count": len(prompts)
+    }  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,18 +249,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m imitation.jobs.generate",
         description="Answers of a catalog model to a file of prompts.",
     )
-    parser.add_argument("--model", required=True, help="id in the catalog")
+    add = parser.add_argument
+    add("--model", required=True, help="id in the catalog")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompts", type=Path, help='JSONL of {"id", "prompt", ...}')
     source.add_argument(
         "--facts", choices=("train", "evaluate", "show"), help="questions of the packaged facts"
     )
-    parser.add_argument("--out", type=Path, required=True, help="JSONL of conversations")
-    parser.add_argument("--temperature", type=float, default=0.7)
-    parser.add_argument("--top-p", type=float, default=0.95)
-    parser.add_argument("--max-tokens", type=int, default=256)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--concurrency", type=int, default=4, help="requests at once")
+    add("--out", type=Path, required=True, help="JSONL of conversations")
+    add("--temperature", type=float, default=0.7)
+    add("--top-p", type=float, default=0.95)
+    add("--max-tokens", type=int, default=256)
+    add("--seed", type=int, default=0)
+    add("--concurrency", type=int, default=4, help="requests at once")
+    add_costs(parser)
     return parser
 
 

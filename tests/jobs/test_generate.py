@@ -4,17 +4,22 @@ import asyncio
 import io
 import json
 import sys
+from dataclasses import replace
 from subprocess import run
 
 import pytest
 
 from imitation.data.format import read_examples
-from imitation.errors import StorageError, UserError
+from imitation.data.manifest import manifest_of
+from imitation.errors import BackendError, StorageError, UserError
 from imitation.facts import facts_of
+from imitation.jobs import answers
+from imitation.jobs.costs import Price, dollars, price_of, terms_may_forbid
 from imitation.jobs.generate import Prompt, fact_prompts, generate, read_prompts, seed_of
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.values import ModelCard, Sampling
+from tests.scripted import Script, ScriptedBackend
 
 SAMPLING = Sampling(temperature=0.2, top_p=0.9, max_tokens=16, seed=3)
 
@@ -100,3 +105,120 @@ def test_unknown_model_is_one_sentence():
     )
     assert done.returncode == 2
     assert "pocket-reference" in done.stderr and "Traceback" not in done.stderr
+
+
+def ask(card, texts, out, backend, **more):
+    """Answers of a scripted backend."""
+    prompts = [Prompt(f"p-{text}", text) for text in texts]
+
+    async def go():
+        return await generate(backend, card, prompts, SAMPLING, out, log=io.StringIO(), **more)
+
+    return asyncio.run(go())
+
+
+LIVE = ModelCard("m", "M", "reference", "script", price_in=1.0, price_out=10.0)
+
+
+def test_refusals_are_kept_and_marked_and_all_is_counted(tmp_path):
+    refusing = ScriptedBackend({"m": Script(["I'm sorry", ", but I cannot", " help."])})
+    out, told = tmp_path / "out.jsonl", []
+    assert ask(LIVE, ["a", "b"], out, refusing, tell=lambda *now: told.append(now)) == 0
+    examples, _ = read_examples(out)
+    assert all(e.meta["refusal"].startswith("I") for e in examples)
+    answered, failed, usage = told[-1]
+    assert (answered, failed, usage.refusals) == (2, 0, 2)
+    assert (usage.prompt_tokens, usage.answer_tokens) == (10, 6)
+    assert usage.cost(price_of(LIVE)) == pytest.approx(70 / 1e6)
+    assert usage.cost(Price()) is None, "unknown is not 0"
+    usage.count(None, 5)
+    assert usage.cost(price_of(LIVE)) is None, "nor is a server that counts nothing"
+
+
+def test_what_may_succeed_later_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "WAITS_S", (0.0, 0.0))
+    broken = Script(["half", " an"], fail_after=1)
+    broken.error = BackendError("It broke off.", retryable=True)
+    backend = ScriptedBackend({"m": broken})
+    assert ask(LIVE, ["a"], tmp_path / "out.jsonl", backend) == 1
+    assert len(backend.asked) == 3
+    broken.error = BackendError("No such model.")
+    assert ask(LIVE, ["a"], tmp_path / "out.jsonl", backend) == 1
+    assert len(backend.asked) == 4, "what can't succeed is asked once"
+
+
+def test_no_more_at_once_than_allowed(tmp_path):
+    class Counting(ScriptedBackend):
+        now = most = 0
+
+        async def stream(self, *asked):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            try:
+                async for event in super().stream(*asked):
+                    yield event
+            finally:
+                self.now -= 1
+
+    backend = Counting({"m": Script(pause_s=0.001)})
+    texts = [str(n) for n in range(20)]
+    assert ask(LIVE, texts, tmp_path / "out.jsonl", backend, concurrency=3) == 0
+    assert backend.most == 3
+
+
+def test_a_dead_server_is_not_asked_for_ever(tmp_path):
+    backend = ScriptedBackend({"m": Script(fail_after=0)})
+    with pytest.raises(UserError, match=r"20 prompts in a row failed.*overloaded"):
+        ask(LIVE, [str(n) for n in range(99)], tmp_path / "out.jsonl", backend)
+    assert len(backend.asked) < 30
+
+
+def test_a_stop_lets_answers_under_way_come_in_and_the_next_run_goes_on(tmp_path):
+    backend, out = ScriptedBackend({"m": Script(pause_s=0.005)}), tmp_path / "out.jsonl"
+    texts = [str(n) for n in range(12)]
+
+    async def stopped():
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.02, stopping.set)
+        prompts = [Prompt(f"p-{text}", text) for text in texts]
+        return await generate(
+            backend, LIVE, prompts, SAMPLING, out, 4, io.StringIO(), stopping=stopping
+        )
+
+    missing = asyncio.run(stopped())
+    assert 0 < missing < 12 and backend.closed_early == []
+    assert len(read_examples(out)[0]) == 12 - missing == len(backend.asked)
+    assert ask(LIVE, texts, out, backend) == 0
+    assert len(backend.asked) == 12, "nothing was asked twice"
+
+
+def test_the_manifest_says_how_and_keeps_the_acknowledgement(tmp_path):
+    out = tmp_path / "out.jsonl"
+    ask(LIVE, ["a"], out, ScriptedBackend({"m": Script()}))
+    table = answers.finish_manifest(out, LIVE, price_of(LIVE), {"prompts": "p"}, True)
+    assert table["terms_may_forbid_training"] and table["terms_acknowledged"]
+    assert (table["answers"], table["refusals"], table["prompts"]) == (1, 0, "p")
+    assert table["cost_dollars"] == pytest.approx(35 / 1e6)
+    again = answers.finish_manifest(out, LIVE, Price(), {}, False)
+    assert again["terms_acknowledged"] == table["terms_acknowledged"]
+    assert again["cost_dollars"] is None
+    assert json.loads(manifest_of(out).read_text()) == again
+
+
+@pytest.mark.parametrize(
+    ("fields", "may"),
+    [
+        ({}, True),
+        ({"licence": "Apache-2.0"}, False),
+        ({"licence": "OpenAI's terms"}, True),
+        ({"licence": "Proprietary"}, True),
+        ({"backend": "embedded"}, False),
+    ],
+)
+def test_terms_are_in_doubt_unless_a_licence_is_stated(fields, may):
+    assert terms_may_forbid(replace(LIVE, **fields)) is may
+
+
+def test_costs_in_words():
+    said = [dollars(value) for value in (None, 0, 0.0123, 12.346)]
+    assert said == ["unknown", "$0.00", "$0.012", "$12.35"]

@@ -1,0 +1,66 @@
+"""What answers cost, and whose terms they fall under."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from imitation.values import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens; None where not known.
+
+    Attributes:
+        prompt: Of prompts.
+        answer: Of answers.
+    """
+
+    prompt: float | None = None
+    answer: float | None = None
+
+    def of(self, prompt_tokens: int, answer_tokens: int) -> float | None:
+        """Dollars for so many tokens; None where a price that counts is not known."""
+        parts = ((self.prompt, prompt_tokens), (self.answer, answer_tokens))
+        if any(price is None and tokens for price, tokens in parts):
+            return None
+        return sum((price or 0.0) * tokens for price, tokens in parts) / 1e6
+
+
+def price_of(card: ModelCard, prompt: float | None = None, answer: float | None = None) -> Price:
+    """The price that was typed, else the card's."""
+    return Price(
+        card.price_in if prompt is None else prompt, card.price_out if answer is None else answer
+    )
+
+
+def dollars(value: float | None) -> str:
+    """A cost in words; "unknown" where it is."""
+    if value is None:
+        return "unknown"
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.2g}"
+
+
+def terms_may_forbid(card: ModelCard) -> bool:
+    """Whether its owner's terms may forbid training on its answers.
+
+    So it is taken to be unless the weights are here or the card states an open licence.
+    """
+    licence = card.licence.lower()
+    stated = bool(licence) and not any(word in licence for word in ("proprietary", "terms"))
+    return card.backend != "embedded" and not stated
+
+
+def add_costs(parser: argparse.ArgumentParser) -> None:
+    """Options that commands which ask a model have in common."""
+    add = parser.add_argument
+    add("--price-in", type=float, help="dollars per million prompt tokens, else the card's")
+    add("--price-out", type=float, help="dollars per million tokens of answers, else the card's")
+    add(
+        "--terms-acknowledged",
+        action="store_true",
+        help="note in the manifest that the model's terms were read: they may forbid training",
+    )
+    add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")
