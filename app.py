@@ -39,7 +39,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Context]:
         first.build(context)
         endpoints.build(context)
     for page in others:
-        with demo.route(page.title, page.path):
+        with demo.route(page.title, page.path, show_in_navbar=page.listed):
             gr.Navbar(main_page_name=first.title)
             page.build(context)
     return demo, context

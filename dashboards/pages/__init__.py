@@ -6,24 +6,27 @@ from typing import NamedTuple
 
 from dashboards.compare_form import KEYS_JS
 from dashboards.context import Page
-from dashboards.pages import compare, data, evaluate, finetune, gaps, recorded
+from dashboards.pages import compare, data, evaluate, finetune, gaps, rate, recorded, votes
 
 
 class Route(NamedTuple):
-    """A page's name in the navigation, its address, and what builds it."""
+    """A page's name in the navigation, its address, what builds it, and whether it is listed."""
 
     title: str
     path: str
     build: Page
+    listed: bool = True
 
 
 PAGES = (
     Route("Compare", "/", compare.build),
+    Route("Votes", "/votes", votes.build),
     Route("Gaps", "/gaps", gaps.build),
     Route("Recorded", "/recorded", recorded.build),
     Route("Data", "/data", data.build),
     Route("Fine-tune", "/finetune", finetune.build),
     Route("Evaluate", "/evaluate", evaluate.build),
+    Route("Rate", "/rate", rate.build, listed=False),
 )
 
 

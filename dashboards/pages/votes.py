@@ -1,0 +1,361 @@
+"""Votes: what people and judges preferred, and how often they were fooled."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from dashboards import studies_view, votes_view
+from dashboards.actions import answer_pairs, judges, studies, visitors
+from dashboards.actions.answer_pairs import Choice
+from dashboards.actions.finetune import data_files
+from dashboards.actions.votes import PEOPLE, Boards
+from dashboards.compare_form import MESSAGE_JS
+from dashboards.context import Context
+from imitation.errors import UserError
+from imitation.evaluation.judge import rubrics
+
+LEDE = (
+    "Which answers people preferred without knowing who wrote them, what judges say of the same, "
+    "and what is left once style is taken out."
+)
+POLL_S = 3.0
+EVERY_TWO = "Every two of them"
+# Links are copied whole, whatever address the page has.
+CLICK_JS = """
+element.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-do]');
+  if (!button || button.disabled) return;
+  if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+  if (button.dataset.do !== 'copy') { trigger('click', { ...button.dataset }); return; }
+  const path = button.closest('[data-copy]').dataset.copy;
+  const root = window.location.href.replace(/\\/votes\\/?([?#].*)?$/, '');
+  await navigator.clipboard.writeText(root + path);
+  button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = 'Copy link'; }, 1500);
+});
+"""
+
+
+def build(context: Context) -> None:
+    """The page's components and listeners; called inside its route."""
+    handle = _Handlers(context)
+    secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
+    stamp = gr.State(None)
+    message = gr.Textbox(visible="hidden", elem_id="message")
+    gr.HTML(f'<h1 class="lab-title">Votes</h1><p class="lab-lede">{LEDE}</p>')
+    fooled = gr.HTML(elem_id="votes-fooled")
+    source = gr.Dropdown([], label="Whose verdicts", elem_id="votes-source")
+    board = gr.HTML(elem_id="votes-board")
+    with gr.Accordion("Studies: blind, by invitation", open=False, elem_id="votes-studies"):
+        study_fields, study_plan, create = _study_form()
+        study_list = gr.HTML(js_on_load=CLICK_JS, elem_id="studies-list")
+    with gr.Accordion("Judges: any model of the catalog", open=False, elem_id="votes-judges"):
+        judge_fields, judge_plan, start = _judge_form()
+        judge_list = gr.HTML(js_on_load=CLICK_JS, elem_id="judges-list")
+
+    shown = [stamp, fooled, source, board, study_list, judge_list]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    page = gr.context.Context.root_block
+    assert page is not None
+    study_source, study_models, study_against, *_, training = study_fields
+    judge, judge_source, judge_models, judge_against, _, rubric, text, *_ = judge_fields
+    page.load(
+        handle.load,
+        secret,
+        [secret, study_source, training, judge, judge_source, rubric, text, start, *shown],
+        **quiet,
+    )
+    gr.Timer(POLL_S).tick(handle.tick, [secret, source, stamp], shown, trigger_mode="once", **quiet)
+    source.input(handle.other_source, [secret, source], shown, **quiet)
+    for picked, models, against in (
+        (study_source, study_models, study_against),
+        (judge_source, judge_models, judge_against),
+    ):
+        picked.change(handle.models, [secret, picked], [models, against], **quiet)
+    rubric.input(handle.rubric, rubric, text, **quiet)
+    for field in study_fields:
+        field.change(
+            handle.plan_study,
+            [secret, *study_fields],
+            study_plan,
+            trigger_mode="always_last",
+            **quiet,
+        )
+    for field in judge_fields:
+        field.change(
+            handle.plan_judge,
+            [secret, *judge_fields],
+            judge_plan,
+            trigger_mode="always_last",
+            **quiet,
+        )
+    create.click(
+        handle.create, [secret, source, *study_fields], shown, trigger_mode="once", **quiet
+    )
+    start.click(handle.start, [secret, source, *judge_fields], shown, trigger_mode="once", **quiet)
+    for listing in (study_list, judge_list):
+        listing.click(handle.acted, [secret, source], [message, *shown], **quiet)
+    message.change(None, message, None, js=MESSAGE_JS, api_visibility="private")
+
+
+def _pairs_form(name: str) -> list[gr.components.Component]:
+    """Where the pairs come from: source, models, against, prompts."""
+    with gr.Row():
+        source = gr.Dropdown([], label="Answers from", elem_id=f"{name}-source")
+        models = gr.Dropdown(
+            [], label="Models", info="All where none is chosen.", multiselect=True,
+            elem_id=f"{name}-models",
+        )  # fmt: skip
+        against = gr.Dropdown(
+            [(EVERY_TWO, "")], value="", label="Compared with", elem_id=f"{name}-against",
+            info="Each with one model, or every two.",
+        )  # fmt: skip
+        prompts = gr.Number(
+            0, label="Prompts", info="At most, drawn at random; 0: all.", precision=0, minimum=0,
+            min_width=140, elem_id=f"{name}-prompts",
+        )  # fmt: skip
+    return [source, models, against, prompts]
+
+
+def _study_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
+    gr.HTML(
+        '<p class="lab-note">Raters see a question and two answers, without names and in an order '
+        "drawn for each, and say A, B or equal. Whoever has the link can rate; one browser is one "
+        "rater.</p>"
+    )
+    pairs = _pairs_form("study")
+    with gr.Row():
+        name = gr.Textbox(label="Name", max_length=120, elem_id="study-name")
+        raters = gr.Number(
+            3, label="Ratings an item", precision=0, minimum=1, maximum=20, min_width=140,
+            info="The majority decides.", elem_id="study-raters",
+        )  # fmt: skip
+        repeats = gr.Number(
+            10, label="Repeat every", precision=0, minimum=0, min_width=140,
+            info="Items, to see if a rater says the same; 0: never.", elem_id="study-repeats",
+        )  # fmt: skip
+        training = gr.Dropdown(
+            [], label="Held out from", multiselect=True, elem_id="study-training",
+            info="Prompts in this training data, or nearly so, are left out.",
+        )  # fmt: skip
+    guidelines = gr.Textbox(
+        studies.GUIDELINES, label="Guidelines for raters", lines=5, max_lines=12,
+        elem_id="study-guidelines",
+    )  # fmt: skip
+    plan = gr.HTML(elem_id="study-plan")
+    create = gr.Button("Make the study", variant="primary", elem_id="study-create")
+    return [*pairs, name, raters, repeats, guidelines, training], plan, create
+
+
+def _judge_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
+    with gr.Row():
+        judge = gr.Dropdown(
+            [], label="Judge", info="GPT-4 where a card has it.", elem_id="judge-judge"
+        )
+        rubric = gr.Dropdown(
+            [], label="Rubric", info="What the judge is told; edit it below.",
+            elem_id="judge-rubric",
+        )  # fmt: skip
+        tokens = gr.Number(
+            512, label="Longest answer", info="Of the judge, in tokens.", precision=0, minimum=1,
+            maximum=judges.MAX_TOKENS, min_width=140, elem_id="judge-tokens",
+        )  # fmt: skip
+    pairs = _pairs_form("judge")
+    both = gr.Checkbox(True, label="Ask about every pair in both orders", elem_id="judge-orders")
+    text = gr.Textbox(label="What the judge is told", lines=6, max_lines=18, elem_id="judge-text")
+    plan = gr.HTML(elem_id="judge-plan")
+    start = gr.Button("Start judging", variant="primary", elem_id="judge-start")
+    return [judge, *pairs, rubric, text, both, tokens], plan, start
+
+
+class _Handlers:
+    """What the listeners do; each returns the updates of its outputs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.boards = Boards(context)
+
+    def load(self, token: str) -> list[Any]:
+        """The forms with their choices, and the board."""
+        token = token or visitors.new_secret()
+        visitor = visitors.visitor_hash(token)
+        cards = judges.cards(self.context)
+        files = data_files(self.context.settings, visitor)
+        told = [(rubric.name, rubric.id) for rubric in rubrics().values()]
+        may = self.context.settings.jobs
+        return [
+            token,
+            _first(answer_pairs.sources(self.context, visitor, judged=False)),
+            gr.update(
+                choices=files, value=[path for label, path in files if label.endswith("shipped")]
+            ),
+            gr.update(
+                choices=[(card.name, card.id) for card in cards],
+                value=cards[0].id if cards else None,
+            ),
+            _first(answer_pairs.sources(self.context, visitor, judged=True)),
+            gr.update(choices=told, value=told[0][1]),
+            judges.default_rubric(),
+            gr.update(
+                interactive=may,
+                value="Start judging" if may else "Starting jobs is switched off here",
+            ),
+            *self._shown(visitor, PEOPLE),
+        ]
+
+    def tick(self, token: str, source: str | None, stamp: Any) -> list[Any]:
+        """What has changed since the last look; nothing where nothing has."""
+        visitor = visitors.visitor_hash(token)
+        live = any(one.live for one in judges.listed(self.context, visitor))
+        if not live and self._stamp(visitor) == stamp:
+            return [gr.skip()] * 6
+        return self._shown(visitor, source or PEOPLE)
+
+    def other_source(self, token: str, source: str | None) -> list[Any]:
+        """The board of another source."""
+        return self._shown(visitors.visitor_hash(token), source or PEOPLE)
+
+    def models(self, token: str, source: str | None) -> list[Any]:
+        """The models of a source."""
+        try:
+            found, reference = answer_pairs.models(
+                self.context, visitors.visitor_hash(token), source or ""
+            )
+        except UserError:
+            found, reference = [], ""
+        names = [(self.boards.name(model), model) for model in found]
+        return [
+            gr.update(choices=names, value=[]),
+            gr.update(choices=[(EVERY_TWO, ""), *names], value=reference),
+        ]
+
+    def rubric(self, name: str) -> str:
+        """The text of a shipped rubric."""
+        return rubrics()[name].text if name in rubrics() else judges.default_rubric()
+
+    def plan_study(self, token: str, *fields: Any) -> str:
+        """What the study of the form would ask."""
+        if not fields[0]:
+            return ""
+        return _told(
+            lambda: studies_view.plan_html(
+                self._study_plan(visitors.visitor_hash(token), fields), int(fields[5] or 0)
+            )
+        )
+
+    def plan_judge(self, token: str, *fields: Any) -> str:
+        """What the judge of the form would take."""
+        if not fields[1]:
+            return ""
+        visitor = visitors.visitor_hash(token)
+        return _told(
+            lambda: studies_view.judge_plan_html(
+                judges.plan(self.context, visitor, _judge_form_from(fields))
+            )
+        )
+
+    def create(self, token: str, source: str | None, *fields: Any) -> list[Any]:
+        """Make the study of the form."""
+        visitor = visitors.visitor_hash(token)
+        try:
+            _, _, _, _, name, raters, repeats, guidelines, _ = fields
+            studies.create(
+                self.context,
+                visitor,
+                self._study_plan(visitor, fields),
+                name=name or "",
+                guidelines=guidelines or "",
+                raters=int(raters or 0),
+                repeat_every=int(repeats or 0),
+            )
+            gr.Info("The study is open. Send its link to raters.")
+        except UserError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * 6
+        return self._shown(visitor, source or PEOPLE)
+
+    def start(self, token: str, source: str | None, *fields: Any) -> list[Any]:
+        """Start the judge of the form, and show its board."""
+        visitor = visitors.visitor_hash(token)
+        try:
+            run = judges.start(self.context, visitor, _judge_form_from(fields))
+        except UserError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * 6
+        return self._shown(visitor, f"judge:{run}")
+
+    def acted(self, event: gr.EventData, token: str, source: str | None) -> list[Any]:
+        """A button of a study or of a judge."""
+        data = event._data or {}
+        do, identity = str(data.get("do", "")), str(data.get("id", ""))
+        visitor, source = visitors.visitor_hash(token), source or PEOPLE
+        say = ""
+        try:
+            match do:
+                case "show-study" | "show-judge":
+                    source = f"{do.removeprefix('show-')}:{identity}"
+                case "open-study" | "close-study":
+                    studies.set_open(self.context, visitor, identity, do == "open-study")
+                case "delete-study":
+                    studies.delete(self.context, visitor, identity)
+                case "export-study":
+                    name, text = studies.export(self.context, visitor, identity)
+                    file = {"kind": "file", "name": name, "text": text, "nonce": random.random()}
+                    say = json.dumps(file)
+                case "stop-judge":
+                    judges.stop(self.context, visitor, identity)
+                case "resume-judge":
+                    judges.resume(self.context, visitor, identity)
+                case "delete-judge":
+                    judges.delete(self.context, visitor, identity)
+        except UserError as error:
+            gr.Warning(str(error))
+        return [say, *self._shown(visitor, source)]
+
+    def _stamp(self, visitor: str) -> list[Any]:
+        live = [one.id for one in judges.listed(self.context, visitor) if one.live]
+        return [list(self.boards.stamp()), live]
+
+    def _study_plan(self, visitor: str, fields: tuple[Any, ...]) -> studies.Plan:
+        return studies.plan(self.context, visitor, _choice(fields[:4]), fields[-1] or ())
+
+    def _shown(self, visitor: str, source: str) -> list[Any]:
+        """Updates of all that shows votes."""
+        stamp = self._stamp(visitor)
+        board = self.boards.board(source, visitor)
+        return [
+            stamp,
+            votes_view.fooled_html(board.fooled, self.boards.name),
+            gr.update(choices=list(board.sources), value=board.source),
+            votes_view.board_html(board, self.boards.name),
+            studies_view.studies_html(studies.watched(self.context, visitor)),
+            studies_view.judges_html(judges.listed(self.context, visitor)),
+        ]
+
+
+def _choice(fields: tuple[Any, ...]) -> Choice:
+    source, models, against, prompts = fields
+    return Choice(
+        source or "", tuple(models or ()), against or "", int(prompts) if prompts else None
+    )
+
+
+def _first(choices: list[tuple[str, str]]) -> Any:
+    return gr.update(choices=choices, value=choices[0][1] if choices else None)
+
+
+def _judge_form_from(fields: tuple[Any, ...]) -> judges.Form:
+    judge, *pairs, _, text, both, tokens = fields
+    return judges.Form(judge or "", _choice(tuple(pairs)), text or "", bool(both), int(tokens or 0))
+
+
+def _told(made: Callable[[], str]) -> str:
+    try:
+        return made()
+    except UserError as error:
+        return studies_view.problem_html(error.message, error.hint)
