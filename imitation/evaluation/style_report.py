@@ -5,9 +5,10 @@ The page and the command show what this one function computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imitation.errors import UserError
+from imitation.evaluation.hedging import hedging
 from imitation.evaluation.stats import RESAMPLES, bootstrap_correlation, bootstrap_mean, wilson
 from imitation.evaluation.style import Strip, compare
 from imitation.values import Interval, Recording, Refused
@@ -15,6 +16,9 @@ from imitation.values import Interval, Recording, Refused
 DRAWS = 50_000_000
 """Items drawn at most for one bootstrap interval: up to 5,000 prompts get all 10,000 resamples,
 25,000 prompts get 2,000, which moves an end by about 2% of the interval's width."""
+
+
+NOTHING = Interval(None, None, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class ModelStyle:
             counts those prompts.
         summary_agreement: The same for closing summaries.
         refused: Lines of its files, of the reference's and of the questions that were left out.
+        hedging: Hedging words per 100 words of its answers (`imitation.evaluation.hedging`).
+        tone: Authoritative tone, scored by a judge; None where no judge did, which is no score.
     """
 
     model: str
@@ -39,39 +45,70 @@ class ModelStyle:
     list_agreement: Interval
     summary_agreement: Interval
     refused: tuple[Refused, ...]
+    hedging: Interval = NOTHING
+    tone: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StyleReport:
-    """Every other model against the reference."""
+    """Every other model against the reference.
+
+    Attributes:
+        reference: Name of the reference.
+        models: The others.
+        upper_bound: A second sample of the reference against its first: as alike as a model could
+            be expected to be. None where there is no second sample.
+        reference_hedging: Hedging words per 100 words of the reference's answers.
+    """
 
     reference: str
     models: tuple[ModelStyle, ...]
+    upper_bound: ModelStyle | None = None
+    reference_hedging: Interval = NOTHING
 
 
-def report(recording: Recording, reference: str, *, seed: int = 0) -> StyleReport:
+def report(recording: Recording, reference: str, *, second: str = "", seed: int = 0) -> StyleReport:
     """Compare every model of `recording` with `reference` on the prompts both answered.
+
+    Args:
+        recording: The answers.
+        reference: The model to compare with.
+        second: The model that is a second sample of the reference, "" for none.
+        seed: Of the bootstrap.
 
     Raises:
         UserError: The recording has no such model.
     """
-    if reference not in recording.answers:
-        known = ", ".join(map(repr, recording.models)) or "none"
-        raise UserError(f"The recording has no model {reference!r}.", f"Its models: {known}.")
-    theirs = recording.answers[reference]
-    models = []
-    for model, answers in recording.answers.items():
-        if model != reference:
-            common = [p.id for p in recording.prompts if p.id in answers and p.id in theirs]
-            strips = [compare(answers[prompt], theirs[prompt]) for prompt in common]
-            models.append(_summary(model, strips, _refused(recording, model, reference), seed))
-    return StyleReport(reference, tuple(models))
+    for name in filter(None, (reference, second)):
+        if name not in recording.answers:
+            known = ", ".join(map(repr, recording.models)) or "none"
+            raise UserError(f"The recording has no model {name!r}.", f"Its models: {known}.")
+    if second == reference:
+        raise UserError(f"{second!r} is the reference itself, not a second sample of it.")
+    styles = {
+        model: _style(recording, model, reference, seed)
+        for model in recording.answers
+        if model != reference
+    }
+    upper = styles.pop(second, None)
+    said = recording.answers[reference]
+    rate = hedging(said.values(), resamples=_resamples(len(said)), seed=seed)
+    return StyleReport(reference, tuple(styles.values()), upper, rate)
+
+
+def _style(recording: Recording, model: str, reference: str, seed: int) -> ModelStyle:
+    ours, theirs = recording.answers[model], recording.answers[reference]
+    common = [p.id for p in recording.prompts if p.id in ours and p.id in theirs]
+    strips = [compare(ours[prompt], theirs[prompt]) for prompt in common]
+    summary = _summary(model, strips, _refused(recording, model, reference), seed)
+    said = (ours[prompt] for prompt in common)
+    return replace(summary, hedging=hedging(said, resamples=_resamples(len(common)), seed=seed))
 
 
 def _summary(
     model: str, strips: list[Strip], refused: tuple[Refused, ...], seed: int
 ) -> ModelStyle:
-    resamples = max(1_000, min(RESAMPLES, DRAWS // max(1, len(strips))))
+    resamples = _resamples(len(strips))
     shared = [s.unigram_intersection for s in strips if s.unigram_intersection is not None]
     lists = [s.list_agreement for s in strips if s.list_agreement is not None]
     summaries = [s.summary_agreement for s in strips if s.summary_agreement is not None]
@@ -89,6 +126,10 @@ def _summary(
         summary_agreement=wilson(sum(summaries), len(summaries)),
         refused=refused,
     )
+
+
+def _resamples(n: int) -> int:
+    return max(1_000, min(RESAMPLES, DRAWS // max(1, n)))
 
 
 def _refused(recording: Recording, model: str, reference: str) -> tuple[Refused, ...]:

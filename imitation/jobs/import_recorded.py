@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.forget:
             return _forget(args.forget)
         recording, reference = _read(args)
-        result = report(recording, reference)
+        result = report(recording, reference, second=args.second or "")
         print(json.dumps(as_json(result), indent=2) if args.json else as_text(result, recording))
         if not any(model.n for model in result.models):
             raise UserError(f"No prompt has an answer of {reference!r} and of another model.")
@@ -50,26 +50,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def as_json(result: StyleReport) -> dict[str, object]:
     """The report in the form that `--json` prints."""
+    upper = result.upper_bound
     return {
-        "models": [
-            {
-                "model": model.model,
-                "n": model.n,
-                "unigram_intersection": _ends(model.unigram_intersection),
-                "length_correlation": _ends(model.length_correlation),
-                "list_agreement": _ends(model.list_agreement, n=True),
-                "summary_agreement": _ends(model.summary_agreement, n=True),
-                "refused": [dataclasses.asdict(refusal) for refusal in model.refused],
-            }
-            for model in result.models
-        ]
+        "models": [_row(model) for model in result.models],
+        "upper_bound": _row(upper) if upper else None,
+        "reference_hedging": _ends(result.reference_hedging, n=True),
+    }
+
+
+def _row(model: ModelStyle) -> dict[str, object]:
+    return {
+        "model": model.model,
+        "n": model.n,
+        "unigram_intersection": _ends(model.unigram_intersection),
+        "length_correlation": _ends(model.length_correlation),
+        "list_agreement": _ends(model.list_agreement, n=True),
+        "summary_agreement": _ends(model.summary_agreement, n=True),
+        "hedging": _ends(model.hedging, n=True),
+        "tone": _ends(model.tone, n=True) if model.tone else None,
+        "refused": [dataclasses.asdict(refusal) for refusal in model.refused],
     }
 
 
 def as_text(result: StyleReport, recording: Recording) -> str:
     """The report as a table for people, the refused lines beneath."""
-    head = ("model", "n", "unigram intersection", "length correlation", "lists", "summaries")
+    head = ("model", "n", "unigram intersection", "length correlation", "lists", "summaries",
+            "hedging per 100 words")  # fmt: skip
     rows = [head, *(_cells(model) for model in result.models)]
+    if result.upper_bound:
+        rows.append(("(upper bound) " + result.upper_bound.model, *_cells(result.upper_bound)[1:]))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [f"Against {result.reference}, 95% intervals in brackets:", ""]
     lines += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
@@ -92,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--reference-model", metavar="NAME", help="the reference, where its file has several models"
+    )
+    parser.add_argument(
+        "--second",
+        metavar="NAME",
+        help="the model that is a second sample of the reference: the upper bound of every measure",
     )
     parser.add_argument(
         "--mt-bench", action="store_true", help="fetch the MT-bench judgments from the hub"
@@ -191,6 +205,7 @@ def _cells(model: ModelStyle) -> tuple[str, ...]:
         _cell(model.length_correlation),
         _cell(model.list_agreement, f" of {model.list_agreement.n}"),
         _cell(model.summary_agreement, f" of {model.summary_agreement.n}"),
+        _cell(model.hedging),
     )
 
 

@@ -50,7 +50,8 @@ def run(capsys, *argv):
 def test_json_has_exactly_the_documented_form(files, capsys):
     code, out = run(capsys, "same.jsonl", "other.jsonl")
     assert code == 0
-    assert list(out) == ["models"]
+    assert list(out) == ["models", "upper_bound", "reference_hedging"]
+    assert out["upper_bound"] is None
     for model in out["models"]:
         assert list(model) == [
             "model",
@@ -59,6 +60,8 @@ def test_json_has_exactly_the_documented_form(files, capsys):
             "length_correlation",
             "list_agreement",
             "summary_agreement",
+            "hedging",
+            "tone",
             "refused",
         ]
         assert set(model["unigram_intersection"]) == {"value", "low", "high"}
@@ -172,6 +175,18 @@ def test_what_cannot_be_done_is_said(files, capsys, argv, message):
     assert captured.out == ""
     assert message in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_a_second_sample_of_the_reference_is_the_upper_bound(files, capsys):
+    code, out = run(capsys, "same.jsonl", "other.jsonl", "--second", "same")
+    assert code == 0
+    assert [model["model"] for model in out["models"]] == ["other"]
+    assert out["upper_bound"]["unigram_intersection"]["value"] == 1.0
+    assert main([*COMMAND, "same.jsonl", "--second", "ref"]) == 2
+    assert main([*COMMAND, "same.jsonl", "--second", "sam"]) == 2
+    capsys.readouterr()
+    assert main([*COMMAND, "same.jsonl", "other.jsonl", "--second", "same"]) == 0
+    assert "(upper bound) same" in capsys.readouterr().out
 
 
 def test_nothing_in_common_is_reported_and_an_error(files, capsys):
