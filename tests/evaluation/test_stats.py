@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from imitation.evaluation import stats
+from imitation.evaluation.stats import bootstrap_gap, no_change
 from imitation.values import Interval
 
 
@@ -124,3 +125,35 @@ def test_statistics_are_fast_and_silent(capsys):
     stats.bootstrap_correlation(x, y)
     assert time.perf_counter() - started < 2
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_gap_of_paired_samples_has_an_interval_around_it():
+    base, imitation, reference = [0.0] * 100, [1.0] * 25 + [0.0] * 75, [1.0] * 50 + [0.0] * 50
+    found = bootstrap_gap(base, imitation, reference)
+    assert found.value == 0.5
+    assert 0.3 < found.low < 0.5 < found.high < 0.7
+    assert bootstrap_gap(base, imitation, reference) == found
+    # What the imitation gains it gains where the reference is right: pairing narrows the interval.
+    apart = bootstrap_gap(base, imitation[::-1], reference)
+    assert apart.high - apart.low > found.high - found.low
+
+
+def test_no_gap_without_a_better_reference():
+    assert bootstrap_gap([1.0, 1.0], [0.0, 1.0], [1.0, 0.0]).value is None
+    assert bootstrap_gap([], [], []).n == 0
+
+
+def test_no_change_by_mcnemar_is_exact():
+    # 8 won, 2 lost: 2 * P(at most 2 of 10 coin throws) = 2 * 56 / 1024.
+    first, second = [0.0] * 8 + [1.0] * 2 + [1.0] * 50, [1.0] * 8 + [0.0] * 2 + [1.0] * 50
+    assert no_change(first, second) == pytest.approx(112 / 1024)
+    assert no_change(second, first) == no_change(first, second)
+    assert no_change(first, first) == 1.0
+    assert no_change([1.0], [0.0]) is None
+
+
+def test_no_change_of_other_values_comes_from_the_bootstrap():
+    rng = np.random.default_rng(0)
+    first = rng.normal(0, 1, 200)
+    assert no_change(first.tolist(), (first + 0.5).tolist()) == 0.0
+    assert no_change(first.tolist(), rng.permutation(first).tolist()) > 0.05

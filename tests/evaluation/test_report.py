@@ -1,0 +1,196 @@
+"""From result files to a report: intervals, gaps, what isn't comparable, what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imitation.errors import StorageError, UserError
+from imitation.evaluation import measure, report
+from imitation.evaluation.export import export, percent
+from imitation.evaluation.report import Measured, Report, Run, comparable, load, save
+from imitation.evaluation.samples import Query, Samples
+from imitation.values import Interval
+from tests.evaluation.lm_eval_files import write_result
+
+MODELS = (
+    Measured("b", "Base", "base", template="chat"),
+    Measured("i", "Imitation", "imitation", base="b", template="chat"),
+    Measured("r", "Reference", "reference", template="chat"),
+)
+RUN = Run(
+    "run", "2026-01-02T00:00:00+00:00", ("python",), MODELS, ("t",), versions={"lm_eval": "x"}
+)
+BASE = [1.0] * 10 + [0.0] * 90
+IMITATION = [1.0] * 30 + [0.0] * 70
+REFERENCE = [1.0] * 70 + [0.0] * 30
+
+
+def built(folder: Path, run: Run = RUN, **verdicts: list[float | None]) -> Report:
+    save(run, folder)
+    for model, values in verdicts.items():
+        write_result(folder / "results", model, "t", values)
+    return measure.build(folder)
+
+
+def test_a_gap_with_its_interval_and_significance(tmp_path: Path) -> None:
+    found = built(tmp_path, b=BASE, i=IMITATION, r=REFERENCE)
+    (gap,) = found.gaps
+    assert gap.closed.value == pytest.approx(20 / 60)
+    assert gap.closed.low is not None
+    assert 0.15 < gap.closed.low < 20 / 60 < gap.closed.high < 0.55
+    assert (gap.change.value, gap.closed.n) == (pytest.approx(0.2), 100)
+    assert gap.p_value == pytest.approx(2 / 2**20)  # 20 won, none lost
+    assert gap.significant
+    assert gap.undefined == ""
+    assert found.complete
+    assert load(tmp_path) == found
+    assert [s.value.n for s in found.scores] == [100] * 3
+
+
+@pytest.mark.parametrize(
+    ("base", "reference", "why"),
+    [
+        ([1.0, 0.0] * 20, [1.0, 0.0] * 20, "no better"),
+        ([0.0] * 18 + [1.0] * 2, [0.0] * 17 + [1.0] * 3, "beyond chance"),
+        ([1.0] * 20, [0.0] * 20, "no better"),
+    ],
+)
+def test_a_gap_that_is_not_there_is_undefined_and_says_why(
+    tmp_path: Path, base: list[float], reference: list[float], why: str
+) -> None:
+    (gap,) = built(tmp_path, b=base, i=base, r=reference).gaps
+    assert gap.closed.value is None
+    assert why in gap.undefined
+    assert gap.p_value == 1.0
+    assert not gap.significant
+
+
+def test_the_gap_is_never_clipped(tmp_path: Path) -> None:
+    (worse,) = built(tmp_path / "worse", b=IMITATION, i=BASE, r=REFERENCE).gaps
+    assert worse.closed.value == pytest.approx(-0.5)
+    (better,) = built(tmp_path / "better", b=BASE, i=[1.0] * 100, r=REFERENCE).gaps
+    assert better.closed.value == pytest.approx(1.5)
+
+
+def test_missing_samples_are_counted_never_zero(tmp_path: Path) -> None:
+    lacking: list[float | None] = [*IMITATION[:50], *[None] * 50]
+    found = built(tmp_path, b=BASE, i=lacking, r=REFERENCE)
+    (score,) = [s for s in found.scores if s.model == "i"]
+    assert (score.value.value, score.value.n, score.missing) == (0.6, 50, 50)
+    assert not found.complete
+    (gap,) = found.gaps
+    assert gap.closed.n == 50
+    assert [d.what for d in gap.caveats] == ["sample set"]
+    samples = Samples(tmp_path / "samples.sqlite")
+    missing = samples.find(Query(verdicts={"i": "missing"}))
+    assert missing.total == 50
+    assert missing.rows[0].replies["i"].note == "gone"
+    assert missing.rows[0].replies["b"].verdict == "wrong"
+
+
+def test_a_model_without_results_has_a_reason_and_no_gap(tmp_path: Path) -> None:
+    save(RUN, tmp_path)
+    line = {
+        "event": "score",
+        "model": "i",
+        "task": "t",
+        "metric": "",
+        "value": {"value": None, "low": None, "high": None, "n": 0},
+        "of": 7,
+        "state": "refused",
+        "reason": "it has no log-probabilities",
+    }
+    text = json.dumps(line) + '\n{"event": "score", "mod'
+    (tmp_path / "progress.jsonl").write_text(text, "utf-8")
+    found = built(tmp_path, b=BASE, r=REFERENCE)
+    (score,) = [s for s in found.scores if s.model == "i"]
+    assert (score.value.value, score.reason) == (None, "it has no log-probabilities")
+    assert found.gaps == ()
+    assert not found.complete
+
+
+def test_scores_that_are_not_comparable_say_how(tmp_path: Path) -> None:
+    score = built(tmp_path, b=BASE).scores[0]
+    assert comparable(score, score) == []
+    assert comparable(score, replace(score, model="other", value=Interval(0, 0, 0, 100))) == []
+    for change, what in [
+        ({"shots": 5}, "shots"),
+        ({"shots": None}, "shots"),
+        ({"template": "plain"}, "template"),
+        ({"metric": "acc_norm"}, "metric"),
+        ({"filter": "strict"}, "metric"),
+        ({"task_version": "2.0"}, "task version"),
+        ({"samples": "f" * 64}, "sample set"),
+        ({"kind": "log-likelihood"}, "kind"),
+        ({"task": "u"}, "task"),
+    ]:
+        (difference,) = comparable(score, replace(score, **change))
+        assert difference.what == what
+        assert difference.first != difference.second
+        assert what in str(difference)
+
+
+def test_other_conditions_are_a_caveat_on_the_gap(tmp_path: Path) -> None:
+    save(RUN, tmp_path)
+    for model, values, shots in (("b", BASE, 0), ("i", IMITATION, 0), ("r", REFERENCE, 5)):
+        write_result(tmp_path / "results", model, "t", values, shots=shots)
+    (gap,) = measure.build(tmp_path).gaps
+    assert [str(c) for c in gap.caveats] == ["shots: 0 against 5"]
+    for model, metric in (("b", "acc"), ("r", "f1")):
+        write_result(tmp_path / "results", model, "t", BASE, metric=metric, date="2027-01-01T0")
+    (gap,) = measure.build(tmp_path).gaps
+    assert "different metrics" in gap.undefined
+
+
+def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
+    save(RUN, tmp_path)
+    write_result(tmp_path / "results", "b", "t", [0.0] * 4)
+    write_result(tmp_path / "results", "b", "t", [1.0] * 4, date="2026-01-03T00-00-00.1")
+    scores = {s.model: s for s in measure.build(tmp_path).scores}
+    assert scores["b"].value.value == 1.0
+
+
+def test_shares_have_wilsons_interval_and_others_a_bootstrap(tmp_path: Path) -> None:
+    whole, half = [1.0] * 5, [0.25, 0.5, 0.75, 0.5]
+    scores = {s.model: s for s in built(tmp_path, b=whole, i=half).scores}
+    assert scores["b"].value.low == pytest.approx(0.566, abs=0.001)
+    low, high = scores["i"].value.low, scores["i"].value.high
+    assert low is not None
+    assert 0.25 <= low < 0.5 < high <= 0.75
+
+
+def test_exports_hold_the_same_numbers(tmp_path: Path) -> None:
+    found = built(tmp_path, b=BASE, i=[None, *IMITATION[1:]], r=REFERENCE)
+    rows = list(csv.DictReader(io.StringIO(export(found, "csv"))))
+    assert [float(row["value"]) for row in rows] == [s.value.value for s in found.scores]
+    assert [row["missing"] for row in rows] == ["0", "1", "0"]
+    assert json.loads(export(found, "json"))["gaps"][0]["task"] == "t"
+    text = export(found, "md")
+    assert "10.0 [5.5, 17.4] n 100" in text
+    assert "(1 missing)" in text
+    assert "Not complete" in text
+    with pytest.raises(UserError, match="'xml'"):
+        export(found, "xml")
+    assert percent(Interval(None, None, None, 0)) == "no value"
+
+
+def test_a_report_of_another_version_or_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"no report\.json"):
+        load(tmp_path)
+    built(tmp_path, b=BASE)
+    path = tmp_path / report.REPORT
+    path.write_text(path.read_text("utf-8").replace('"format": 1', '"format": 99'), "utf-8")
+    with pytest.raises(StorageError, match="version 99"):
+        load(tmp_path)
+    path.write_text('{"format": 1}', "utf-8")
+    with pytest.raises(StorageError, match="no report of ours"):
+        load(tmp_path)
+    path.write_text("[", "utf-8")
+    with pytest.raises(StorageError, match="cannot be read"):
+        load(tmp_path)
