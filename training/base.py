@@ -9,8 +9,9 @@ import hashlib
 import os
 import re
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Base:
     """A loaded base.
 
     Attributes:
-        model: transformers' causal LM.
+        model: transformers' causal LM; None where only its text side was asked for.
         tokenizer: Its tokenizer.
         fmt: The prompt format conversations are written in.
         gguf: The file it came from, which the engine serves; None for a base that is not a GGUF.
@@ -71,6 +72,11 @@ class Source:
     card: ModelCard | None = None
     gguf: Path | None = None
     identity: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its files are on this machine already."""
+        return Path(self.place).is_dir()
 
 
 def find_base(settings: Settings, name: str) -> Source:
@@ -123,28 +129,62 @@ def load_base(settings: Settings, name: str, dtype: str, fmt: str = "auto", **op
         UserError: There is no such base, or it can't be loaded.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     source = find_base(settings, name)
-    local = Path(source.place).is_dir()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source.place, local_files_only=local)
+    text = _text(source, name, fmt)
+    with _loading(source, name):
         model = AutoModelForCausalLM.from_pretrained(
-            source.place, dtype=getattr(torch, dtype), local_files_only=local, **options
+            source.place, dtype=getattr(torch, dtype), local_files_only=source.is_local, **options
         )
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"The base {name} could not be loaded: {first}",
-            "Check the folder."
-            if local
-            else "Check its spelling, your connection, and whether "
-            "it asks for a token (HF_TOKEN); or name a local folder.",
-        ) from error
+    identity = source.identity or f"hub:{name}@{getattr(model.config, '_commit_hash', None)}"
+    return replace(text, model=model, identity=identity)
+
+
+def load_text(settings: Settings, name: str, fmt: str = "auto") -> Base:
+    """A base without its weights (model None): what conversations are encoded with.
+
+    Raises:
+        UserError: As `load_base`.
+    """
+    return _text(find_base(settings, name), name, fmt)
+
+
+def load_shape(settings: Settings, name: str) -> Any:
+    """Transformers' config of a base.
+
+    Raises:
+        UserError: As `load_base`.
+    """
+    from transformers import AutoConfig
+
+    source = find_base(settings, name)
+    with _loading(source, name):
+        return AutoConfig.from_pretrained(source.place, local_files_only=source.is_local)
+
+
+def _text(source: Source, name: str, fmt: str) -> Base:
+    from transformers import AutoTokenizer
+
+    with _loading(source, name):
+        tokenizer = AutoTokenizer.from_pretrained(source.place, local_files_only=source.is_local)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    identity = source.identity or f"hub:{name}@{getattr(model.config, '_commit_hash', None)}"
-    return Base(model, tokenizer, _format(source, tokenizer, fmt), source.gguf, identity)
+    return Base(None, tokenizer, _format(source, tokenizer, fmt), source.gguf, source.identity)
+
+
+@contextmanager
+def _loading(source: Source, name: str) -> Iterator[None]:
+    """What transformers raises where files are missing or broken, in words."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        hint = "Check its spelling, your connection, and whether it asks for a token (HF_TOKEN); "
+        raise UserError(
+            f"The base {name} could not be loaded: {first}",
+            "Check the folder." if source.is_local else hint + "or name a local folder.",
+        ) from error
 
 
 def _identity(folder: Path) -> str:

@@ -15,7 +15,6 @@ import math
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
@@ -40,10 +39,12 @@ from training.attention import PACKED, attending
 from training.base import choose_dtype
 from training.checkpoints import State
 from training.collate import all_batches, collate, collate_packed, micro_batches
-from training.config import TrainingConfig, from_table, load_config, preset, to_table
+from training.command import add_run, config_of
+from training.config import TrainingConfig, to_table
 from training.data import load_data
 from training.events import Progress, Stop, Stopped, sole_writer
 from training.export import export
+from training.memory import steady
 from training.methods import core, load_for, make_optimizer, rate_share, set_rates, trainable
 from training.run import Place, Plan, Run, restore, save_place
 from training.scores import fact_score, style_score
@@ -60,9 +61,11 @@ def setup(
     Raises:
         UserError: Nothing in the data can be learned, or the base can't be had.
     """
+    steady()
     torch.set_num_threads(config.threads or available_cores())
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it; it takes time
     dtype, seconds = choose_dtype(config.dtype)
     progress.write("setup", dtype=dtype, probe_s=seconds, threads=torch.get_num_threads())
     base = load_for(config, settings, dtype)
@@ -77,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = Stop()
     stop.listen()
     try:
-        config = _config(args)
+        config = config_of(args)
         settings = read_settings()
         with sole_writer(args.out):
             state, progress = _opened(args.out, args.resume)
@@ -173,7 +176,7 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
             if not place.watched:
                 _watch(run, progress, place, plan)
             while place.step < len(plan):
-                _step(run, optimizer, progress, place, plan)
+                step(run, optimizer, progress, place, plan)
                 _watch(run, progress, place, plan)
                 due = config.save_every and place.step % config.save_every == 0
                 if due and place.step < len(plan):
@@ -184,14 +187,14 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
         raise
 
 
-def _step(run: Run, optimizer: AdamW, progress: Progress, place: Place, plan: Plan) -> None:
+def step(run: Run, optimizer: AdamW, progress: Progress, place: Place, plan: Plan) -> None:
     """The next step of the plan, told when it is done."""
     config, (epoch, batch) = run.config, plan[place.step]
     began = time.perf_counter()
     rate = config.learning_rate * rate_share(place.step, len(plan), config)
     set_rates(optimizer, rate, config)
     optimizer.zero_grad(set_to_none=True)
-    loss = _backward(run, batch)
+    loss = backward(run, batch)
     if not math.isfinite(loss):
         raise IntegrityError(
             f"The loss is {loss} in step {place.step + 1} (epoch {epoch}), batch: "
@@ -246,7 +249,7 @@ def _watch(run: Run, progress: Progress, place: Place, plan: Plan) -> None:
     place.watched = True
 
 
-def _backward(run: Run, batch: Sequence[Encoded]) -> float:
+def backward(run: Run, batch: Sequence[Encoded]) -> float:
     """Gradients of a step's mean loss per output token, added up over micro-batches."""
     run.model.train()
     count, total = sum(example.trained for example in batch), 0.0
@@ -275,26 +278,10 @@ def _loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
     return cross_entropy(logits.float(), labels[keep], reduction="sum")
 
 
-def _config(args: argparse.Namespace) -> TrainingConfig:
-    start = preset(args.preset) if args.preset else load_config(args.config)
-    changes = {}
-    for item in args.set:
-        key, _, value = item.partition("=")
-        try:
-            changes[key.strip()] = tomllib.loads(f"x = {value}")["x"]
-        except tomllib.TOMLDecodeError:
-            changes[key.strip()] = value
-    return from_table({**to_table(start), **changes})
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.finetune", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--preset", help="a shipped config, such as pocket-broad")
-    source.add_argument("--config", type=Path, help="a TOML file of one's own")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--data", type=Path, required=True, help="conversations, one a line")
+    add_run(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
     parser.add_argument("--no-export", action="store_true", help="stop after the checkpoint")

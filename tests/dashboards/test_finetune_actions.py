@@ -89,11 +89,12 @@ def test_a_form_comes_back_from_its_command(context, form):
 
 @pytest.mark.slow
 def test_the_command_reads_the_form_as_it_was_meant(context, form):
-    from training.finetune import _config, _parser
+    from training.command import config_of
+    from training.finetune import _parser
 
     asked = replace(form, changes={**form.changes, "learning_rate": 1e-05, "max_tokens": 100})
     made = actions.plan(context, replace(asked, name="007", base="pocket-base-cut6"), ME)
-    assert _config(_parser().parse_args(made.argv[3:])) == made.config
+    assert config_of(_parser().parse_args(made.argv[3:])) == made.config
     assert made.config.name == "007"
 
 

@@ -101,7 +101,7 @@ def test_recomputed_activations_change_nothing(trained):
 
 def gradients(run):
     run.model.zero_grad()
-    finetune._backward(run, run.data.train[:2])
+    finetune.backward(run, run.data.train[:2])
     return {n: p.grad.clone() for n, p in run.model.named_parameters() if p.requires_grad}
 
 

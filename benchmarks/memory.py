@@ -1,0 +1,115 @@
+"""Predicted against measured peak memory of a fine-tune: LoRA and full, checkpointing off and on.
+
+Measured is the peak resident memory of a child process that trains for three steps, less what it
+had before it loaded anything. One JSON line a configuration; the target is 15%.
+
+    python benchmarks/memory.py
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+DATA = ROOT / "imitation" / "data" / "pocket" / "broad.jsonl"
+CONFIGS = {
+    "LoRA": [],
+    "LoRA, gradient checkpointing": ["checkpointing=true"],
+    "full": ['method="full"', "learning_rate=1e-5"],
+    "full, gradient checkpointing": ['method="full"', "learning_rate=1e-5", "checkpointing=true"],
+}
+COMMON = ["batch_size=8", "micro_batch=4", "validation=0.0", "save_every=0", "max_tokens=256"]
+TARGET, STEPS = 0.15, 3
+
+
+def status(key: str) -> int:
+    """Bytes the kernel counts for this process."""
+    text = Path("/proc/self/status").read_text("ascii")
+    found = re.search(rf"^{key}:\s+(\d+)", text, re.M)
+    assert found
+    return 1024 * int(found[1])
+
+
+def child(arguments: list[str]) -> None:
+    """Train for three steps; print the predicted and the measured peak."""
+    import argparse
+
+    from imitation.settings import read_settings
+    from training import finetune
+    from training.collate import all_batches
+    from training.command import add_run, config_of
+    from training.events import Progress, Stop
+    from training.methods import make_optimizer
+    from training.run import Place
+
+    parser = argparse.ArgumentParser()
+    add_run(parser)
+    args = parser.parse_args(arguments)
+    config = config_of(args)
+    start = status("VmRSS")
+    with tempfile.TemporaryDirectory() as folder:
+        progress = Progress(Path(folder) / "progress.jsonl")
+        run = finetune.setup(config, args.data, read_settings(), progress, Stop())
+        plan = hungriest(all_batches(run.data.train, config.batch_size, 1, config.seed))
+        optimizer, place = make_optimizer(run.model, config), Place()
+        for _ in range(STEPS):
+            finetune.step(run, optimizer, progress, place, plan)
+    print(json.dumps({"start": start, "peak": status("VmHWM")}))
+
+
+def hungriest(plan: list) -> list:
+    """The steps with the longest conversations first, so that three reach the peak."""
+    return sorted(plan, key=lambda one: -max(len(e.ids) for e in one[1]))
+
+
+def python(*arguments: object) -> dict:
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{arguments}\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    for name, changes in CONFIGS.items():
+        options = ["--preset", "pocket-broad", "--data", str(DATA)]
+        for change in (*COMMON, *changes):
+            options += ["--set", change]
+        if not Path("/proc/self/status").exists():
+            row(name, None, "skipped", 0, "peak memory is read from /proc")
+            continue
+        predicted = python("-m", "training.estimate", *options, "--no-probe")["memory"]
+        measured = python(__file__, "--child", *options)
+        peak = measured["peak"] - measured["start"]
+        off = predicted["total"] / peak - 1
+        details = {
+            "predicted_mb": {k: round(v / 1e6) for k, v in predicted.items() if k != "device"},
+            "measured_mb": round(peak / 1e6),
+        }
+        row(name, round(100 * off, 1), abs(off) <= TARGET, STEPS, details)
+
+
+def row(name: str, value: float | None, ok: object, n: int, details: object) -> None:
+    line = {
+        "name": f"memory: predicted against measured peak, {name}",
+        "value": value,
+        "unit": "%",
+        "target": f"within {100 * TARGET:.0f}%",
+        "ok": ok,
+        "n": n,
+        "details": details,
+    }
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    if "--child" in sys.argv:
+        child(sys.argv[sys.argv.index("--child") + 1 :])
+    else:
+        main()

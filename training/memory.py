@@ -1,0 +1,239 @@
+"""Memory a run needs at its peak, from its settings and shapes.
+
+At the peak of a step, when the backward pass begins, there are in memory at once: the weights, the
+gradients and optimiser's state of what is trained, what the forward pass kept of its activations
+for every layer, and the logits of the trained tokens three times over (themselves or the gradient
+they came to, their log-softmax, and its gradient). What a layer keeps per token is measured on
+copies of one and two layers with random weights, so it holds for any architecture and method.
+`benchmarks/memory.py` compares the sum with measured peaks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from imitation.data.encode import Encoded
+from training.attention import PACKED, attending
+from training.collate import micro_batches
+from training.config import TrainingConfig
+from training.methods import core, trainable
+
+LOGITS = 3
+PROBE_TOKENS = 128
+OVERHEAD = 80 << 20
+"""Bytes of the tokenizer, the data and the libraries' own buffers."""
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a base and a method memory depends on.
+
+    Attributes:
+        weights: Bytes of all weights as they are kept.
+        trained: Numbers that are trained.
+        largest: Numbers of the largest tensor that is trained.
+        width: Bytes of a number as it is computed with.
+        stored: Bytes of a trained number.
+        layers: Of the model.
+        hidden: Numbers that pass from layer to layer, per token.
+        vocabulary: Of the model.
+        per_layer: Bytes a layer keeps for the backward pass, per token.
+        outside: Bytes kept outside the layers, per token, logits not counted.
+    """
+
+    weights: int
+    trained: int
+    largest: int
+    width: int
+    stored: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    per_layer: float
+    outside: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes at the peak, by what holds them."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(asdict(self).values())
+
+
+def steady() -> None:
+    """Have freed tensors go back to the system at once (glibc).
+
+    Otherwise its heap keeps holes between tensors of unlike size, and a run takes up to twice
+    what it holds.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_MMAP_THRESHOLD, 1 << 20)
+        libc.mallopt(_ARENA_MAX, 1)
+    except (OSError, AttributeError):  # another C library, which has no such setting
+        return
+
+
+def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str) -> Shape:
+    """Measure what memory depends on, without the weights themselves.
+
+    Args:
+        model_config: transformers' config of the base.
+        config: Of the run.
+        dtype: Number format it computes in.
+        stored: Number format the weights are kept in.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        whole = trainable(AutoModelForCausalLM.from_config(model_config), config)
+    sizes = [p.numel() for p in whole.parameters() if p.requires_grad]
+    width, kept = (getattr(torch, name).itemsize for name in (dtype, stored))
+    frozen = sum(p.numel() for p in whole.parameters()) - sum(sizes)
+    small = type(model_config)(
+        **{**model_config.to_dict(), "vocab_size": 64, "pad_token_id": 0, "bos_token_id": 0,
+           "eos_token_id": 0, "num_hidden_layers": 1, "layer_types": None}
+    )  # fmt: skip
+    one = _kept(small, config, dtype, stored)
+    small.num_hidden_layers = 2
+    if getattr(small, "layer_types", None):
+        small.layer_types = list(small.layer_types) * 2
+    layer = _kept(small, config, dtype, stored) - one
+    four_bits = config.method == "qlora"
+    return Shape(
+        weights=int(frozen * (0.55 if four_bits else kept)) + sum(sizes) * kept,
+        trained=sum(sizes),
+        largest=max(sizes),
+        width=width,
+        stored=kept,
+        layers=model_config.num_hidden_layers,
+        hidden=model_config.hidden_size,
+        vocabulary=model_config.vocab_size,
+        per_layer=layer,
+        outside=max(0.0, one - layer),
+    )
+
+
+def _kept(small: Any, config: TrainingConfig, dtype: str, stored: str) -> float:
+    """Bytes per token that a forward pass of a small model keeps for the backward pass."""
+    from transformers import AutoModelForCausalLM
+
+    method = "lora" if config.method == "qlora" else config.method
+    plain = replace(config, checkpointing=False, method=method)
+    made = AutoModelForCausalLM.from_config(small, dtype=getattr(torch, stored))
+    model = trainable(made, plain).train()
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    seen: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # held, so that no other takes its place, and without its graph
+
+    row = {
+        "input_ids": torch.zeros(1, PROBE_TOKENS, dtype=torch.long),
+        "position_ids": torch.arange(PROBE_TOKENS).unsqueeze(0),
+    }
+    packed = {"lengths": [PROBE_TOKENS]} if config.packing else {}
+    mixed = torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != stored)
+    with (
+        attending(model, PACKED) if packed else nullcontext(),
+        mixed,
+        saved_tensors_hooks(note, lambda held: held),
+    ):
+        hidden = core(model).base_model(**row, **packed, use_cache=False).last_hidden_state
+    del hidden
+    return sum(seen.values()) / PROBE_TOKENS
+
+
+def peak(shape: Shape, config: TrainingConfig, tokens: int, trained: int) -> Memory:
+    """The peak of a step whose largest micro-batch has `tokens` (padding counted too).
+
+    Args:
+        shape: Of base and method.
+        config: Of the run.
+        tokens: Of the micro-batch, padding included.
+        trained: Those of them with a loss.
+    """
+    per_token = shape.layers * shape.per_layer
+    if config.checkpointing:
+        # Each layer's input, and one layer in full while it is computed again.
+        per_token = shape.layers * shape.hidden * shape.width + shape.per_layer
+    logits = LOGITS * trained * shape.vocabulary * 4
+    if shape.width < 4:
+        logits += trained * shape.vocabulary * shape.width
+    gradients = shape.trained * shape.stored
+    optimizer = 2 * shape.trained * shape.stored
+    activations = int(tokens * (per_token + shape.outside))
+    # AdamW computes a tensor's step beside it, when activations and logits are gone.
+    stepping = 2 * shape.largest * shape.stored
+    return Memory(
+        shape.weights,
+        gradients,
+        optimizer,
+        max(activations, stepping - logits),
+        logits,
+        OVERHEAD,
+    )
+
+
+def largest_peak(
+    shape: Shape, config: TrainingConfig, batches: Sequence[Sequence[Encoded]]
+) -> Memory:
+    """The peak of a run: that of its most demanding micro-batch."""
+    parts = [p for batch in batches for p in micro_batches(batch, config.micro_batch)]
+    return max(
+        (peak(shape, config, _tokens(p, config), sum(e.trained for e in p)) for p in parts),
+        key=lambda found: found.total,
+    )
+
+
+def _tokens(part: Sequence[Encoded], config: TrainingConfig) -> int:
+    if config.packing:
+        return sum(len(e.ids) for e in part)
+    return len(part) * max(len(e.ids) for e in part)
+
+
+def fitting(
+    config: TrainingConfig, needs: Callable[[TrainingConfig], int], room: int, *, cuda: bool
+) -> TrainingConfig | None:
+    """The config changed until it needs at most `room` bytes; None where nothing helps.
+
+    What leaves the result as it is comes first: fewer conversations at once, activations computed
+    again; then the method.
+    """
+    steps: list[dict[str, Any]] = []
+    size = config.micro_batch
+    while size > 1:
+        size //= 2
+        steps.append({"micro_batch": size})
+    steps.append({"checkpointing": True})
+    if config.method == "full":
+        # Rates of a full fine-tune are far too low for an adapter.
+        steps.append({"method": "lora", "optimizer": "adamw", "learning_rate": 2e-4})
+    if config.method != "qlora" and cuda:
+        steps.append({"method": "qlora"})
+    for change in [{}, *steps]:
+        config = replace(config, **change)
+        if needs(config) <= room:
+            return config
+    return None
