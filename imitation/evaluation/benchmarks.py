@@ -86,6 +86,16 @@ def manager(names: Sequence[str], more: Sequence[Path] = ()) -> Any:
     return every
 
 
+def without_tags(names: Sequence[str], tasks: Any) -> list[str]:
+    """Names with each tag replaced by its tasks, each once; `tasks` is a manager."""
+    found: list[str] = []
+    for name in names:
+        entry = tasks.task_index.get(name)
+        tag = entry is not None and entry.kind.name == "TAG"
+        found += sorted(entry.tags) if tag else [name]
+    return list(dict.fromkeys(found))
+
+
 def run(task: str, asker: Asker, answers: Answers, asking: Asking, listener: Listener) -> Ran:
     """Ask one model the samples of one task or group, and score what came.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imitation.errors import UserError
+from imitation.errors import StorageError, UserError
 from imitation.evaluation import results, samples
 from imitation.evaluation.report import (
     RESULTS,
@@ -23,6 +23,7 @@ from imitation.evaluation.report import (
     Score,
     comparable,
     live_scores,
+    load,
     load_run,
     save,
 )
@@ -56,7 +57,7 @@ def build(folder: Path, notes: Sequence[str] = ()) -> Report:
 
     Args:
         folder: The run.
-        notes: What a reader must know besides.
+        notes: What a reader must know besides; those of an earlier report are kept.
 
     Raises:
         StorageError: run.json is missing or something cannot be written.
@@ -78,12 +79,28 @@ def build(folder: Path, notes: Sequence[str] = ()) -> Report:
         run=run,
         scores=tuple(scores),
         gaps=tuple(_gaps(run, main)),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*_noted(folder), *notes, *_stand_ins(run)])),
         complete=all(s.value.value is not None and not s.missing for s in scores),
     )
     save(report, folder)
     samples.write(folder / SAMPLES, [m.id for m in run.models], _samples(run, found))
     return report
+
+
+def _noted(folder: Path) -> tuple[str, ...]:
+    """Notes of the report there is already."""
+    try:
+        return load(folder).notes
+    except StorageError:
+        return ()
+
+
+def _stand_ins(run: Run) -> Iterator[str]:
+    if names := [model.name for model in run.models if model.stand_in]:
+        yield (
+            f"{', '.join(names)}: small models standing in for the real thing. Where the reference "
+            "is the uncut base, part of any gain is the repair of what was cut."
+        )
 
 
 def _results(folder: Path) -> dict[tuple[str, str], TaskResult]:

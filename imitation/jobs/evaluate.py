@@ -32,7 +32,7 @@ from imitation.errors import UserError
 from imitation.evaluation import measure, results
 from imitation.evaluation.answers import Answers
 from imitation.evaluation.askers import Asker, CatalogAsker, TransformersAsker
-from imitation.evaluation.benchmarks import SEED, Asking, manager, run, write
+from imitation.evaluation.benchmarks import SEED, Asking, manager, run, without_tags, write
 from imitation.evaluation.report import (
     PROGRESS,
     RESPONSES,
@@ -163,17 +163,17 @@ def evaluate(
         StorageError: The folder cannot be written.
     """
     settings = read_settings()
-    before = _earlier(job.out)
-    whole = _run_of(job, chosen, tasks, argv, before)
+    # Wrong names end it here, before anything is written or asked.
+    tasks = without_tags(tasks, manager(tasks, job.asking.more_tasks))
+    whole = _run_of(job, chosen, tasks, argv, _earlier(job.out))
     save(whole, job.out)
-    manager(tasks, job.asking.more_tasks)  # wrong names end it here, before any model is asked
     pairs = [(subject.measured.id, task) for subject in chosen for task in tasks]
     progress = Progress(job.out / PROGRESS, pairs, job.asking.limit or 300)
-    notes: list[str] = []
+    notes = [note for task in whole.tasks for note in _notes(settings, task)]
     with closing(progress):
         progress.write("begin", models=[m for m, _ in pairs], tasks=list(tasks))
         for subject in chosen:
-            _one_model(settings, job, subject, tasks, progress, notes)
+            _one_model(settings, job, subject, tasks, progress)
         progress.write("report")
         report = measure.build(job.out, notes)
         progress.write("end", complete=report.complete)
@@ -186,7 +186,6 @@ def _one_model(
     subject: Subject,
     tasks: Sequence[str],
     progress: Progress,
-    notes: list[str],
 ) -> None:
     """All tasks of one model; what fails is reported and the next goes on."""
     left = [task for task in tasks if not _finished(job, subject.measured.id, task)]
@@ -201,7 +200,6 @@ def _one_model(
                 if asker is None:
                     asker = _asker(settings, job, subject)
                 _one_task(job, subject, task, asker, answers, progress)
-                notes += _notes(settings, task)
             except UserError as error:
                 print(f"{subject.measured.id}, {task}: {error}", file=sys.stderr)
                 progress.end("refused", reason=str(error))
@@ -273,9 +271,7 @@ def _notes(settings: Settings, task: str) -> Iterator[str]:
 
         yield from (f"The sandbox could not ensure that {text}." for text in missing_walls())
     if task.endswith("toxicity"):
-        from imitation.evaluation.toxicity import classifier
-
-        yield f"Toxicity was scored by {classifier(settings).describes}."
+        yield f"Toxicity is what the classifier {settings.toxicity!r} takes for it."
 
 
 def _earlier(out: Path) -> Run | None:

@@ -165,6 +165,46 @@ def test_what_cannot_be_measured_is_refused_and_the_rest_goes_on(
     assert export(report, "csv").count("\n") == 1 + len(report.scores)
 
 
+def test_a_group_is_scored_over_all_its_samples_and_a_tag_is_its_tasks(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    for n, count in ((1, 3), (2, 5)):
+        rows = [{"q": f"{n}.{k}", "a": "Asia" if k < n else "no"} for k in range(count)]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{n}.jsonl").write_text(text, "utf-8")
+        (tmp_path / f"part{n}.yaml").write_text(
+            f"task: part{n}\ntag: parts\ndataset_path: json\noutput_type: generate_until\n"
+            f"dataset_kwargs:\n  data_files:\n    test: {tmp_path / f'{n}.jsonl'}\n"
+            'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n'
+            'generation_kwargs:\n  until: ["\\n"]\n'
+            "metric_list:\n  - metric: exact_match\n    aggregation: mean\n"
+            "    higher_is_better: true\nmetadata:\n  version: 1.0\n",
+            "utf-8",
+        )
+    (tmp_path / "whole.yaml").write_text(
+        "group: whole\ntask: [part1, part2]\naggregate_metric_list:\n"
+        "  - metric: exact_match\n    weight_by_size: true\nmetadata:\n  version: 1.0\n",
+        "utf-8",
+    )
+    source = ("--tasks-from", str(tmp_path))
+    code, report = evaluate(tmp_path / "run", "--tasks", "whole", *source)
+    assert code == 0
+    whole, *parts = report.scores
+    assert (whole.task, whole.value.value, whole.value.n) == ("whole", 3 / 8, 8)
+    assert whole.value.low is not None
+    assert [(s.task, s.group, s.value.n) for s in parts] == [
+        ("part1", "whole", 3),
+        ("part2", "whole", 5),
+    ]
+    assert Samples(tmp_path / "run" / "samples.sqlite").find(Query()).total == 8
+    server.requests = []
+    assert evaluate(tmp_path / "run", "--tasks", "whole", *source)[0] == 0
+    assert not server.requests
+
+    code, report = evaluate(tmp_path / "tag", "--tasks", "parts", *source)
+    assert (code, report.run.tasks) == (0, ("part1", "part2"))
+
+
 def test_another_model_of_the_same_name_is_not_mixed_in(
     server: FakeOpenAI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
