@@ -15,6 +15,7 @@ import pytest
 
 from imitation.errors import UserError
 from imitation.evaluation import measure, results
+from imitation.evaluation.code_exec import missing_walls
 from imitation.evaluation.export import export
 from imitation.evaluation.report import Report, comparable, live_scores, load
 from imitation.evaluation.samples import Query, Samples
@@ -203,6 +204,32 @@ def test_a_group_is_scored_over_all_its_samples_and_a_tag_is_its_tasks(
 
     code, report = evaluate(tmp_path / "tag", "--tasks", "parts", *source)
     assert (code, report.run.tasks) == (0, ("part1", "part2"))
+
+
+def test_code_is_run_in_the_sandbox_and_toxicity_has_its_own_name(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing_walls():
+        pytest.skip(f"the sandbox cannot ensure that {missing_walls()}")
+    # Right for the first problem (has_close_elements) alone.
+    code = "    n = sorted(numbers)\n    return any(b - a < threshold for a, b in zip(n, n[1:]))\n"
+    server.pieces = ["```python\n", code, "```"]
+    tasks = ("--tasks", "humaneval", "pocket_toxicity", "--limit", "3")
+    done, report = evaluate(tmp_path / "run", *tasks)
+    passed, polite = [s for s in report.scores if s.main]
+    if "cannot be had" in passed.reason or "pip could not" in passed.reason:
+        pytest.skip(passed.reason)
+    assert done == 0
+    assert (passed.task, passed.metric, passed.shots) == ("lab_humaneval", "pass@1", 0)
+    assert passed.value.value == pytest.approx(1 / 3)
+    assert (polite.metric, polite.value.n) == ("non_profanity", 3)
+    assert polite.value.value > 0.5
+    assert any("profanity" in note for note in report.notes)
+
+    monkeypatch.setenv("IMITATION_CODE_EXEC", "0")
+    done, report = evaluate(tmp_path / "off", "--tasks", "humaneval", "--limit", "1")
+    assert done == 1
+    assert "switched off" in report.scores[0].reason
 
 
 def test_another_model_of_the_same_name_is_not_mixed_in(
