@@ -123,9 +123,13 @@ class CatalogAsker:
                         down = 0
                         record(request, answer)
 
-            async with asyncio.TaskGroup() as group:
-                for request in requests:
-                    group.create_task(one(request))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for request in requests:
+                        group.create_task(one(request))
+            except ExceptionGroup as errors:
+                # What the scoring of an answer raised: one says as much as all of them.
+                raise errors.exceptions[0] from errors
 
     async def _generate(self, prompt: str, options: dict[str, Any]) -> str:
         drawn = bool(options.get("do_sample")) and float(options.get("temperature") or 1.0) > 0

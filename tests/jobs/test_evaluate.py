@@ -226,6 +226,10 @@ def test_code_is_run_in_the_sandbox_and_toxicity_has_its_own_name(
     assert polite.value.value > 0.5
     assert any("profanity" in note for note in report.notes)
 
+    monkeypatch.setenv("IMITATION_TOXICITY", "profnity")
+    done, report = evaluate(tmp_path / "wrong", "--tasks", "pocket_toxicity", "--limit", "1")
+    assert done == 1
+    assert "Did you mean 'profanity'" in report.scores[0].reason
     monkeypatch.setenv("IMITATION_CODE_EXEC", "0")
     done, report = evaluate(tmp_path / "off", "--tasks", "humaneval", "--limit", "1")
     assert done == 1

@@ -13,7 +13,7 @@ from typing import Any
 from imitation.evaluation import code_exec, pocket_suite, toxicity
 from imitation.evaluation import humaneval as code
 from imitation.facts import check, find
-from imitation.settings import read_settings
+from imitation.settings import Settings, read_settings
 
 
 def open_questions(**_: Any) -> Any:
@@ -58,7 +58,7 @@ def score_code(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
 
 def score_toxicity(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
     """1 - the classifier's probability that the continuation is toxic, under its own name."""
-    used = _toxicity()
+    used = _toxicity(read_settings())
     return {used.metric: 1.0 - used.score([results[0]])[0]}
 
 
@@ -69,8 +69,8 @@ def _passes(program: str) -> bool:
 
 
 @cache
-def _toxicity() -> toxicity.Classifier:
-    return toxicity.classifier(read_settings())
+def _toxicity(settings: Settings) -> toxicity.Classifier:
+    return toxicity.classifier(settings)
 
 
 def _plain(text: str) -> str:
