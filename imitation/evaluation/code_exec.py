@@ -86,7 +86,10 @@ def missing_walls() -> tuple[str, ...]:
     """What this machine cannot wall off, in words; empty where all of it can."""
     if os.name != "posix":
         return tuple(WALLS.values())
-    walls, _ = _start("pass", Limits(wall_s=60.0), needed=())
+    try:
+        walls, _ = _start("pass", Limits(wall_s=60.0), needed=())
+    except OSError:  # Python itself cannot be started as this user
+        return tuple(WALLS.values())
     return tuple(text for name, text in WALLS.items() if not walls.get(name))
 
 
@@ -120,11 +123,16 @@ def run(program: str, limits: Limits | None = None, *, all_walls: bool = True) -
         all_walls: Refuse where a wall is missing.
 
     Raises:
-        UserError: A wall is missing (or stopped standing) and all of them were wanted.
+        UserError: A wall is missing and all of them were wanted, or nothing could be started.
     """
     needed = tuple(WALLS) if all_walls else ("limits",)
-    walls, outcome = _start(program, limits or Limits(), needed)
-    if walls and not all(walls.get(name) for name in needed):
+    try:
+        walls, outcome = _start(program, limits or Limits(), needed)
+    except OSError as error:
+        raise UserError(f"The sandbox cannot be started: {error}.") from error
+    if not walls:  # not the program's fault, so not its verdict either
+        raise UserError(f"The sandbox did not start: {outcome.how} {outcome.detail}.", "Try again.")
+    if not all(walls.get(name) for name in needed):
         missing = [text for name, text in WALLS.items() if not walls.get(name)]
         raise UserError(f"Nothing was run: the sandbox cannot ensure that {', '.join(missing)}.")
     return outcome
@@ -155,7 +163,6 @@ def _start(
 def _spawn(scratch: str, report: int) -> subprocess.Popen[bytes]:
     # The base interpreter: a virtual environment's holds packages, which no answer needs.
     python = getattr(sys, "_base_executable", "") or sys.executable
-
     return subprocess.Popen(
         [python, "-I", "-S", "-B", str(JAIL)],
         cwd=scratch,

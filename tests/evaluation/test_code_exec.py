@@ -171,6 +171,12 @@ def test_a_missing_wall_is_named_and_nothing_is_run(monkeypatch: pytest.MonkeyPa
     )
     with pytest.raises(UserError, match="Landlock"):
         run("pass")
+    monkeypatch.setattr(code_exec, "_start", lambda *_, **__: ({}, code_exec.Outcome("timed out")))
+    with pytest.raises(UserError, match="did not start: timed out"):
+        run("pass")
+    monkeypatch.setattr(
+        code_exec, "_start", lambda *_, **__: (half, code_exec.Outcome("ended early"))
+    )
     missing_walls.cache_clear()
     try:
         with pytest.raises(UserError, match="Landlock"):
