@@ -32,10 +32,14 @@ def plan_html(plan: Plan, command: str) -> str:
     """How much work it is, and the command line."""
     lines = "1 line" if plan.refused == 1 else f"{plan.refused:,} lines"
     left_out = f", {lines} left out" if plan.refused else ""
-    work = (
-        f"{plan.conversations:,} conversations{left_out}: {_steps(plan.steps)}, "
-        f"{plan.config.batch_size} conversations each, into {plan.out}."
-    )
+    if plan.steps is None:
+        size = f"blocks of {plan.config.max_tokens:,} tokens, {plan.config.batch_size} a step"
+        work = f"{plan.conversations:,} conversations{left_out}: {size}, into {plan.out}."
+    else:
+        work = (
+            f"{plan.conversations:,} conversations{left_out}: {_steps(plan.steps)}, "
+            f"{plan.config.batch_size} conversations each, into {plan.out}."
+        )
     return f'<p class="lab-note">{plain(work)}</p>{command_html(command)}'
 
 
@@ -68,8 +72,10 @@ def detail_html(run: Run) -> str:
     rows = [("Base", form.base), ("Data", Path(form.data).name), ("Preset", form.preset)]
     for key, value in form.changes.items():
         label = OVERRIDES[key][0] if key in OVERRIDES else key
-        rows.append((label, f"{value:g}" if isinstance(value, float) else str(value)))
+        rows.append((label, _value(value)))
     rows.append(("Results", str(run.out)))
+    if run.kept and run.state == "done" and not run.exported:
+        rows.append(("Weights", f"{run.kept} (no GGUF: the embedded engine cannot serve them)"))
     listed = "".join(f"<dt>{plain(k)}</dt><dd>{plain(v)}</dd>" for k, v in rows)
     said = f"<p>{plain(run.detail)}</p>" if run.detail else ""
     if run.state == "stopping":
@@ -92,7 +98,7 @@ def log_html(text: str) -> str:
 def curve_of(run: Run) -> Curve:
     """What the figure draws of a run."""
     found = run.progress
-    return Curve(run.name, found.loss, found.validation, found.learning_rate)
+    return Curve(run.name, found.loss, found.validation, found.learning_rate, found.scores)
 
 
 def seconds(value: float) -> str:
@@ -134,6 +140,9 @@ def _facts(run: Run) -> str:
         parts.append(f"loss {found.loss[-1][1]:.3f}")
     if found.validation:
         parts.append(f"held-out {found.validation[-1][1]:.3f}")
+    for name, scores in found.scores.items():
+        if scores and scores[-1][1].value is not None:
+            parts.append(f"{name} {100 * scores[-1][1].value:.0f}% (n {scores[-1][1].n})")
     if found.tokens_per_s:
         parts.append(f"{found.tokens_per_s:,.0f} tokens/s")
     if run.is_live and found.eta_s:
@@ -157,10 +166,12 @@ def _actions(run: Run) -> str:
     elif run.state == "stopping":
         made.append(_button("stop", run, "Kill now", "Kill it without waiting for its checkpoint?"))
     else:
-        if run.state == "out_of_memory":
-            made.insert(0, _button("retry", run, "Try again with less memory"))
-        elif run.state != "done":
-            made.insert(0, _button("retry", run, "Try again"))
+        less = " with less memory" if run.state == "out_of_memory" else ""
+        if run.state != "done":
+            again = "Start over" if run.resumable else "Try again"
+            made.insert(0, _button("retry", run, again + less))
+        if run.resumable:
+            made.insert(0, _button("resume", run, "Resume" + less))
         question = f"Delete {run.name} with its checkpoint and adapter? What is in Compare stays."
         made.append(_button("delete", run, "Delete", question))
     return "".join(made)
@@ -169,6 +180,12 @@ def _actions(run: Run) -> str:
 def _button(do: str, run: Run, label: str, confirm: str = "") -> str:
     ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
     return f'<button type="button" data-do="{do}" data-id="{run.id}"{ask}>{label}</button>'
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _steps(n: int) -> str:

@@ -32,15 +32,42 @@ SHIPPED = PACKAGE / "data" / "pocket"
 MAX_UPLOAD = 50_000_000
 """Bytes of one uploaded file."""
 OVERRIDES = {
+    "method": ("Method", "An adapter (LoRA; QLoRA needs a GPU), or all weights (full)."),
     "epochs": ("Epochs", "Passes over the data. More of them fit it better, then by heart."),
     "learning_rate": ("Learning rate", "Its peak. Too high: the loss jumps. Too low: no change."),
     "batch_size": ("Batch size", "Conversations per step; more give fewer, calmer steps."),
     "micro_batch": ("Computed at once", "Of a step's conversations; fewer take less memory."),
     "rank": ("Rank", "Size of the adapter: more holds more, and costs more memory."),
-    "max_tokens": ("Longest conversation", "In tokens; longer ones are cut at their end."),
+    "max_tokens": ("Longest conversation", "In tokens; longer ones are cut, or packed in pieces."),
+    "packing": ("Pack into blocks", "Short ones share a block; none sees another."),
+    "checkpointing": ("Recompute activations", "Less memory, a third more time, same result."),
     "seed": ("Seed", "Of weights, order and split: the same seed repeats the run."),
-}
+    "optimizer": ("Optimiser", "relative: steps are shares of each weight (paper); full only."),
+    "schedule": ("Schedule", "How the learning rate falls after the warm-up."),
+    "warmup": ("Warm-up", "Share of the steps in which the learning rate rises."),
+    "dtype": ("Number format", "auto measures which one this machine computes faster in."),
+    "validation": ("Kept out", "Share of the data that only watches the loss."),
+    "validate_every": ("Held-out loss every", "Steps; 0 takes it after each epoch."),
+    "score_every": ("Held-out scores every", "Steps, of style and facts; 0 takes none."),
+    "score_items": ("Prompts per score", "More are steadier and take longer."),
+    "save_every": ("Checkpoint every", "Steps; a run goes on from the last one."),
+}  # fmt: skip
 """Fields of the config that the form shows: key -> label, explanation."""
+MORE = tuple(list(OVERRIDES)[10:])
+"""Those of them that stand folded away."""
+SWITCHES = ("packing", "checkpointing")
+WORDS = ("method", "optimizer", "schedule", "dtype")
+FRACTIONS = ("learning_rate", "warmup", "validation")
+"""Kinds of fields: on or off, one of a few words, any number; the others take whole numbers."""
+_NO_DATA = (".failures.jsonl", ".rounds.jsonl")  # what generating answers leaves beside them
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """The words a field takes; none where it is a number or a switch."""
+    from training import config
+
+    return config.CHOICES.get(key, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +77,7 @@ class Form:
     Attributes:
         name: Name of the run; its folder and, once promoted, its id in the catalog.
         preset: Name of a shipped config.
-        base: Catalog id.
+        base: Catalog id, a folder of weights in the data folder, or a hub id.
         data: Path of a file of conversations.
         changes: Keys of OVERRIDES -> values other than the preset's.
     """
@@ -72,7 +99,7 @@ class Plan:
         config: As the command will read it.
         conversations: In the data, those without an answer left out.
         refused: Lines of the data that are no conversation.
-        steps: Steps in all.
+        steps: Steps in all; None where they depend on how the conversations pack.
     """
 
     argv: tuple[str, ...]
@@ -80,7 +107,7 @@ class Plan:
     config: TrainingConfig
     conversations: int
     refused: int
-    steps: int
+    steps: int | None
 
 
 def presets() -> list[str]:
@@ -93,6 +120,37 @@ def presets() -> list[str]:
 def bases(context: Context) -> list[ModelCard]:
     """Models that can be fine-tuned here: the pocket bases."""
     return [card for card in context.catalog().by_role("base") if card.weights.startswith("cut-")]
+
+
+def folders(context: Context) -> list[tuple[str, str]]:
+    """(label, path) of weights that can be trained further: data/bases, and full fine-tunes."""
+    data = context.settings.data
+    found = [(path.name, path) for path in sorted((data / "bases").glob("*"))]
+    whole = sorted(context.jobs.runs.glob("*/checkpoint"))
+    found += [(f"{path.parent.name}, fine-tuned here", path) for path in whole]
+    return [(label, str(path)) for label, path in found if (path / "config.json").is_file()]
+
+
+def check_base(context: Context, base: str) -> None:
+    """Refuse what cannot be trained from the page.
+
+    Raises:
+        UserError: No such base, one that is served elsewhere, or a folder outside the data folder.
+    """
+    if base in context.catalog():
+        if context.catalog()[base] not in bases(context):
+            raise UserError(f"{base!r} cannot be fine-tuned here.", "Choose a pocket base.")
+        return
+    if Path(base).is_absolute():
+        allowed = (context.settings.data / "bases", context.jobs.runs)
+        if not any(folder.resolve() in Path(base).resolve().parents for folder in allowed):
+            raise UserError(
+                f"{base!r} is not in a folder that bases are read from.",
+                f"Copy it to {allowed[0]}, or use the command line.",
+            )
+        return
+    if not HUB_ID.fullmatch(base):
+        context.catalog()[base]  # says what is near
 
 
 def preset_values(name: str) -> dict[str, Any]:
@@ -111,7 +169,11 @@ def data_files(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     """(label, path) of what can be trained on: shipped, built in the lab, the visitor's uploads."""
     found = [(f"{path.stem.capitalize()}, shipped", path) for path in sorted(SHIPPED.glob("*"))]
     built = settings.data / "datasets"
-    found += [(str(path.relative_to(built)), path) for path in sorted(built.rglob("*.jsonl"))]
+    found += [
+        (str(path.relative_to(built)), path)
+        for path in sorted(built.rglob("*.jsonl"))
+        if path.name != "progress.jsonl" and not path.name.endswith(_NO_DATA)
+    ]
     mine = sorted(_uploads(settings, visitor).glob("*.jsonl"))
     found += [(f"{path.name}, uploaded", path) for path in mine]
     return [(label, str(path)) for label, path in found if path.suffix == ".jsonl"]
@@ -171,12 +233,13 @@ def plan(context: Context, form: Form, visitor: str) -> Plan:
     start = config.to_table(config.preset(form.preset))
     asked = {"name": form.name, "base": form.base, **form.changes}
     changes = {key: value for key, value in asked.items() if value != start[key]}
-    if context.catalog()[form.base] not in bases(context):
-        raise UserError(f"{form.base!r} cannot be fine-tuned here.", "Choose a pocket base.")
+    check_base(context, form.base)
     made = config.from_table({**start, **changes})
     conversations, refused = _counted(data)
     kept_out = int(conversations * made.validation)
-    steps = math.ceil((conversations - kept_out) / made.batch_size) * made.epochs
+    steps: int | None = None
+    if not made.packing:
+        steps = math.ceil((conversations - kept_out) / made.batch_size) * made.epochs
     arguments = ["--preset", form.preset]
     for key, value in changes.items():
         arguments += ["--set", f"{key}={json.dumps(value)}"]
@@ -190,22 +253,32 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     Raises:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
-    if not context.settings.jobs:
+    check_allowed(context.settings)
+    made = plan(context, form, visitor)
+    return submit(context, made.argv, form.name, made.out, visitor)
+
+
+def submit(context: Context, argv: tuple[str, ...], name: str, out: Path, visitor: str) -> Job:
+    """Queue a run by its command line.
+
+    Raises:
+        UserError: Another job writes to the folder, or too many are queued.
+    """
+    spec = JobSpec(kind="finetune", argv=argv, name=name, out=str(out), visitor=visitor)
+    return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
+
+
+def check_allowed(settings: Settings) -> None:
+    """Refuse where visitors may only watch.
+
+    Raises:
+        UserError: IMITATION_JOBS=0.
+    """
+    if not settings.jobs:
         raise UserError(
             "Jobs cannot be started on this server (IMITATION_JOBS=0).",
             "Copy the command and run it on a machine of your own.",
         )
-    made = plan(context, form, visitor)
-    return context.jobs.submit(
-        JobSpec(
-            kind="finetune",
-            argv=made.argv,
-            name=form.name,
-            out=str(made.out),
-            progress=str(made.out / "progress.jsonl"),
-            visitor=visitor,
-        )
-    )
 
 
 @lru_cache(maxsize=512)
@@ -225,10 +298,18 @@ def form_of(argv: tuple[str, ...]) -> Form:
 
 
 def lighter(form: Form) -> Form:
-    """The same run with less memory: half of what is computed at once, then shorter texts."""
+    """The same run with less memory; what leaves the result as it is comes first.
+
+    Half of what is computed at once, then activations computed again, then shorter texts.
+    """
     values = {**preset_values(form.preset), **form.changes}
-    key = "micro_batch" if values["micro_batch"] > 1 else "max_tokens"
-    return replace(form, changes={**form.changes, key: max(1, values[key] // 2)})
+    if values["micro_batch"] > 1:
+        change = {"micro_batch": values["micro_batch"] // 2}
+    elif not values["checkpointing"]:
+        change = {"checkpointing": True}
+    else:
+        change = {"max_tokens": max(8, values["max_tokens"] // 2)}
+    return replace(form, changes={**form.changes, **change})
 
 
 def _uploads(settings: Settings, visitor: str) -> Path:

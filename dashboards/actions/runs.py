@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -9,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dashboards.actions.finetune import Form, form_of, free_name, lighter, start
+from dashboards.actions.finetune import (
+    Form,
+    check_allowed,
+    form_of,
+    free_name,
+    lighter,
+    start,
+    submit,
+)  # fmt: skip
 from dashboards.context import Context
 from imitation.errors import StorageError, UserError
 from imitation.jobs.kinds import as_typed
@@ -20,14 +29,21 @@ from imitation.values import JobState, ModelCard
 
 SHOWN = 50
 """Runs in the list, the newest."""
+STATE = "state.pt"
+"""What training.checkpoints leaves in the folder of a run to go on from."""
+_EARLY = ("stopped", "failed", "out_of_memory")
 _DOING = {
     "": "starting",
     "setup": "loading the base and the data",
     "start": "loading the base and the data",
+    "resumed": "going on from its checkpoint",
     "step": "training",
     "validation": "training",
+    "score": "training",
+    "checkpoint": "training",
     "saved": "exporting the adapter and checking it",
     "exported": "finishing",
+    "not_exported": "finishing",
 }
 
 
@@ -49,6 +65,8 @@ class Run:
         command: As one types it.
         out: Folder of the results.
         exported: Whether its adapter can be served.
+        resumable: Whether it has ended early and left a checkpoint to go on from.
+        kept: Folder of the weights it ended with, "" before.
         promoted: Whether it is in Compare.
         progress: Loss curves, speed, time left.
     """
@@ -66,6 +84,8 @@ class Run:
     command: str
     out: Path
     exported: bool
+    resumable: bool
+    kept: str
     promoted: bool
     progress: Progress
 
@@ -119,6 +139,32 @@ class Runs:
         self._context.jobs.delete(identity)
         with self._lock:
             self._readers.pop(identity, None)
+
+    def resume(self, identity: str, visitor: str) -> Job:
+        """Queue a run that ended early again, from its checkpoint; it takes the place in the list.
+
+        After want of memory it goes on with less of it, as far as that leaves the result as it is.
+
+        Raises:
+            UserError: It is not this visitor's, is gone, or left no checkpoint.
+        """
+        check_allowed(self._context.settings)
+        job = self._own(identity, visitor)
+        out = Path(job.spec.out)
+        if job.state not in _EARLY or not (out / STATE).is_file():
+            raise UserError(f"{job.spec.name} has no checkpoint to go on from.", "Try it again.")
+        argv = job.spec.argv
+        if job.state == "out_of_memory":
+            before = form_of(argv)
+            for key, value in lighter(before).changes.items():
+                if key != "max_tokens" and before.changes.get(key) != value:
+                    argv = (*argv, "--set", f"{key}={json.dumps(value)}")
+        argv = argv if "--resume" in argv else (*argv, "--resume")
+        again = submit(self._context, argv, job.spec.name, out, visitor)
+        self._context.jobs.delete(identity)  # what it wrote stays: the new one writes there too
+        with self._lock:
+            self._readers.pop(identity, None)
+        return again
 
     def retry(self, identity: str, visitor: str) -> Job:
         """Queue the run once more under another name; after want of memory, with less of it.
@@ -208,6 +254,8 @@ class Runs:
             command=as_typed(job.spec.argv),
             out=out,
             exported=job.state == "done" and (out / "adapter.gguf").is_file(),
+            resumable=job.state in _EARLY and (out / STATE).is_file(),
+            kept=str(out / "checkpoint") if (out / "checkpoint").is_dir() else "",
             promoted=job.spec.name in self._context.catalog(),
             progress=progress,
         )

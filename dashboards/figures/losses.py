@@ -1,4 +1,4 @@
-"""Loss curves of fine-tunes: training, held-out, and the learning rate below."""
+"""Loss curves of fine-tunes: training, held-out; below them held-out scores, learning rate."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from dashboards.palette import Palette
 POINTS = 300
 """Points a curve is drawn with; longer ones are averaged over neighbouring steps."""
 HEIGHT = 380
+TALLER = 520
+"""With held-out scores."""
+_SCORES = {"style": ("style, words shared with the reference", "circle"),
+           "facts": ("facts right", "diamond")}  # fmt: skip
 _DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -28,7 +32,7 @@ def losses(
     for number, curve in enumerate(curves):
         colour = palette.soft if number else palette.imitation
         dash = _DASHES[(number - 1) % len(_DASHES)] if number else "solid"
-        traces += _traces(curve, colour, dash)
+        traces += _traces(curve, colour, dash) + _score_traces(curve, colour, dash)
     return go.Figure(data=traces, layout=_layout(curves, palette, template))
 
 
@@ -76,6 +80,38 @@ def _traces(curve: Curve, colour: str, dash: str) -> list[dict[str, Any]]:
     return made
 
 
+def _score_traces(curve: Curve, colour: str, dash: str) -> list[dict[str, Any]]:
+    """Held-out scores with their intervals; hovering tells the n."""
+    made = []
+    for name, found in curve.scores.items():
+        words, symbol = _SCORES.get(name, (name, "square"))
+        values = [one.value or 0.0 for _, one in found]
+        highs = [(one.high or v) - v for (_, one), v in zip(found, values, strict=True)]
+        lows = [v - (one.low or 0.0) if one.high else 0.0
+                for (_, one), v in zip(found, values, strict=True)]  # fmt: skip
+        made.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": [step for step, _ in found],
+                "y": values,
+                "yaxis": "y3",
+                "customdata": [one.n for _, one in found],
+                "error_y": {
+                    "type": "data", "symmetric": False, "array": highs, "arrayminus": lows,
+                    "thickness": 1, "width": 3, "color": colour,
+                },
+                "line": {"color": colour, "dash": dash, "width": 1.4},
+                "marker": {"size": 8, "symbol": symbol, "color": colour},
+                "name": f"{_escaped(curve.name)}, {words}",
+                "showlegend": False,
+                "hovertemplate": f"{_escaped(curve.name)}<br>{words} %{{y:.0%}}<br>"
+                "step %{x:.0f}, n = %{customdata}<extra></extra>",
+            }
+        )  # fmt: skip
+    return made
+
+
 def _layout(
     curves: Sequence[Curve], palette: Palette, template: go.layout.Template | Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -83,13 +119,22 @@ def _layout(
         (s for c in curves for series in (c.loss, c.validation) for s, _ in series), default=1
     )
     last = max(last, 1)
+    scored = any(curve.scores for curve in curves)
+    top, middle, bottom = (0.56, 0.42, 0.13) if scored else (0.32, 0.0, 0.2)
     titles = [
         _title("Loss per output token", 1.0, palette),
-        _title("Learning rate", 0.2, palette),
+        _title("Learning rate", bottom, palette),
     ]
+    scores: dict[str, Any] = {}
+    if scored:
+        titles.append(_title("Held-out: facts right (◆), words shared (●), 95%", middle, palette))
+        scores["yaxis3"] = {
+            "domain": [bottom + 0.08, middle], "fixedrange": True, "automargin": False,
+            "rangemode": "tozero", "nticks": 4, "tickformat": ".0%", "anchor": "x",
+        }  # fmt: skip
     return {
         "template": template,
-        "height": HEIGHT,
+        "height": TALLER if scored else HEIGHT,
         "margin": {"l": 62, "r": 130, "t": 26, "b": 44},
         "dragmode": False,
         "xaxis": {
@@ -100,15 +145,16 @@ def _layout(
             "fixedrange": True,
             "anchor": "y2",
         },
-        "yaxis": {"domain": [0.32, 1.0], "fixedrange": True, "automargin": False},
+        "yaxis": {"domain": [top, 1.0], "fixedrange": True, "automargin": False},
         "yaxis2": {
-            "domain": [0.0, 0.2],
+            "domain": [0.0, bottom],
             "fixedrange": True,
             "automargin": False,
             "rangemode": "tozero",
             "nticks": 3,
             "tickformat": ".2~g",
         },
+        **scores,
         "annotations": titles + _labels(curves, palette),
     }
 

@@ -10,12 +10,14 @@ from typing import Any
 import gradio as gr
 
 from dashboards import finetune_view as view
+from dashboards import probe_view
 from dashboards.actions import finetune as actions
-from dashboards.actions import visitors
-from dashboards.actions.finetune import OVERRIDES, Form
+from dashboards.actions import probes, saved_forms, visitors
+from dashboards.actions.finetune import OVERRIDES, WORDS, Form
+from dashboards.actions.probes import Probe
 from dashboards.actions.runs import Run, Runs
 from dashboards.context import Context
-from dashboards.markdown import plain
+from dashboards.finetune_form import filled, form_fields, form_from, own_data, saved_settings
 from dashboards.palette import DARK, LIGHT
 from imitation.errors import UserError
 from imitation.jobs.kinds import as_typed
@@ -28,7 +30,9 @@ CHARTED = 4
 """Runs in the chart until the visitor chooses."""
 MOST_CHARTED = 6
 POLL_S = 2.0
+PROBE_S = 0.7
 START: dict[str, Any] = {"run": "", "chart": None}
+NO_PROBE: dict[str, str] = {"id": "", "kind": ""}
 _SCRIPT = Path(__file__).with_name("finetune.js")
 FIGURE = (
     '<figure class="lab-figure" hidden><div class="lab-plot" role="img" '
@@ -57,11 +61,19 @@ def build(context: Context) -> None:
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     place = gr.State(START)
     timer = gr.Timer(POLL_S, active=False)
+    probe = gr.State(NO_PROBE)
+    ready = gr.Timer(PROBE_S, active=False)
     gr.HTML(f'<h1 class="lab-title">Fine-tune</h1><p class="lab-lede">{LEDE}</p>')
     with gr.Accordion("New run", open=True, elem_id="finetune-new") as form:
-        preset, base, data, name, numbers, upload = _form(_where(context))
+        preset, base, data, name, numbers = form_fields()
+        upload = own_data(_where(context))
+        saved, keep = saved_settings()
         planned = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-plan")
-        start = gr.Button("Start", variant="primary", elem_id="finetune-start")
+        with gr.Row():
+            start = gr.Button("Start", variant="primary", elem_id="finetune-start")
+            look = gr.Button("Estimate memory and time", elem_id="finetune-estimate")
+            show = gr.Button("Show the first batch", elem_id="finetune-batch")
+        probed = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-probe")
     figure = _figure()
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
@@ -72,59 +84,22 @@ def build(context: Context) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     page = gr.context.Context.root_block
     assert page is not None
-    page.load(handle.load, secret, [secret, form, start, *fields, planned, *shown], **quiet)
+    page.load(handle.load, secret, [secret, form, start, saved, *fields, planned, *shown], **quiet)
     timer.tick(handle.tick, [secret, place], shown, trigger_mode="once", **quiet)
     preset.input(handle.other_preset, [secret, *fields], [*fields, planned], **quiet)
     for field in (name, base, data, *numbers):
         field.change(handle.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
     upload.upload(handle.upload, [secret, upload], [upload, data], **quiet)
     start.click(handle.start, [secret, *fields], [form, name, *shown], trigger_mode="once", **quiet)
+    looked = [probe, ready, probed]
+    for button, handler in ((look, handle.estimate), (show, handle.batch)):
+        button.click(handler, [secret, *fields], looked, trigger_mode="once", **quiet)
+    ready.tick(handle.probed, [secret, probe], looked, trigger_mode="once", **quiet)
+    probed.click(handle.fit, [secret, *fields], [*fields, probed], **quiet)
+    keep.click(handle.keep, [secret, *fields], saved, trigger_mode="once", **quiet)
+    saved.input(handle.restore, [secret, saved], fields, **quiet)
     listing.click(handle.clicked, [secret, place], shown, **quiet)
     detail.click(handle.acted, [secret, place], [form, *fields, *shown], **quiet)
-
-
-def _form(
-    folder: str,
-) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Textbox, list[gr.Number], gr.File]:
-    with gr.Row():
-        preset = gr.Dropdown(
-            [], label="Preset", info="A tried recipe; all below starts from it.",
-            elem_id="finetune-preset",
-        )  # fmt: skip
-        base = gr.Dropdown(
-            [], label="Base", info="The model that is trained.", elem_id="finetune-base"
-        )
-        data = gr.Dropdown(
-            [],
-            label="Data",
-            info="Conversations whose answers are learned.",
-            elem_id="finetune-data",
-        )
-        name = gr.Textbox(
-            label="Name", info="Of the run, and of its model in Compare.", max_length=80,
-            elem_id="finetune-name",
-        )  # fmt: skip
-    numbers = []
-    for keys in (list(OVERRIDES)[:4], list(OVERRIDES)[4:]):
-        with gr.Row():
-            numbers += [_number(key) for key in keys]
-    with gr.Accordion("Data of your own", open=False):
-        gr.HTML(f'<p class="lab-note">{plain(folder)}</p>')
-        upload = gr.File(
-            label='JSONL, a line per conversation: {"messages": [{"role", "content"}, ...]}',
-            file_types=[".jsonl"],
-            height=120,
-            elem_id="finetune-upload",
-        )
-    return preset, base, data, name, numbers, upload
-
-
-def _number(key: str) -> gr.Number:
-    label, info = OVERRIDES[key]
-    whole = None if key == "learning_rate" else 0
-    return gr.Number(
-        label=label, info=info, precision=whole, min_width=140, elem_id=f"finetune-{key}"
-    )
 
 
 def _where(context: Context) -> str:
@@ -160,17 +135,22 @@ class _Handlers:
         form = self._form_of_preset(known[0], visitor)
         shown = self._shown(visitor, START)
         names = [(card.name, card.id) for card in actions.bases(self.context)]
-        filled = _fill(form)
-        filled[1] = gr.update(choices=known, value=form.preset)
-        filled[2] = gr.update(choices=names, value=form.base)
+        names += actions.folders(self.context)
+        values = filled(form)
+        for number, key in enumerate(OVERRIDES, 4):
+            if key in WORDS:
+                values[number] = gr.update(choices=actions.choices(key), value=form.changes[key])
+        values[1] = gr.update(choices=known, value=form.preset)
+        values[2] = gr.update(choices=names, value=form.base)
         files = actions.data_files(self.context.settings, visitor)
-        filled[3] = gr.update(choices=files, value=form.data)
+        values[3] = gr.update(choices=files, value=form.data)
         may = self.context.settings.jobs
         start = gr.update(
             interactive=may, value="Start" if may else "Starting jobs is switched off here"
         )
         opened = gr.update(open=not shown[0]["run"])
-        return [token, opened, start, *filled, self._plan(form, visitor), *shown]
+        saved = gr.update(choices=saved_forms.names(self.context.settings, visitor))
+        return [token, opened, start, saved, *values, self._plan(form, visitor), *shown]
 
     def tick(self, token: str, place: dict[str, Any]) -> list[Any]:
         """What has changed since the last look."""
@@ -180,12 +160,12 @@ class _Handlers:
         """The values of another preset; the data and a name of one's own stay."""
         visitor = visitors.visitor_hash(token)
         form = self._form_of_preset(str(fields[1]), visitor)
-        return [*_fill(form), self._plan(form, visitor)]
+        return [*filled(form), self._plan(form, visitor)]
 
     def plan(self, token: str, *fields: Any) -> str:
         """The command line of the form."""
         try:
-            return self._plan(_form_from(fields), visitors.visitor_hash(token))
+            return self._plan(form_from(fields), visitors.visitor_hash(token))
         except UserError as error:
             return view.problem_html(error.message, error.hint)
 
@@ -207,12 +187,78 @@ class _Handlers:
         """Start the run of the form and show it."""
         visitor = visitors.visitor_hash(token)
         try:
-            job = actions.start(self.context, _form_from(fields), visitor)
+            job = actions.start(self.context, form_from(fields), visitor)
         except UserError as error:
             gr.Warning(str(error))
             return [gr.skip()] * 8
         name = actions.free_name(self.context, job.spec.name)
         return [gr.update(open=False), name, *self._shown(visitor, {**START, "run": job.id})]
+
+    def estimate(self, token: str, *fields: Any) -> list[Any]:
+        """Have the run of the form measured."""
+        return self._probe("estimate", token, fields)
+
+    def batch(self, token: str, *fields: Any) -> list[Any]:
+        """Have the first batch of the form's run made."""
+        return self._probe("batch", token, fields)
+
+    def _probe(self, kind: Probe, token: str, fields: tuple[Any, ...]) -> list[Any]:
+        visitor = visitors.visitor_hash(token)
+        try:
+            identity = probes.start(self.context, kind, form_from(fields), visitor)
+        except UserError as error:
+            problem = view.problem_html(error.message, error.hint)
+            return [NO_PROBE, gr.Timer(active=False), problem]
+        waiting = probe_view.waiting_html(kind)
+        return [{"id": identity, "kind": kind}, gr.Timer(active=True), waiting]
+
+    def probed(self, token: str, probe: dict[str, str]) -> list[Any]:
+        """What a look found, once it has."""
+        try:
+            found = probes.result(self.context, probe["id"]) if probe["id"] else {}
+        except UserError as error:
+            problem = view.problem_html(error.message, error.hint)
+            return [NO_PROBE, gr.Timer(active=False), problem]
+        if found is None:
+            return [gr.skip(), gr.skip(), gr.skip()]
+        if not found:
+            return [NO_PROBE, gr.Timer(active=False), gr.skip()]
+        estimate = probe["kind"] == "estimate"
+        shown = probe_view.estimate_html(found) if estimate else probe_view.batch_html(found)
+        return [NO_PROBE, gr.Timer(active=False), shown]
+
+    def fit(self, event: gr.EventData, token: str, *fields: Any) -> list[Any]:
+        """Change the form so that the run fits, as the estimate proposed."""
+        data = event._data or {}
+        try:
+            form = probes.with_changes(form_from(fields), str(data.get("changes", "")))
+        except UserError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * (5 + len(OVERRIDES))
+        changed = '<p class="lab-quiet" role="status">Changed; estimate again to see it.</p>'
+        return [*filled(form), changed]
+
+    def keep(self, token: str, *fields: Any) -> Any:
+        """Keep the form under its name."""
+        visitor, settings = visitors.visitor_hash(token), self.context.settings
+        try:
+            name = saved_forms.save(settings, visitor, form_from(fields))
+        except UserError as error:
+            gr.Warning(str(error))
+            return gr.skip()
+        gr.Info(f"Saved as {name}.")
+        return gr.update(choices=saved_forms.names(settings, visitor), value=name)
+
+    def restore(self, token: str, name: str) -> list[Any]:
+        """Fill the form with kept settings, under a name that is free."""
+        visitor, settings = visitors.visitor_hash(token), self.context.settings
+        try:
+            form = saved_forms.load(settings, visitor, name or "")
+        except UserError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * (4 + len(OVERRIDES))
+        free = actions.free_name(self.context, form.name)
+        return filled(Form(free, form.preset, form.base, form.data, form.changes))
 
     def clicked(self, event: gr.EventData, token: str, place: dict[str, Any]) -> list[Any]:
         """A run was chosen, or put into the chart or out of it."""
@@ -229,7 +275,7 @@ class _Handlers:
         return self._shown(visitor, place)
 
     def acted(self, event: gr.EventData, token: str, place: dict[str, Any]) -> list[Any]:
-        """Stop, delete, promote, or use the settings of the run shown."""
+        """Stop, resume, delete, promote, or use the settings of the run shown."""
         data = event._data or {}
         do, identity = str(data.get("do", "")), str(data.get("id", ""))
         visitor = visitors.visitor_hash(token)
@@ -241,6 +287,9 @@ class _Handlers:
                 self.runs.delete(identity, visitor)
             elif do == "retry":
                 job = self.runs.retry(identity, visitor)
+                place = {**place, "run": job.id}
+            elif do == "resume":
+                job = self.runs.resume(identity, visitor)
                 place = {**place, "run": job.id}
             elif do == "promote":
                 card = self.runs.promote(identity, visitor)
@@ -266,7 +315,7 @@ class _Handlers:
     def _filled(self, form: Form, name: str) -> list[Any]:
         values = actions.preset_values(form.preset)
         changes = {key: form.changes.get(key, values[key]) for key in OVERRIDES}
-        return _fill(Form(name, form.preset, form.base, form.data, changes))
+        return filled(Form(name, form.preset, form.base, form.data, changes))
 
     def _plan(self, form: Form, visitor: str) -> str:
         try:
@@ -311,23 +360,3 @@ def _drawn(runs: list[Run]) -> dict[str, Any] | None:
         return None
     figure: dict[str, Any] = json.loads(losses(curves, LIGHT, plotly_template(LIGHT)).to_json())
     return figure
-
-
-def _form_from(fields: tuple[Any, ...]) -> Form:
-    """The form as filled in.
-
-    Raises:
-        UserError: A number is missing.
-    """
-    name, preset, base, data, *numbers = fields
-    for (label, _), value in zip(OVERRIDES.values(), numbers, strict=True):
-        if value is None:
-            raise UserError(f"{label} is empty.", "Enter a number.")
-    changes = dict(zip(OVERRIDES, numbers, strict=True))
-    return Form((name or "").strip(), preset or "", base or "", data or "", changes)
-
-
-def _fill(form: Form) -> list[Any]:
-    """Values of the form's components."""
-    numbers = [form.changes[key] for key in OVERRIDES]
-    return [form.name, form.preset, form.base, form.data, *numbers]

@@ -35,9 +35,11 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "finetune": Kind(
         "training.finetune",
-        lower="Lower micro_batch (Computed at once) first, which does not change the result; "
-        "then max_tokens (Longest conversation).",
+        lower="Lower micro_batch (Computed at once) first and set checkpointing, which do not "
+        "change the result; then max_tokens (Longest conversation).",
     ),
+    "batch": Kind("training.preview", "io"),
+    "estimate": Kind("training.estimate", "io", "Lower micro_batch (Computed at once)."),
     "generate": Kind("imitation.jobs.generate"),
     "synthesize": Kind("imitation.jobs.synthesize"),
     "score": Kind("imitation.jobs.score_facts"),

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from dashboards import finetune_view as view
+from dashboards import probe_view
 from dashboards.actions import finetune as actions
+from dashboards.actions import probes, saved_forms
 from dashboards.actions.finetune import Form
 from dashboards.actions.runs import Runs
 from dashboards.context import Context
@@ -59,6 +61,9 @@ def test_presets_fill_the_form(context):
     ]  # fmt: skip
     values = actions.preset_values("pocket-broad")
     assert set(values) == {"base", *actions.OVERRIDES}
+    for key in actions.OVERRIDES:
+        assert isinstance(values[key], bool) == (key in actions.SWITCHES)
+        assert isinstance(values[key], str) == bool(actions.choices(key)) == (key in actions.WORDS)
     with pytest.raises(UserError, match="pocket-broad"):
         actions.preset_values("pocket-brod")
 
@@ -286,9 +291,139 @@ def test_out_of_memory_is_tried_again_with_less(context, form, monkeypatch):
     asked = actions.form_of(started[0].argv)
     assert (asked.name, asked.data) == ("one-1", form.data)
     assert asked.changes == {"micro_batch": form.changes["micro_batch"] // 2}
-    assert actions.lighter(replace(form, changes={"micro_batch": 1})).changes == {
-        "micro_batch": 1, "max_tokens": form.changes["max_tokens"] // 2,
+    light = actions.lighter(replace(form, changes={"micro_batch": 1}))
+    assert light.changes == {"micro_batch": 1, "checkpointing": True}
+    assert actions.lighter(light).changes == {
+        "micro_batch": 1, "checkpointing": True, "max_tokens": form.changes["max_tokens"] // 2,
     }  # fmt: skip
+
+
+def test_a_run_that_ended_early_goes_on_from_its_checkpoint(context, form):
+    runs = Runs(context)
+    argv = actions.plan(context, form, ME).argv[3:]
+    leaves = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.mkdir(parents=True); "
+    job = ended(context, run_job(context, leaves + "raise MemoryError", argv=argv))
+    assert not runs.look(ME)[0].resumable
+    with pytest.raises(UserError, match="no checkpoint"):
+        runs.resume(job.id, ME)
+    (context.jobs.runs / "one" / "state.pt").write_bytes(b"state")
+    shown = view.detail_html(runs.look(ME)[0])
+    assert "Resume with less memory" in shown and "Start over with less memory" in shown
+    with pytest.raises(UserError, match="Only who started"):
+        runs.resume(job.id, OTHER)
+    again = ended(context, runs.resume(job.id, ME))
+    less = f"micro_batch={form.changes['micro_batch'] // 2}"
+    assert again.spec.argv == (*job.spec.argv, "--set", less, "--resume")
+    assert again.spec.out == job.spec.out
+    assert [run.id for run in runs.look(ME)] == [again.id], "one row, the one that goes on"
+    assert (context.jobs.runs / "one" / "state.pt").is_file(), "what it wrote is still there"
+    third = ended(context, runs.resume(again.id, ME))
+    assert third.spec.argv.count("--resume") == 1
+    runs.delete(third.id, ME)
+    assert not (context.jobs.runs / "one").exists()
+
+
+def test_bases_are_pocket_models_hub_ids_and_folders_of_the_lab(context, form, tmp_path):
+    inside, outside = context.settings.data / "bases" / "mine", tmp_path / "theirs"
+    for folder in (inside, outside, context.jobs.runs / "full-1" / "checkpoint"):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    (context.settings.data / "bases" / "link").symlink_to(outside)
+    assert actions.folders(context)[-1][0] == "full-1, fine-tuned here"
+    assert ("mine", str(inside)) in actions.folders(context)
+    for good in (str(inside), "allenai/OLMo-2-0425-1B", "pocket-base-cut2"):
+        made = actions.plan(context, replace(form, base=good), ME)
+        assert made.config.base == good
+    for bad in (str(outside), str(context.settings.data / "bases" / "link"), "/etc"):
+        with pytest.raises(UserError, match="not in a folder that bases"):
+            actions.plan(context, replace(form, base=bad), ME)
+    for bad in ("../../etc", "a/b/c", "-x/y", ""):
+        with pytest.raises(UserError):
+            actions.plan(context, replace(form, base=bad), ME)
+
+
+def test_packed_the_steps_are_not_known_beforehand(context, form):
+    made = actions.plan(context, replace(form, changes={**form.changes, "packing": True}), ME)
+    assert made.steps is None
+    assert "blocks of 512 tokens, 8 a step" in view.plan_html(made, "x")
+
+
+def test_settings_are_kept_and_come_back(context, form):
+    settings = context.settings
+    assert saved_forms.names(settings, ME) == []
+    asked = replace(form, changes={**form.changes, "epochs": 7, "method": "full"})
+    assert saved_forms.save(settings, ME, asked) == "one"
+    assert saved_forms.names(settings, ME) == ["one"]
+    assert saved_forms.names(settings, OTHER) == []
+    assert saved_forms.load(settings, ME, "one") == asked
+    for name in ("", "../one", "none", "a/b"):
+        with pytest.raises(UserError):
+            saved_forms.load(settings, ME, name)
+    path = settings.data / "uploads" / ME[:16] / "settings" / "one.json"
+    path.write_text('{"preset": "gone", "base": "", "data": "", "changes": {}}')
+    with pytest.raises(UserError, match="gone"):
+        saved_forms.load(settings, ME, "one")
+    path.write_text("[1]")
+    with pytest.raises(UserError, match="cannot be read"):
+        saved_forms.load(settings, ME, "one")
+
+
+ESTIMATE = {
+    "memory": {
+        "weights": 1, "gradients": 1, "optimizer": 1, "activations": 1, "logits": 1,
+        "overhead": 1, "total": 6_000_000_000, "free": 2_000_000_000, "device": "<gpu>",
+    },
+    "fits": False, "fit": {"micro_batch": 1, "checkpointing": True}, "steps": 10, "tokens": 1000,
+    "trained_tokens": 400, "tokens_per_s": None, "seconds": None, "dtype": "float32",
+    "disk": {"needed": 1_000_000, "free": 9_000_000, "fits": True},
+}  # fmt: skip
+
+
+def test_an_estimate_says_whether_it_fits_and_what_would(form):
+    shown = probe_view.estimate_html(ESTIMATE)
+    assert "It does not fit." in shown and "Computed at once: 1" in shown
+    assert "6.0 GB of 2.0 GB free (&lt;gpu&gt;)" in shown and "not measured" in shown
+    changes = json.dumps(ESTIMATE["fit"])
+    fitted = probes.with_changes(form, changes)
+    assert fitted.changes == {**form.changes, "micro_batch": 1, "checkpointing": True}
+    for bad in ("", "[1]", '{"base": "/etc"}', '{"name": "x"}'):
+        assert probes.with_changes(form, bad) == form, "only fields of the form"
+    assert "no setting makes it fit" in probe_view.estimate_html({**ESTIMATE, "fit": None})
+    fits = {**ESTIMATE, "fits": True, "tokens_per_s": 100.0, "seconds": 10.0}
+    assert "It fits" in probe_view.estimate_html(fits)
+    assert "about 10 s, at the 100 tokens/s" in probe_view.estimate_html(fits)
+
+
+def test_the_first_batch_marks_what_is_trained(form):
+    tokens = [["<|user|>", False, True], ["Hi", False, False], ["<b>", True, False],
+              ["!", True, False], ["Next", False, True]]  # fmt: skip
+    row = {"ids": "a, b", "conversations": 2, "length": 9, "trained": 2, "tokens": tokens,
+           "more": 4}  # fmt: skip
+    shown = probe_view.batch_html({"packing": True, "rows": [row], "more_rows": 3})
+    assert '&lt;|user|&gt;Hi<mark class="lab-trained">&lt;b&gt;!</mark><hr>Next' in shown
+    assert "2 conversations: 9 tokens, 2 trained" in shown and "4 more tokens" in shown
+    assert "3 more in this batch" in shown
+
+
+@pytest.mark.slow
+def test_a_look_is_a_short_job_that_leaves_nothing(context, form, data):
+    with pytest.raises(UserError, match="IMITATION_JOBS"):
+        probes.start(Off(context), "batch", form, ME)
+    bad = replace(form, base="no-such-owner/no-such-model")
+    identity = probes.start(context, "batch", bad, ME)
+    job = context.jobs.job(identity)
+    assert job.spec.device == "io" and "--out" not in job.spec.argv
+    with pytest.raises(UserError, match="could not be loaded"):
+        while probes.result(context, identity) is None:
+            time.sleep(0.1)
+    assert context.jobs.look() == [] and not (context.jobs.folder / identity).exists()
+
+
+class Off:
+    """A context where visitors may only watch."""
+
+    def __init__(self, context):
+        self.settings = replace(context.settings, jobs=False)
 
 
 def test_whatever_comes_from_outside_is_escaped(context):

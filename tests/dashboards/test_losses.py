@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dashboards.figures.losses import POINTS, Curve, losses, thinned
 from dashboards.figures.template import plotly_template
 from dashboards.palette import LIGHT
+from imitation.values import Interval
 
 TEMPLATE = plotly_template(LIGHT)
 
@@ -33,6 +35,17 @@ def test_each_run_has_three_curves_and_its_name():
     assert {trace.line.color for trace in figure.data[:3]} == {LIGHT.imitation}
     assert {trace.line.color for trace in figure.data[3:]} == {LIGHT.soft}
     assert list(figure.data[0].y[:2]) == [3.0, 1.5]
+
+
+def test_held_out_scores_have_a_panel_of_their_own_with_intervals_and_n():
+    scores = {"facts": [(0, Interval(0.1, 0.0, 0.3, 12)), (40, Interval(0.5, 0.3, 0.7, 12))]}
+    figure = draw(replace(curve("one"), scores=scores), curve("two"))
+    (drawn,) = [trace for trace in figure.data if trace.yaxis == "y3"]
+    assert list(drawn.y) == [0.1, 0.5] and list(drawn.customdata) == [12, 12]
+    assert list(drawn.error_y.array) == pytest.approx([0.2, 0.2])
+    assert figure.layout.height > draw(curve("one")).layout.height
+    domains = [figure.layout[axis].domain for axis in ("yaxis2", "yaxis3", "yaxis")]
+    assert all(low[1] < high[0] for low, high in pairwise(domains))
 
 
 def test_names_of_curves_that_end_together_are_moved_apart():

@@ -1,0 +1,122 @@
+"""What is said before a run starts: its first batch, and what it takes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imitation.data.format import write_examples
+from imitation.values import Example, Message
+from tests.training.test_finetune import answers
+from training import preview
+from training.base import load_text
+from training.config import preset
+from training.estimate import estimate
+from training.memory import OVERHEAD, Shape, fitting, peak
+from training.preview import preview as first_batch
+
+SHAPE = Shape(
+    weights=400, trained=10, largest=5, width=4, stored=4, layers=10, hidden=2, vocabulary=50,
+    per_layer=100.0, outside=10.0,
+)  # fmt: skip
+PLAIN = preset("pocket-local")
+
+
+def test_the_peak_is_the_sum_of_what_is_held_at_once():
+    found = peak(SHAPE, PLAIN, tokens=7, trained=3)
+    assert (found.weights, found.gradients, found.optimizer) == (400, 40, 80)
+    assert found.activations == 7 * (10 * 100 + 10)
+    assert found.logits == 3 * 3 * 50 * 4
+    assert found.total == 400 + 40 + 80 + 7070 + 1800 + OVERHEAD
+    lighter = peak(SHAPE, replace(PLAIN, checkpointing=True), 7, 3)
+    assert lighter.activations == 7 * (10 * 2 * 4 + 100 + 10)
+
+
+def test_making_it_fit_changes_what_costs_least_first():
+    full = replace(PLAIN, method="full", micro_batch=4)
+
+    def needs(config):
+        need = 100 if config.method == "full" else {"lora": 40, "qlora": 10}[config.method]
+        return need + config.micro_batch * (5 if config.checkpointing else 20)
+
+    def fitted(room, cuda=False):
+        return fitting(full, needs, room, cuda=cuda)
+
+    assert fitted(500) == full
+    assert fitted(140) == replace(full, micro_batch=2)
+    assert fitted(105) == replace(full, micro_batch=1, checkpointing=True)
+    light = fitted(60)
+    assert (light.method, light.optimizer, light.learning_rate) == ("lora", "adamw", 2e-4)
+    assert fitted(20) is None
+    assert fitted(20, cuda=True).method == "qlora"
+
+
+def test_a_paper_run_is_made_to_fit_with_a_rate_for_adapters():
+    paper = preset("paper")
+    light = fitting(paper, lambda c: 2 if c.method == "full" else 1, 1, cuda=False)
+    assert (light.method, light.optimizer) == ("lora", "adamw")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.jsonl"
+    long = Example(
+        (Message("user", "Count."), Message("assistant", "One two three. " * 60)), id="long"
+    )
+    write_examples(path, [*answers(), long])
+    return path
+
+
+@pytest.mark.slow
+def test_the_preview_is_the_batch_that_is_trained(data, pocket_settings):
+    config = replace(PLAIN, batch_size=3, validation=0.0)
+    shown = first_batch(config, data, pocket_settings)
+    assert len(shown["rows"]) == 3 and shown["more_rows"] == 0
+    by_id = {example.id: example for example in answers()}
+    for row in shown["rows"]:
+        said = "".join(text for text, trained, _ in row["tokens"] if trained)
+        if row["ids"] in by_id:
+            assert said == by_id[row["ids"]].messages[1].content + "<|im_end|>"
+            asked = "".join(text for text, trained, _ in row["tokens"] if not trained)
+            assert by_id[row["ids"]].messages[0].content in asked
+        assert row["trained"] == sum(trained for _, trained, _ in row["tokens"])
+    packed = first_batch(
+        replace(config, packing=True, max_tokens=128, batch_size=8), data, pocket_settings
+    )
+    assert any(row["conversations"] > 1 for row in packed["rows"])
+    for row in packed["rows"]:
+        assert sum(first for *_, first in row["tokens"]) == row["conversations"]
+        assert row["length"] <= 128
+    assert packed["more_rows"] == max(0, packed["data"]["blocks"] - preview.ROWS)
+
+
+@pytest.mark.slow
+def test_an_estimate_counts_what_the_run_will_do(data, pocket_settings, tmp_path):
+    config = replace(PLAIN, batch_size=2, micro_batch=1, epochs=3, threads=1, max_tokens=64)
+    found = estimate(config, data, tmp_path / "not" / "yet", pocket_settings)
+    assert found["steps"] == 3 * 3
+    text = load_text(pocket_settings, config.base)
+    lengths = [
+        min(64, len(text.tokenizer(text.fmt.render(e.messages).text)["input_ids"]))
+        for e in answers()
+    ]
+    assert found["tokens"] == 3 * (sum(lengths) + 64)
+    assert found["fits"] and found["fit"] == {}
+    assert found["tokens_per_s"] > 1
+    assert found["seconds"] == pytest.approx(found["tokens"] / found["tokens_per_s"])
+    memory = found["memory"]
+    parts = ("weights", "gradients", "optimizer", "activations", "logits", "overhead")
+    assert memory["total"] == sum(memory[part] for part in parts)
+    assert 450e6 < memory["weights"] < 500e6, "120 million numbers of 4 bytes"
+    full = estimate(replace(config, method="full"), data, tmp_path, pocket_settings, probe=False)
+    assert full["memory"]["optimizer"] == 2 * full["memory"]["gradients"]
+    assert full["memory"]["total"] > memory["total"] + 1.3e9
+    assert full["seconds"] is None and full["disk"]["needed"] > found["disk"]["needed"]
+
+
+def test_what_is_wrong_is_printed_as_json(tmp_path, capsys):
+    arguments = ["--preset", "pocket-local", "--data", str(tmp_path / "none.jsonl")]
+    assert preview.main([*arguments, "--set", "rnak=2"]) == 1
+    assert "rnak" in json.loads(capsys.readouterr().out)["error"]
+    assert Path(arguments[-1]).exists() is False
