@@ -6,6 +6,8 @@ import argparse
 import tomllib
 from pathlib import Path
 
+from imitation.data.library import data_file
+
 from training.config import TrainingConfig, from_table, load_config, preset, to_table
 
 
@@ -15,7 +17,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--preset", help="a shipped config, such as pocket-broad")
     source.add_argument("--config", type=Path, help="a TOML file of one's own")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--data", type=Path, required=True, help="conversations, one a line")
+    parser.add_argument(
+        "--data", type=data_file, required=True, help="conversations, one a line; or a dataset"
+    )
 
 
 def config_of(args: argparse.Namespace) -> TrainingConfig:
