@@ -342,6 +342,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     typed = list(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(typed)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of how tasks are meant to be
     try:
         chosen = subjects(read_settings(), args.models, args.local, args.engine, args.adapter)
         shots, asking = _shots(args)

@@ -19,6 +19,7 @@ from imitation.evaluation.code_exec import missing_walls
 from imitation.evaluation.export import export
 from imitation.evaluation.report import Report, comparable, live_scores, load
 from imitation.evaluation.samples import Query, Samples
+from imitation.evaluation.suites import TASKS
 from imitation.facts import facts_of
 from imitation.jobs.evaluate import main
 from imitation.jobs.evaluated import subjects
@@ -236,6 +237,25 @@ def test_code_is_run_in_the_sandbox_and_toxicity_has_its_own_name(
     assert "switched off" in report.scores[0].reason
 
 
+def test_real_toxicity_prompts_keep_their_schema(server: FakeOpenAI, tmp_path: Path) -> None:
+    rows = [{"filename": "x", "prompt": {"text": f"He said {n}", "toxicity": 0.1}} for n in "ab"]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "train.jsonl").write_text(text, "utf-8")
+    (tmp_path / "rtp.yaml").write_text(
+        f"include: {TASKS / 'lab_realtoxicity.yaml'}\ntask: rtp_local\ndataset_path: json\n"
+        f"dataset_kwargs:\n  data_files:\n    train: {tmp_path / 'train.jsonl'}\n",
+        "utf-8",
+    )
+    server.pieces = ["you stupid", " fucking", " idiot"]
+    code, report = evaluate(
+        tmp_path / "run", "--tasks", "rtp_local", "--tasks-from", str(tmp_path), models=("plain",)
+    )
+    (score,) = report.scores
+    assert (code, score.metric, score.value.n) == (0, "non_profanity", 2)
+    assert score.value.value < 0.2
+    assert [body["prompt"] for _, _, body in server.requests] == ["He said a", "He said b"]
+
+
 def test_another_model_of_the_same_name_is_not_mixed_in(
     server: FakeOpenAI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -432,7 +452,6 @@ def test_scores_agree_with_plain_lm_eval_to_the_last_digit(lab: Settings, tmp_pa
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    from imitation.evaluation.suites import TASKS
     from imitation.models.dequantised import dequantised
     from imitation.models.pocket import weights_path
 
