@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Mapping
 
 from imitation.errors import UserError
@@ -43,7 +44,7 @@ def as_markdown(report: Report) -> str:
     """Scores, gaps and notes as tables for people."""
     run = report.run
     lines = [f"# Evaluation {run.id}", ""]
-    lines += ["" if report.complete else "**Not complete**: see the reasons below.", ""]
+    lines += [] if report.complete else ["**Not complete**: see the reasons below.", ""]
     head = "| task | metric | shots | " + " | ".join(_escaped(m.name) for m in run.models) + " |"
     lines += [head, "| --- | --- | ---: |" + " ---: |" * len(run.models)]
     shown = {(s.task, s.model): s for s in report.scores if s.main and not s.group}
@@ -61,7 +62,7 @@ def as_markdown(report: Report) -> str:
     lines += ["## Notes", "", *notes, ""] if notes else []
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     lines += [f"Made {run.created} with {versions}; seed {run.seed}.", "", "```"]
-    lines += [" ".join(run.argv), "```"]
+    lines += [shlex.join(run.argv), "```"]
     return "\n".join(lines) + "\n"
 
 
