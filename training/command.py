@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 from imitation.data.library import data_file
-
 from training.config import TrainingConfig, from_table, load_config, preset, to_table
 
 
