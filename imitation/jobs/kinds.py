@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
     "preview": Kind("imitation.jobs.build_dataset", "io"),
     "tasks": Kind("imitation.jobs.list_tasks"),
     "results": Kind("imitation.jobs.import_results", "io"),
+    "push": Kind("training.push", "io", "Send it from a machine with more memory."),
     "import": Kind("imitation.jobs.import_recorded", "io", "Import fewer files at once."),
 }
 
