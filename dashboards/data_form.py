@@ -98,7 +98,7 @@ def settings_form() -> Fields:
             least = gr.Number(start.least, label="Fewest words", precision=0, min_width=120)
             most = gr.Number(start.most, label="Most words", precision=0, min_width=120)
             limit = gr.Number(
-                None, label="Conversations per source", info="Empty: all of them.", precision=0,
+                0, label="Conversations per source", info="0: all of them.", precision=0,
                 elem_id="data-limit",
             )  # fmt: skip
             tokenizer = gr.Textbox(

@@ -40,7 +40,7 @@ def source_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     found = []
     for label, place in (("answers", settings.data / "answers"), ("dataset", folder(settings))):
         found += [(f"{label}: {path.relative_to(place)}", str(path)) for path in _files(place)]
-    found += [(f"upload: {path.name}", str(path)) for path in _files(_uploads(settings, visitor))]
+    found += [(f"upload: {path.name}", str(path)) for path in _files(uploads(settings, visitor))]
     for path in sorted(SHIPPED.glob("*.jsonl")):
         found.append((f"shipped: {path.stem} answers of the pocket reference", str(path)))
     for name, known in presets().items():
@@ -75,7 +75,7 @@ def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
             )
         stem = path.name.removesuffix(suffixes)
         name = re.sub(r"[^\w-]+", "-", stem).strip("-")[:80] or "data"
-        target = _uploads(settings, visitor) / f"{name}{suffixes.lower()}"
+        target = uploads(settings, visitor) / f"{name}{suffixes.lower()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     except OSError as error:
@@ -109,7 +109,7 @@ def source_of(settings: Settings, text: str, visitor: str) -> Source:
     mine = (
         folder(settings),
         settings.data / "answers",
-        _uploads(settings, visitor),
+        uploads(settings, visitor),
         PACKAGE / "data",
     )
     if not any(place.resolve() in path.parents for place in mine):
@@ -227,5 +227,6 @@ def _usable(found: Glimpse) -> Glimpse:
     return found
 
 
-def _uploads(settings: Settings, visitor: str) -> Path:
+def uploads(settings: Settings, visitor: str) -> Path:
+    """Where a visitor's uploads lie."""
     return settings.data / "uploads" / visitor[:16]

@@ -18,6 +18,7 @@ from dashboards.actions.builds import Build
 from dashboards.context import Context
 from dashboards.data_form import form_from, settings_form, source_form
 from dashboards.finetune_view import command_html, problem_html
+from dashboards.pages import data_answers
 from dashboards.pages.finetune import CLICK_JS
 from dashboards.palette import DARK, LIGHT
 from dashboards.published import load_paper
@@ -64,6 +65,7 @@ def build(context: Context) -> None:
         fields = settings_form()
         planned = gr.HTML(js_on_load=CLICK_JS, elem_id="data-plan")
         start = gr.Button("Build", variant="primary", elem_id="data-build")
+    data_answers.build(context, secret, source)
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="data-list")
     head = gr.HTML(js_on_load=CLICK_JS, elem_id="data-head")
     with gr.Column(visible=False) as detail:

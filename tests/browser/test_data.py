@@ -67,3 +67,31 @@ def test_a_dataset_from_its_file_to_the_fine_tune_page(
     page.locator("#data-head").get_by_role("button", name="Delete").click()
     expect(page.locator("#data-list")).to_contain_text("No dataset yet")
     assert not (app.data / "datasets" / "mine").exists()
+
+
+def test_answers_of_the_reference_become_a_source(page: Page, app: App, tmp_path: Path) -> None:
+    file = tmp_path / "asked.jsonl"
+    rows = [{"id": str(n), "prompt": f"Name {n} rivers."} for n in (2, 3)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page.goto(f"{app.url}/data")
+    page.get_by_text("Ask a reference").click()
+    page.get_by_text("Prompts of your own").click()
+    page.set_input_files("#answers-upload input[type=file]", file)
+    plan = page.locator("#answers-plan")
+    expect(plan).to_contain_text("2 prompts, about")
+    expect(plan).to_contain_text("no price: it runs on this machine")
+    expect(plan).not_to_contain_text("--price")
+    page.locator("#answers-tokens input").fill("16")
+    expect(plan).to_contain_text("at most 32 tokens of answers")
+    page.click("#answers-start")
+    job = page.locator("#answers-list li").first
+    expect(job).to_contain_text("Done")
+    expect(job).to_contain_text("2 of 2 answers")
+    expect(job).to_contain_text("cost unknown")
+    job.get_by_role("button", name="Look at it").click()
+    page.click("#data-look")
+    expect(page.locator("#data-glimpse")).to_contain_text("Name 2 rivers.")
+    page.on("dialog", lambda dialog: dialog.accept())
+    job.get_by_role("button", name="Delete").click()
+    expect(page.locator("#answers-list li")).to_have_count(0)
+    assert not list((app.data / "answers").iterdir())
