@@ -44,6 +44,15 @@ function reserve(node) {
   node.style.minHeight = `${meta.layouts[columnsFor(meta, node.clientWidth)].height}px`;
 }
 
+// A mark may lie on a line's point, which is then the one that was clicked.
+function linkAt(node, { x, y, data: { xaxis } }) {
+  for (const trace of node.data.filter((t) => t.customdata && t.xaxis === xaxis)) {
+    const at = trace.x.findIndex((_, i) => trace.x[i] === x && trace.y[i] === y);
+    if (at >= 0) return trace.customdata[at];
+  }
+  return undefined;
+}
+
 async function draw(node) {
   const entry = figures[node.dataset.figure];
   const { data, layout } = coloured(entry[viewOf(node)] ?? entry.score);
@@ -53,7 +62,8 @@ async function draw(node) {
   // A point of an own run opens the answers behind it.
   node.removeAllListeners('plotly_click');
   node.on('plotly_click', ({ points: [point] }) => {
-    if (point.customdata) window.location.assign(new URL(point.customdata, window.location.href));
+    const link = linkAt(node, point);
+    if (link) window.location.assign(new URL(link, window.location.href));
   });
   drawn.set(node, 0);
   await arrange(node);

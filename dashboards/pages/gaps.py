@@ -44,9 +44,8 @@ def build(context: Context) -> None:
         """Every figure, own runs drawn over the paper's."""
         return figures_json(own_scores(context.db))
 
-    def own_runs(arguments: object = None) -> dict[str, Any]:
+    def own_runs(wanted: object = None) -> dict[str, Any]:
         """The section of own runs for what its filters are set to: {"html", "figures"}."""
-        wanted = arguments[0] if isinstance(arguments, list) and arguments else None
         return own_json(own_scores(context.db), own_section.Choice.of(wanted))
 
     plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
