@@ -6,7 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from dashboards.actions.finetune import FRACTIONS, MORE, OVERRIDES, SWITCHES, WORDS, Form
+from dashboards.actions.finetune import (
+    FRACTIONS,
+    MORE,
+    OVERRIDES,
+    SWITCHES,
+    WORDS,
+    Form,
+    preset_values,
+)
 from dashboards.markdown import plain
 from imitation.errors import UserError
 
@@ -36,8 +44,8 @@ def form_fields() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Textbox, li
             elem_id="finetune-name",
         )  # fmt: skip
     made: dict[str, Any] = {}
-    shown = [key for key in OVERRIDES if key not in MORE]
-    for keys in (shown[:5], shown[5:]):
+    shown = [key for key in OVERRIDES if key not in (*MORE, *SWITCHES)]
+    for keys in (shown[:4], shown[4:], SWITCHES):
         with gr.Row():
             made |= {key: _field(key) for key in keys}
     with gr.Accordion("More settings", open=False, elem_id="finetune-more"):
@@ -61,14 +69,14 @@ def own_data(folder: str) -> gr.File:
 
 def saved_settings() -> tuple[gr.Dropdown, gr.Button]:
     """The kept settings to choose from, and what keeps those of the form."""
-    with gr.Accordion("Saved settings", open=False), gr.Row(equal_height=True):
+    with gr.Accordion("Saved settings", open=False):
         saved = gr.Dropdown(
             [],
             label="Settings",
             info="Choosing one fills the form; runs have theirs under Use these settings.",
             elem_id="finetune-saved",
         )
-        keep = gr.Button("Save the form under its name", elem_id="finetune-save", scale=0)
+        keep = gr.Button("Save the form under its name", elem_id="finetune-save", size="sm")
     return saved, keep
 
 
@@ -89,10 +97,12 @@ def form_from(fields: tuple[Any, ...]) -> Form:
         UserError: A number is missing.
     """
     name, preset, base, data, *numbers = fields
-    for (label, _), value in zip(OVERRIDES.values(), numbers, strict=True):
-        if value is None:
-            raise UserError(f"{label} is empty.", "Enter a number.")
     changes = dict(zip(OVERRIDES, numbers, strict=True))
+    for key, value in changes.items():
+        if value is None and key in WORDS:  # not yet filled in: the page is being loaded
+            changes[key] = preset_values(preset)[key] if preset else ""
+        elif value is None:
+            raise UserError(f"{OVERRIDES[key][0]} is empty.", "Enter a number.")
     return Form((name or "").strip(), preset or "", base or "", data or "", changes)
 
 

@@ -111,10 +111,10 @@ class Plan:
 
 
 def presets() -> list[str]:
-    """Names of the shipped configs."""
+    """Names of the shipped configs, those for the pocket models first."""
     from training import config
 
-    return list(config.presets())
+    return sorted(config.presets(), key=lambda name: (not name.startswith("pocket"), name))
 
 
 def bases(context: Context) -> list[ModelCard]:
