@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,25 +16,47 @@ from imitation.storage import jobs
 
 log = logging.getLogger(__name__)
 
-KIND = "evaluate"
-"""The kind of job that measures."""
+KINDS = ("evaluate", "results")
+"""Kinds of jobs that write evaluation runs: measured here, or imported."""
+BY_HAND = "folder-"
+"""How the ids of runs begin that no job of the page wrote."""
 
 
-def own_scores(db: sqlite3.Connection) -> tuple[OwnScore, ...]:
+def own_scores(db: sqlite3.Connection, runs: Path) -> tuple[OwnScore, ...]:
     """Every measured main score of every run with a report, newest run first.
 
     A run whose report cannot be read is left out; the log says why.
+
+    Args:
+        db: The store.
+        runs: The folder of runs; those that no job wrote (commands by hand) count too.
     """
+    places = [
+        (job.created, job.id, job.spec.name, Path(job.spec.out))
+        for job in jobs.newest(db)
+        if job.spec.kind in KINDS
+    ]
+    places += [
+        (made, BY_HAND + folder.name, folder.name, folder)
+        for made, folder in by_hand(runs, {out for *_, out in places})
+    ]
     found: list[OwnScore] = []
-    for job in jobs.newest(db, KIND):
+    for created, identity, name, out in sorted(places, key=lambda place: -place[0]):
         try:
-            report = report_of(Path(job.spec.out))
+            report = report_of(out)
         except StorageError as error:
-            log.warning("run %s is left out of the figures: %s", job.id, error)
+            log.warning("run %s is left out of the figures: %s", identity, error)
             continue
         if report is not None:
-            found += _of_report(report, job.id, job.spec.name, job.created)
+            found += _of_report(report, identity, name, created)
     return tuple(found)
+
+
+def by_hand(runs: Path, known: Collection[Path]) -> list[tuple[float, Path]]:
+    """Evaluation runs among the runs that none of the known folders is: (when made, folder)."""
+    found = (path.parent for path in runs.glob(f"*/{reports.RUN}"))
+    return [((folder / reports.RUN).stat().st_mtime, folder) for folder in found
+            if folder not in known]  # fmt: skip
 
 
 def report_of(folder: Path) -> Report | None:

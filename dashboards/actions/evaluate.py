@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from dashboards.actions.evaluations import allowed
 from dashboards.context import Context
-from dashboards.queries import KIND
-from imitation.errors import UserError
+from imitation.errors import StorageError, UserError
 from imitation.evaluation.budget import Budget, estimate
 from imitation.evaluation.suites import Listed, check_names, expand, read_index, search
 from imitation.jobs.kinds import command
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec
+from imitation.values import ROLES, JobSpec
 
 MOST_MODELS = 8
 
@@ -60,10 +61,52 @@ class Plan:
     budget: Budget
 
 
+def import_results(
+    context: Context, visitor: str, name: str, files: Sequence[Path], roles: str
+) -> Job:
+    """Queue the import of lm-eval's result files, uploaded, as a run.
+
+    Args:
+        context: The lab.
+        visitor: Hash of the visitor's secret.
+        name: Of the run.
+        files: results_*.json and samples_*.jsonl as lm-eval wrote them.
+        roles: "model=role" for each model, apart by spaces or commas; others are bases.
+
+    Raises:
+        UserError: No results file, a bad name or role, or jobs are switched off.
+        StorageError: The files could not be kept.
+    """
+    allowed(context)
+    out = _free_folder(context, name)
+    if not any(re.fullmatch(r"results.*\.json", path.name) for path in files):
+        raise UserError(
+            "There is no results_*.json among the files.",
+            "Choose what lm_eval wrote: results_*.json, and samples_*.jsonl for the browser.",
+        )
+    pairs = roles.replace(",", " ").split()
+    for pair in pairs:
+        if pair.rpartition("=")[2] not in ROLES:
+            raise UserError(f"{pair!r} gives no role.", f"Write MODEL=ROLE: {', '.join(ROLES)}.")
+    kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
+    try:
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        for path in files:
+            shutil.copyfile(path, kept / path.name)
+    except OSError as error:
+        raise StorageError(f"The files could not be kept: {error}.") from error
+    arguments = [str(kept), *(["--roles", *pairs] if pairs else []), "--out", str(out)]
+    return context.jobs.submit(
+        JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor)
+    )
+
+
 def default_name(context: Context) -> str:
     """A name for a new run that is not taken."""
     day = datetime.now().strftime("%Y-%m-%d")
-    taken = {job.spec.name for job in context.jobs.look(KIND)}
+    taken = {path.name for path in context.jobs.runs.glob("*")}
+    taken |= {job.spec.name for job in context.jobs.look()}
     number = next(n for n in range(1, 10_000) if f"{day}-{n}" not in taken)
     return f"{day}-{number}"
 
@@ -83,11 +126,7 @@ def plan(context: Context, form: Form) -> Plan:
     Raises:
         UserError: No or unknown models or tasks, a bad name or limit, or the folder is taken.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", form.name):
-        raise UserError(
-            f"The name {form.name!r} cannot be a folder's.",
-            "Use letters, digits, dots, dashes and underscores, at most 80.",
-        )
+    out = _free_folder(context, form.name)
     if not 1 <= len(form.models) <= MOST_MODELS:
         raise UserError(
             f"{len(form.models)} models are chosen.",
@@ -104,9 +143,6 @@ def plan(context: Context, form: Form) -> Plan:
     tasks = tuple(expand(form.tasks))
     if len(index) > 100:  # without the whole list, the job itself checks the names
         check_names(tasks, index)
-    out = context.settings.data / "runs" / form.name
-    if out.exists():
-        raise UserError(f"There is a run {form.name!r} already.", "Choose another name.")
     listed = tuple(index.get(task) for task in tasks)
     arguments = ["--models", *form.models, "--tasks", *form.tasks]
     if form.limit is not None:
@@ -117,7 +153,7 @@ def plan(context: Context, form: Form) -> Plan:
     sizes = {task: line.n if line else None for task, line in zip(tasks, listed, strict=True)}
     unsized = tuple(task for task, n in sizes.items() if n is None)
     budget = estimate(sizes, len(form.models), form.limit)
-    return Plan(command(KIND, arguments), out, tasks, listed, unsized, budget)
+    return Plan(command("evaluate", arguments), out, tasks, listed, unsized, budget)
 
 
 def start(context: Context, form: Form, visitor: str) -> Job:
@@ -130,7 +166,7 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     made = plan(context, form)
     return context.jobs.submit(
         JobSpec(
-            kind=KIND,
+            kind="evaluate",
             argv=made.argv,
             name=form.name,
             out=str(made.out),
@@ -158,3 +194,15 @@ def write_index(context: Context, visitor: str) -> Job:
             visitor=visitor,
         )
     )
+
+
+def _free_folder(context: Context, name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        raise UserError(
+            f"The name {name!r} cannot be a folder's.",
+            "Use letters, digits, dots, dashes and underscores, at most 80.",
+        )
+    out = context.jobs.runs / name
+    if out.exists():
+        raise UserError(f"There is a run {name!r} already.", "Choose another name.")
+    return out

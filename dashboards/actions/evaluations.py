@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dashboards.context import Context
-from dashboards.queries import KIND
+from dashboards.queries import BY_HAND, KINDS, by_hand
 from imitation.errors import UserError
 from imitation.evaluation import report
 from imitation.evaluation.report import LiveScore, Report
@@ -117,11 +117,15 @@ class Evaluations:
         """
         jobs = self._context.jobs.look()
         live = [job for job in jobs if job.is_live]
-        mine = [job for job in jobs if job.spec.kind == KIND][:SHOWN]
-        return [_evaluation(job, visitor, live) for job in mine]
+        found = [_evaluation(job, visitor, live) for job in jobs if job.spec.kind in KINDS]
+        outs = {run.out for run in found}
+        found += [_by_hand(*made) for made in by_hand(self._context.jobs.runs, outs)]
+        return sorted(found, key=lambda run: -run.created)[:SHOWN]
 
     def log(self, identity: str) -> str:
-        """The last lines a run printed."""
+        """The last lines a run printed; of one made by hand there are none."""
+        if identity.startswith(BY_HAND):
+            return ""
         jobs = self._context.jobs
         return tail(jobs.output(jobs.job(identity))).strip()
 
@@ -251,6 +255,29 @@ def _rank(cards: Sequence[ModelCard], index: int) -> tuple[bool, int]:
     """First of each role before all others."""
     earlier = {card.role for card in cards[:index]}
     return cards[index].role in earlier, index
+
+
+def _by_hand(made: float, folder: Path) -> Evaluation:
+    """A run that a command wrote, rather than a job of the page."""
+    ended = (folder / report.REPORT).is_file()
+    try:
+        command = as_typed(report.load_run(folder).argv)
+    except UserError as error:
+        command = str(error)
+    return Evaluation(
+        id=BY_HAND + folder.name,
+        name=folder.name,
+        state="done" if ended else "stopped",
+        mine=False,
+        detail="Run by hand, not from this page.",
+        created=made,
+        seconds=None,
+        ahead=0,
+        command=command,
+        out=folder,
+        scores=tuple(report.live_scores(folder)),
+        reported=ended,
+    )
 
 
 def _evaluation(job: Job, visitor: str, live: Sequence[Job]) -> Evaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -48,6 +49,8 @@ def build(context: Context) -> None:
         fields, index = _form(context)
         planned = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-plan")
         start = gr.Button("Start", variant="primary", elem_id="evaluate-start")
+    with gr.Accordion("Import results of lm-eval", open=False, elem_id="evaluate-import"):
+        files, roles, load = _import_form()
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-detail")
     with gr.Column(visible=False, elem_id="evaluate-samples") as browser:
@@ -73,6 +76,10 @@ def build(context: Context) -> None:
     start.click(
         handle.start, [secret, search, *fields], [form, fields[0], *shown],
         trigger_mode="once", **quiet,
+    )  # fmt: skip
+    load.click(
+        handle.import_results, [secret, place, search, fields[0], files, roles],
+        [files, fields[0], *shown], trigger_mode="once", **quiet,
     )  # fmt: skip
     index.click(handle.write_index, [secret, place, search], shown, **quiet)
     for html in (listing, detail, samples):
@@ -125,6 +132,21 @@ def _form(context: Context) -> tuple[list[gr.components.Component], gr.Button]:
         elem_id="evaluate-index",
     )  # fmt: skip
     return [name, tasks, limit, *pickers], index
+
+
+def _import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
+    files = gr.File(
+        label="results_*.json, and samples_*.jsonl (--log_samples) for gaps and the browser",
+        file_count="multiple", file_types=[".json", ".jsonl"], height=130,
+        elem_id="evaluate-files",
+    )  # fmt: skip
+    with gr.Row():
+        roles = gr.Textbox(
+            label="Roles", placeholder="llama=base alpaca=imitation chatgpt=reference", scale=3,
+            info="Model=role as the results name the models; others are bases.",
+        )  # fmt: skip
+        load = gr.Button("Import under the name above", scale=1, elem_id="evaluate-load")
+    return files, roles, load
 
 
 def _task_choices(context: Context) -> list[tuple[str, str]]:
@@ -192,6 +214,20 @@ class _Handlers:
             return [gr.skip()] * (2 + SHOWN)
         shown = self._shown(token, {**START, "run": job.id}, text)
         return [gr.update(open=False), actions.default_name(self.context), *shown]
+
+    def import_results(
+        self, token: str, place: dict[str, Any], text: str, name: str, files: Any, roles: str
+    ) -> list[Any]:
+        """Import uploaded results as a run and show it."""
+        paths = [Path(path) for path in files or ()]
+        visitor = visitors.visitor_hash(token)
+        try:
+            job = actions.import_results(self.context, visitor, name or "", paths, roles or "")
+        except UserError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * (2 + SHOWN)
+        shown = self._shown(token, {**START, "run": job.id}, text)
+        return [None, actions.default_name(self.context), *shown]
 
     def write_index(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
         """Start the job that lists lm-eval's tasks."""

@@ -42,11 +42,11 @@ def build(context: Context) -> None:
 
     def gap_figures(_arguments: object = None) -> dict[str, Any]:
         """Every figure, own runs drawn over the paper's."""
-        return figures_json(own_scores(context.db))
+        return figures_json(own_scores(context.db, context.jobs.runs))
 
     def own_runs(wanted: object = None) -> dict[str, Any]:
         """The section of own runs for what its filters are set to: {"html", "figures"}."""
-        return own_json(own_scores(context.db), own_section.Choice.of(wanted))
+        return own_json(own_scores(context.db, context.jobs.runs), own_section.Choice.of(wanted))
 
     plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
     gr.set_static_paths([plotly_js])

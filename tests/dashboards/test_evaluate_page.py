@@ -151,7 +151,7 @@ def test_a_sample_opens_in_compare_as_the_visitors_own(context, run):
 
 def test_own_runs_stand_on_the_gaps_page(context, run):
     assert own_section.NONE_YET in own_json((), Choice())["html"]
-    scores = own_scores(context.db)
+    scores = own_scores(context.db, context.jobs.runs)
     assert len(scores) == len(MODELS) and {s.value.n for s in scores} == {N}
     made = own_json(scores, Choice())
     assert "Pocket local closes 91% [30, 110] of the gap on pocket_facts" in made["html"]
@@ -169,7 +169,7 @@ def test_own_runs_stand_on_the_gaps_page(context, run):
 def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, tmp_path):
     assert figures_json(()) is figures_json(())
     finished_run(context.db, tmp_path, "nq", "nq_open")
-    scores = own_scores(context.db)
+    scores = own_scores(context.db, context.jobs.runs)
     drawn = figures_json(scores)["figures"]["figure-4-top"]["score"]["data"]
     marks = [t for t in drawn if t.get("customdata")]
     assert len(marks) == 1 and marks[0]["xaxis"] == "x2"  # Natural Questions is the second panel
@@ -182,8 +182,36 @@ def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, 
     assert joins[0] == joins[1]
 
 
+def test_a_run_by_hand_is_found_by_its_folder(context, run):
+    context.db.execute("DELETE FROM jobs")
+    context.db.commit()
+    (shown,) = Evaluations(context).look(ME)
+    assert (shown.id, shown.state, shown.mine) == ("folder-one", "done", False)
+    assert "by hand" in shown.detail and Evaluations(context).log(shown.id) == ""
+    assert {s.run for s in own_scores(context.db, context.jobs.runs)} == {"folder-one"}
+
+
+def test_results_made_elsewhere_are_imported_as_a_job(context, tmp_path):
+    result = tmp_path / "results_2026.json"
+    result.write_text("{}")
+    job = actions.import_results(context, ME, "other", [result], "llama=base, gpt=reference")
+    kept = context.settings.data / "uploads" / ME[:16] / "results-other"
+    assert job.spec.argv[2:] == (
+        "imitation.jobs.import_results", str(kept), "--roles", "llama=base", "gpt=reference",
+        "--out", str(context.settings.data / "runs" / "other"),
+    )  # fmt: skip
+    assert (kept / "results_2026.json").read_text() == "{}"
+    for name, files, roles, said in [
+        ("more", [tmp_path / "x.json"], "", "no results_"),
+        ("more", [result], "llama=teacher", "'llama=teacher' gives no role"),
+        ("../x", [result], "", "cannot be a folder's"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            actions.import_results(context, ME, name, files, roles)
+
+
 def test_a_broken_report_is_said_and_takes_no_other_with_it(context, run, tmp_path, caplog):
     finished_run(context.db, tmp_path, "two", "pocket_choice")
     Path(run / "report.json").write_text('{"format": 99}')
-    assert {s.run_name for s in own_scores(context.db)} == {"two"}
+    assert {s.run_name for s in own_scores(context.db, context.jobs.runs)} == {"two"}
     assert "version 99" in caplog.text
