@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dashboards.actions.after import keep_card
 from dashboards.actions.finetune import (
     Form,
     check_allowed,
@@ -20,12 +22,14 @@ from dashboards.actions.finetune import (
     submit,
 )  # fmt: skip
 from dashboards.context import Context
-from imitation.errors import StorageError, UserError
+from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.jobs.kinds import as_typed
 from imitation.jobs.progress import Progress, Reader, tail
 from imitation.models.catalog_writer import add_card
 from imitation.storage.jobs import Job
 from imitation.values import JobState, ModelCard
+
+log = logging.getLogger(__name__)
 
 SHOWN = 50
 """Runs in the list, the newest."""
@@ -224,6 +228,10 @@ class Runs:
         except UserError:
             kept.unlink(missing_ok=True)
             raise
+        try:
+            keep_card(self._context, job)
+        except IntegrityError as error:  # it can be served all the same
+            log.warning("%s is served without its full card: %s", card.id, error)
         return card
 
     def _own(self, identity: str, visitor: str) -> Job:

@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from dashboards import after_view, probe_view
 from dashboards import finetune_view as view
-from dashboards import probe_view
 from dashboards.actions import finetune as actions
 from dashboards.actions import probes, saved_forms, visitors
 from dashboards.actions.finetune import OVERRIDES, WORDS, Form
@@ -77,6 +77,7 @@ def build(context: Context) -> None:
     figure = _figure()
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
+    after_view.build(context, secret, place)
     log = gr.HTML(elem_id="finetune-log", autoscroll=True)
 
     fields = [name, preset, base, data, *numbers]

@@ -1,10 +1,13 @@
-"""Adding a card to a catalog file, so that it is a valid catalog before and after."""
+"""Adding and removing cards of a catalog file, so that it is a valid catalog before and after."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import threading
+import tomllib
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 
 from imitation.errors import ConfigError, StorageError, UserError
@@ -23,29 +26,70 @@ def add_card(settings: Settings, card: ModelCard) -> None:
         ConfigError: The file, or the card, is not valid; the file is left as it is.
         StorageError: The file cannot be written.
     """
-    path = settings.data / "models.toml"
     with _LOCK:
         if card.id in load_catalog(settings.catalogs):
             raise UserError(f"There is a model {card.id!r} already.", "Choose another name.")
-        # Beside the file itself, because paths in it are relative to its folder.
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        _rewrite(settings, lambda before: f"{before.rstrip()}\n\n{as_toml(card)}".lstrip("\n"))
+
+
+def remove_card(settings: Settings, identity: str) -> None:
+    """Take a card out of `models.toml` in the data folder; comments and other cards stay.
+
+    Raises:
+        UserError: It isn't there.
+        ConfigError: Another card needs it as its base; the file is left as it is.
+        StorageError: The file cannot be written.
+    """
+
+    def without(before: str) -> str:
+        parts = re.split(r"(?m)^(?=\[\[model\]\])", before)
+        named = [n for n, part in enumerate(parts) if _id_of(part) == identity]
+        if not named:
+            raise UserError(f"There is no model {identity!r} in models.toml.")
+        for number in named:
+            parts[number] = _remarks_behind(parts[number])
+        return re.sub(r"\n{3,}", "\n\n", "".join(parts)).lstrip("\n")
+
+    with _LOCK:
+        _rewrite(settings, without)
+
+
+def _id_of(part: str) -> str | None:
+    """The id of a part of a file that begins with [[model]]."""
+    try:
+        return str(tomllib.loads(part)["model"][0]["id"])
+    except (tomllib.TOMLDecodeError, KeyError):
+        return None
+
+
+def _remarks_behind(part: str) -> str:
+    """Comments at the end of a card's part belong to the card that follows."""
+    lines = part.splitlines(keepends=True)
+    said = [n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
+    return "".join(lines[max(said) + 1 :])
+
+
+def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
+    """Replace the file by what `change` makes of it, once that is known to be valid."""
+    path = settings.data / "models.toml"
+    # Beside the file itself, because paths in it are relative to its folder.
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        aside.write_text(change(before), encoding="utf-8")
         try:
-            before = path.read_text(encoding="utf-8") if path.exists() else ""
-            text = f"{before.rstrip()}\n\n{as_toml(card)}".lstrip("\n")
-            aside.write_text(text, encoding="utf-8")
-            try:
-                load_catalog([c for c in settings.catalogs if c != path] + [aside])
-            except ConfigError as error:
-                problems = [p.replace(aside.name, path.name) for p in error.problems]
-                raise ConfigError(path.name, problems, "Nothing was changed.") from error
-            os.replace(aside, path)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written: {error}.",
-                "Make the data folder writable or free disk space, then try again.",
-            ) from error
-        finally:
-            aside.unlink(missing_ok=True)
+            load_catalog([c for c in settings.catalogs if c != path] + [aside])
+        except ConfigError as error:
+            problems = [p.replace(aside.name, path.name) for p in error.problems]
+            raise ConfigError(path.name, problems, "Nothing was changed.") from error
+        os.replace(aside, path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error}.",
+            "Make the data folder writable or free disk space, then try again.",
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def as_toml(card: ModelCard) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from imitation.errors import ConfigError, StorageError, UserError
 from imitation.models.catalog import load_catalog
-from imitation.models.catalog_writer import add_card, as_toml
+from imitation.models.catalog_writer import add_card, as_toml, remove_card
 from imitation.settings import read_settings
 from imitation.values import ModelCard
 
@@ -87,3 +87,32 @@ def test_defaults_are_left_out():
     assert keys == {"model": [json.loads(
         '{"id": "a", "name": "A", "role": "base", "backend": "embedded", "weights": "whole"}'
     )]}  # fmt: skip
+
+
+def test_a_card_is_taken_out_and_the_rest_stays(settings):
+    path = settings.data / "models.toml"
+    add_card(settings, CARD)
+    path.write_text("# mine\n" + path.read_text() + "\n# about the next one\n")
+    other = replace(CARD, id="other", name="[[model]]\nid = 'x'")
+    add_card(settings, other)
+    remove_card(settings, CARD.id)
+    catalog = load_catalog(settings.catalogs)
+    assert CARD.id not in catalog and catalog["other"].name == other.name
+    text = path.read_text()
+    assert "# mine" in text and "# about the next one" in text
+    assert f'id = "{CARD.id}"' not in text
+    remove_card(settings, "other")
+    assert "other" not in load_catalog(settings.catalogs)
+    with pytest.raises(UserError, match="no model 'other'"):
+        remove_card(settings, "other")
+
+
+def test_a_base_that_others_need_stays(settings):
+    path = settings.data / "models.toml"
+    base = replace(CARD, id="mybase", role="base", base="", adapter="")
+    add_card(settings, base)
+    add_card(settings, replace(CARD, id="child", base="mybase"))
+    before = path.read_text()
+    with pytest.raises(ConfigError, match="mybase"):
+        remove_card(settings, "mybase")
+    assert path.read_text() == before

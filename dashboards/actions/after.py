@@ -1,0 +1,198 @@
+"""After a fine-tune: its full card, the hub, other servers, and taking it back; no Gradio here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dashboards.actions.finetune import form_of
+from dashboards.actions.sources import submit
+from dashboards.context import Context
+from imitation.errors import BackendError, StorageError, UserError
+from imitation.jobs.kinds import as_typed, command
+from imitation.models.adapters import load_adapter, unload_adapter
+from imitation.models.catalog_writer import add_card, remove_card
+from imitation.models.disk import written_aside
+from imitation.settings import Settings, secret
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec, JobState, ModelCard
+
+TOKEN = "HF_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One sending to the hub: to where, how it went, and its command."""
+
+    repo: str
+    state: JobState
+    detail: str
+    command: str
+
+
+def token_is_set() -> bool:
+    """Whether the environment holds a token for the hub."""
+    return secret(TOKEN) is not None
+
+
+def endpoints(context: Context) -> list[tuple[str, str]]:
+    """(label, id) of bases on servers that can hold adapters."""
+    bases = context.catalog().by_role("base")
+    kinds = {"openai": "vLLM, loaded at once", "tgi": "TGI, after a restart"}
+    return [(f"{c.name} ({kinds[c.backend]})", c.id) for c in bases if c.backend in kinds]
+
+
+def push(context: Context, identity: str, visitor: str, repo: str, public: bool) -> Job:
+    """Start sending a finished run to the hub.
+
+    Raises:
+        UserError: It is not this visitor's or not finished, there is no token, or jobs can't be
+            started.
+    """
+    run = _finished(context, identity, visitor)
+    if not token_is_set():
+        raise UserError(
+            f"There is no token for the hub: {TOKEN} is not set.",
+            f"Set {TOKEN} in the environment and start the app again; it is never stored.",
+        )
+    progress = context.settings.data / "pushes" / f"{run.spec.name}.jsonl"
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    arguments = ["--run", run.spec.out, "--repo", repo.strip()]
+    arguments += ["--data", form_of(run.spec.argv).data, "--progress", str(progress)]
+    if public:
+        arguments.append("--public")
+    return submit(
+        context,
+        JobSpec(
+            kind="push",
+            argv=command("push", arguments),
+            name=run.spec.name,
+            device="io",
+            out=str(progress),  # one at a time of each run
+            progress=str(progress),
+            visitor=visitor,
+        ),
+    )
+
+
+def pushes(context: Context, identity: str) -> list[Push]:
+    """How the sendings of a run went, the newest first."""
+    with suppress(UserError):
+        run = context.jobs.job(identity)
+        return [
+            Push(_after(job.spec.argv, "--repo"), job.state, job.detail, as_typed(job.spec.argv))
+            for job in context.jobs.look("push")
+            if _after(job.spec.argv, "--run") == run.spec.out
+        ]
+    return []
+
+
+def serve(context: Context, identity: str, visitor: str, base: str, path: str) -> str:
+    """Make a finished run's adapter a model of Compare, served by a running server; what to know.
+
+    vLLM loads it at once. TGI takes adapters only at its start, so there the card is written and
+    the restart is left to its owner.
+
+    Raises:
+        UserError: It is not this visitor's or has no adapter, its name is taken, or the server
+            refuses it; nothing is changed then.
+    """
+    run = _finished(context, identity, visitor)
+    name, catalog = run.spec.name, context.catalog()
+    if base not in dict((value, label) for label, value in endpoints(context)):
+        raise UserError("No server is chosen.", "Add one to models.toml: README, Your own models.")
+    holder = catalog[base]
+    adapter = Path(run.spec.out) / "checkpoint"
+    if not (adapter / "adapter_config.json").is_file():
+        raise UserError(f"{name} has no adapter.", "Full fine-tunes are servers of their own.")
+    if name in catalog:
+        raise UserError(f"There is a model {name!r} already.", "Take it out of Compare first.")
+    place = path.strip() or str(adapter)
+    if holder.backend == "openai":
+        asyncio.run(load_adapter(context.settings, holder, name, place))
+    keep_card(context, run)
+    add_card(context.settings, _served_card(holder, name))
+    if holder.backend == "openai":
+        return f"{name} is in Compare, served by {holder.name}."
+    return (
+        f"The card of {name} is written. TGI takes adapters only at its start: restart it with "
+        f"LORA_ADAPTERS={name}={place}"
+    )
+
+
+def keep_card(context: Context, run: Job) -> dict[str, Any]:
+    """Write the full card of a run beside the adapters in the data folder; that card.
+
+    Raises:
+        UserError: The run's files are broken, or the card cannot be written.
+    """
+    from training.model_card import describe, markdown
+
+    data = Path(form_of(run.spec.argv).data)
+    card = describe(Path(run.spec.out), context.catalog(), data)
+    for end, text in (("json", json.dumps(card, indent=1) + "\n"), ("md", markdown(card))):
+        with written_aside(_kept(context.settings, run.spec.name, end)) as aside:
+            aside.write_text(text, encoding="utf-8")
+    return card
+
+
+def take_out(context: Context, identity: str, visitor: str) -> str:
+    """Take a run's model out of Compare, with its adapter and card; what to know.
+
+    Raises:
+        UserError: It is not this visitor's, or is no model of Compare.
+        StorageError: A file could not be deleted.
+    """
+    name = _own(context, identity, visitor).spec.name
+    card = context.catalog()[name]
+    remove_card(context.settings, name)
+    said = f"{name} is out of Compare."
+    if card.backend == "openai" and card.adapter:
+        try:
+            asyncio.run(unload_adapter(context.settings, card, name))
+        except BackendError as error:
+            said += f" Its server still holds it: {error.message}"
+    try:
+        for end in ("gguf", "json", "md"):
+            _kept(context.settings, name, end).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"The adapter of {name} cannot be deleted: {error}.") from error
+    return said
+
+
+def _served_card(holder: ModelCard, name: str) -> ModelCard:
+    return replace(
+        holder,
+        id=name,
+        name=name,
+        role="imitation",
+        adapter=name,
+        base=holder.id,
+        notes=f"{holder.name}, fine-tuned here.",
+    )
+
+
+def _kept(settings: Settings, name: str, end: str) -> Path:
+    return settings.data / "adapters" / f"{name}.{end}"
+
+
+def _finished(context: Context, identity: str, visitor: str) -> Job:
+    job = _own(context, identity, visitor)
+    if job.state != "done" or not (Path(job.spec.out) / "checkpoint").is_dir():
+        raise UserError(f"{job.spec.name} has not finished.", "Only finished runs have weights.")
+    return job
+
+
+def _own(context: Context, identity: str, visitor: str) -> Job:
+    job = context.jobs.job(identity)
+    if job.spec.visitor != visitor or job.spec.kind != "finetune":
+        raise UserError("Only who started a run can do this.")
+    return job
+
+
+def _after(argv: tuple[str, ...], option: str) -> str:
+    return argv[argv.index(option) + 1] if option in argv else ""

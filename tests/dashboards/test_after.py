@@ -1,0 +1,151 @@
+"""After a fine-tune: pushed, served by a running server, its full card, and taken back."""
+
+import json
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from dashboards import after_view
+from dashboards.actions import after
+from dashboards.actions.runs import Runs
+from dashboards.context import Context
+from imitation.errors import BackendError, UserError
+from imitation.models.backends import Backends
+from imitation.settings import read_settings
+from imitation.storage.database import connect
+from imitation.values import JobSpec
+from tests.models.servers import serving
+from tests.models.test_adapters import FakeVLLM
+from tests.training.fake_hub import TOKEN, FakeHub
+from tests.training.test_push import run as run
+
+ME, OTHER = "a" * 64, "b" * 64
+SERVERS = """
+[[model]]
+id = "{backend}-base"
+name = "LM on {backend}"
+role = "base"
+backend = "{backend}"
+endpoint = "{endpoint}"
+model = "lm"
+"""
+
+
+@pytest.fixture
+def context(tmp_path):
+    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
+    with closing(connect(settings.database)) as db:
+        made = Context(settings, db, Backends(settings))
+        yield made
+        made.jobs.close()
+
+
+@pytest.fixture
+def job(context, run):
+    """A finished fine-tune of this visitor."""
+    out = context.jobs.runs / "mine"
+    out.parent.mkdir(parents=True)
+    run.rename(out)
+    argv = (sys.executable, "-c", "pass", "--preset", "pocket-broad", "--data", "gone.jsonl")
+    made = context.jobs.submit(JobSpec("finetune", argv, "mine", out=str(out), visitor=ME))
+    return ended(context, made)
+
+
+def ended(context, job):
+    deadline = time.monotonic() + 60
+    while context.jobs.look() and context.jobs.job(job.id).is_live:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return context.jobs.job(job.id)
+
+
+def add_server(context, backend, endpoint):
+    path = context.settings.data / "models.toml"
+    before = path.read_text() if path.exists() else ""
+    path.write_text(before + SERVERS.format(backend=backend, endpoint=endpoint))
+
+
+def test_promoted_it_has_its_full_card_and_taken_out_nothing_is_left(context, job):
+    Runs(context).promote(job.id, ME)
+    place = context.settings.data / "adapters"
+    assert {path.name for path in place.iterdir()} == {"mine.gguf", "mine.json", "mine.md"}
+    card = json.loads((place / "mine.json").read_text())
+    assert card["metrics"]["held_out_loss"] == 1.75 and card["prompt_format"] == {"name": "chat"}
+    with pytest.raises(UserError, match="Only who started"):
+        after.take_out(context, job.id, OTHER)
+    assert after.take_out(context, job.id, ME) == "mine is out of Compare."
+    assert list(place.iterdir()) == [] and "mine" not in context.catalog()
+    Runs(context).delete(job.id, ME)
+    assert not (context.jobs.runs / "mine").exists()
+
+
+def test_vllm_loads_it_at_once(context, job):
+    with serving(FakeVLLM()) as vllm:
+        add_server(context, "openai", f"{vllm.url}/v1")
+        with pytest.raises(BackendError, match="No adapter found"):
+            after.serve(context, job.id, ME, "openai-base", "/elsewhere")
+        assert "mine" not in context.catalog(), "refused: nothing is changed"
+        said = after.serve(context, job.id, ME, "openai-base", "/adapters/mine")
+        assert said == "mine is in Compare, served by LM on openai."
+        card = context.catalog()["mine"]
+        assert (card.role, card.adapter, card.base) == ("imitation", "mine", "openai-base")
+        assert vllm.adapters == {"mine": "/adapters/mine"}
+        with pytest.raises(UserError, match="a model 'mine' already"):
+            after.serve(context, job.id, ME, "openai-base", "")
+        after.take_out(context, job.id, ME)
+        assert vllm.adapters == {} and "mine" not in context.catalog()
+
+
+def test_tgi_is_left_to_be_restarted(context, job):
+    add_server(context, "tgi", "http://127.0.0.1:9")
+    said = after.serve(context, job.id, ME, "tgi-base", "/adapters/mine")
+    assert "restart it with LORA_ADAPTERS=mine=/adapters/mine" in said
+    assert context.catalog()["mine"].backend == "tgi"
+
+
+def test_only_finished_runs_of_ones_own(context, job):
+    add_server(context, "tgi", "http://127.0.0.1:9")
+    for do in (
+        lambda who: after.serve(context, job.id, who, "tgi-base", ""),
+        lambda who: after.push(context, job.id, who, "me/mine", False),
+    ):
+        with pytest.raises(UserError, match="Only who started"):
+            do(OTHER)
+    with pytest.raises(UserError, match="No server is chosen"):
+        after.serve(context, job.id, ME, "pocket-base", "")
+
+
+@pytest.mark.slow
+def test_a_push_from_the_page(context, job, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(UserError, match="HF_TOKEN is not set"):
+        after.push(context, job.id, ME, "me/mine", False)
+    with serving(FakeHub()) as hub:
+        for name, value in {
+            "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0", "IMITATION_DATA": str(context.settings.data),
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        pushed = after.push(context, job.id, ME, "me/mine", False)
+        assert TOKEN not in " ".join(pushed.spec.argv)
+        assert ended(context, pushed).state == "done"
+        assert "README.md" in hub.files["me/mine"]
+        (one,) = after.pushes(context, job.id)
+        assert (one.repo, one.state) == ("me/mine", "done")
+    shown = after_view._Handlers(context).show("", {"run": job.id})
+    assert "Sent: me/mine" in shown[-1] and TOKEN not in shown[-1]
+
+
+def test_the_section_says_what_is_missing(context, job, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    handle = after_view._Handlers(context)
+    said = handle.show("", {"run": job.id})[-1]
+    assert "set HF_TOKEN" in said and "models.toml" in said
+    assert handle.show("", {"run": "none"})[-1] == ""
+    context.settings = replace(context.settings, jobs=False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(UserError, match="IMITATION_JOBS"):
+        after.push(context, job.id, ME, "me/mine", False)
