@@ -45,7 +45,7 @@ def form_fields() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Textbox, li
         )  # fmt: skip
     made: dict[str, Any] = {}
     shown = [key for key in OVERRIDES if key not in (*MORE, *SWITCHES)]
-    for keys in (shown[:4], shown[4:], SWITCHES):
+    for keys in (shown[:4], shown[4:], SWITCHES[:2]):
         with gr.Row():
             made |= {key: _field(key) for key in keys}
     with gr.Accordion("More settings", open=False, elem_id="finetune-more"):

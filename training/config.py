@@ -24,7 +24,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 """Keys that take one of a few words."""
 ELASTIC = frozenset(
     {"micro_batch", "checkpointing", "threads", "save_every", "validate_every", "score_every",
-     "score_items"}
+     "score_items", "track"}
 )  # fmt: skip
 """Keys that a run may change when it goes on from a checkpoint: they don't change what is learned
 (up to rounding)."""
@@ -66,6 +66,7 @@ class TrainingConfig:
         score_items: Prompts per score.
         save_every: Steps between checkpoints that the run can go on from; 0 saves when stopped
             only.
+        track: Log to trackio as well, on this machine.
         seed: Of weights, order and split.
         dtype: Number format; auto measures float32 against bfloat16 on this machine.
         threads: CPU threads; 0 takes every core the process may use.
@@ -96,6 +97,7 @@ class TrainingConfig:
     score_every: int = 0
     score_items: int = 12
     save_every: int = 50
+    track: bool = False
     seed: int = 0
     dtype: str = "auto"
     threads: int = 0

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -48,12 +48,16 @@ class Stop:
 
 
 class Progress:
-    """JSON lines: each with "event" and seconds since the run's start, pauses not counted."""
+    """JSON lines: each with "event" and seconds since the run's start, pauses not counted.
+
+    Attributes:
+        listener: Given each line too, once set.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._out = path.open("w", encoding="utf-8")
         self._began = time.monotonic()
+        self.listener: Callable[[dict[str, Any]], None] | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -65,6 +69,8 @@ class Progress:
         line = {"event": event, "elapsed_s": round(self.elapsed_s, 2), **values}
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
+        if self.listener:
+            self.listener(line)
 
     @classmethod
     def resumed(cls, path: Path, step: int, watched: bool, elapsed_s: float) -> Progress:
@@ -79,8 +85,8 @@ class Progress:
         with written_aside(path) as aside:
             aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         made = cls.__new__(cls)
-        made._path, made._out = path, path.open("a", encoding="utf-8")
-        made._began = time.monotonic() - elapsed_s
+        made._out = path.open("a", encoding="utf-8")
+        made._began, made.listener = time.monotonic() - elapsed_s, None
         return made
 
 

@@ -48,6 +48,7 @@ from training.memory import steady
 from training.methods import core, load_for, make_optimizer, rate_share, set_rates, trainable
 from training.run import Place, Plan, Run, restore, save_place
 from training.scores import fact_score, style_score
+from training.tracking import Tracker
 
 STOPPED = 128 + 15
 """Exit code of a run that was asked to stop, as shells have it for SIGTERM."""
@@ -113,7 +114,11 @@ def _told(
     stop: Stop,
 ) -> int:
     """The run, with its end told in progress.jsonl whatever it is; the exit code."""
+    tracker = None
     try:
+        if config.track:
+            tracker = Tracker(config, settings, resumed=state is not None)
+            progress.listener = tracker
         run = setup(config, args.data, settings, progress, stop)
         progress.write("start", config=to_table(config), data=run.data.manifest)
         fit(run, progress, args.out, state)
@@ -129,6 +134,9 @@ def _told(
     except Exception as error:
         logging.getLogger(__name__).exception("The fine-tune failed")
         message, hint = f"{type(error).__name__}: {error}", ""
+    finally:
+        if tracker:
+            tracker.finish()
     with suppress(OSError):  # a full disk: the log has it
         progress.write("failed", message=message, hint=hint)
     return 1

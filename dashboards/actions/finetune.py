@@ -51,11 +51,12 @@ OVERRIDES = {
     "score_every": ("Held-out scores every", "Steps, of style and facts; 0 takes none."),
     "score_items": ("Prompts per score", "More are steadier and take longer."),
     "save_every": ("Checkpoint every", "Steps; a run goes on from the last one."),
+    "track": ("Log to trackio", "On this machine; needs pip install trackio."),
 }  # fmt: skip
 """Fields of the config that the form shows: key -> label, explanation."""
 MORE = tuple(list(OVERRIDES)[10:])
 """Those of them that stand folded away."""
-SWITCHES = ("packing", "checkpointing")
+SWITCHES = ("packing", "checkpointing", "track")
 WORDS = ("method", "optimizer", "schedule", "dtype")
 FRACTIONS = ("learning_rate", "warmup", "validation")
 """Kinds of fields: on or off, one of a few words, any number; the others take whole numbers."""
