@@ -1,6 +1,8 @@
 """The Data page without a browser: sources, the command, builds, and what is shown of them."""
 
+import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -287,3 +289,47 @@ def test_a_look_at_a_file_loads_no_dataset_library(alpaca):
     )
     done = subprocess.run([sys.executable, "-c", code, alpaca.path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def talk(*said):
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[n % 2], "content": text} for n, text in enumerate(said)]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "Nothing in s can be read"),
+        (json.dumps(talk("only asked")).encode(), "no assistant turn"),
+        (json.dumps(talk("q", "a")).encode("utf-16"), "UTF-16"),
+        ('{"prompt": "é", "answer": "a"}'.encode("latin-1"), "not UTF-8: byte 0xe9"),
+        (b'{"prompt": "q", "answer": "' + b"x" * 1_000_001 + b'"}', "1,000,001 characters"),
+        (b"PK\x03\x04 no zip at all", "rest of the file was not read"),
+        (b"PAR1 no parquet", "not a readable Parquet file"),
+    ],
+)
+def test_files_that_hold_nothing_say_why_when_looked_at(tmp_path, content, message):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(message)):
+        sources.look(Source("s", str(path)))
+
+
+def test_a_bomb_is_not_unfolded_when_looked_at(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * 300_000_000, 9))
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"bomb|over 16 MB"):
+        sources.look(Source("s", str(path)))
+    assert time.monotonic() - began < 20
+
+
+def test_odd_rows_are_shown_beside_good_ones(tmp_path):
+    """A megabyte is fine (and cut), a double id is no fault, one without an answer is named."""
+    path = tmp_path / "a.jsonl"
+    rows = [talk("q", "x" * 1_000_000) | {"id": "1"}, talk("q") | {"id": "2"},
+            talk("r", "a") | {"id": "1"}]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    html = data_view.glimpse_html(sources.look(Source("s", str(path))))
+    assert len(html) < 20_000 and "1,000,000 characters in all" in html
+    assert "no assistant turn" in html
