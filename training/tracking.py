@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from imitation.errors import UserError
@@ -32,7 +33,7 @@ class Tracker:
     def __init__(self, config: TrainingConfig, settings: Settings, *, resumed: bool) -> None:
         os.environ.setdefault("TRACKIO_DIR", str(settings.data / "trackio"))
         try:
-            import trackio
+            trackio: Any = import_module("trackio")  # an extra, not a dependency
         except ImportError as error:
             raise UserError(
                 "track = true needs trackio, which is not installed.",
