@@ -344,6 +344,8 @@ def local_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, rows in (("dev", choices[:5]), ("test", choices[5:11])):
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text, "utf-8")
+    # The small model goes on for ever where nothing stops it.
+    short = 'generation_kwargs: {until: ["\\n", ".", ","], do_sample: false, max_gen_toks: 16}\n'
     for task, include, splits in (
         ("nq_local", "nq_open/nq_open.yaml", ("train", "validation")),
         ("mmlu_local", "mmlu/default/_default_template_yaml", ("dev", "test")),
@@ -351,7 +353,7 @@ def local_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files = "".join(f"    {s}: {folder / s}.jsonl\n" for s in splits)
         (folder / f"{task}.yaml").write_text(
             f"include: {theirs / include}\ntask: {task}\ndataset_path: json\n"
-            f"dataset_kwargs:\n  data_files:\n{files}",
+            f"dataset_kwargs:\n  data_files:\n{files}{short if task == 'nq_local' else ''}",
             "utf-8",
         )
     return folder
@@ -365,7 +367,7 @@ def finished(lab: Settings, local_tasks: Path, tmp_path_factory: pytest.TempPath
     tasks = ["pocket_facts", "pocket_choice", "nq_local", "mmlu_local"]
     shots = ["nq_local=3", "mmlu_local=5"]
     argv = ["--models", *models, "--tasks", *tasks, "--tasks-from", str(local_tasks)]
-    assert main([*argv, "--shots", *shots, "--limit", "6", "--out", str(out)]) == 0
+    assert main([*argv, "--shots", *shots, "--limit", "4", "--out", str(out)]) == 0
     return out
 
 
@@ -375,7 +377,7 @@ def test_every_model_and_task_has_a_score_with_its_conditions(finished: Path) ->
     main_scores = {(s.model, s.task): s for s in report.scores if s.main}
     assert len(main_scores) == 12
     for (_, task), score in main_scores.items():
-        assert score.value.n == 6
+        assert score.value.n == 4
         assert score.value.low is not None
         assert score.value.low <= score.value.value <= score.value.high
         assert score.template == "chat"
@@ -398,7 +400,7 @@ def test_every_model_and_task_has_a_score_with_its_conditions(finished: Path) ->
 def test_progress_is_a_job_s_with_scores_on_the_way(finished: Path) -> None:
     progress = Reader(finished / "progress.jsonl").read()
     assert progress.event == "end"
-    assert progress.step == progress.steps == 72
+    assert progress.step == progress.steps == 48
     live = live_scores(finished)
     assert len(live) == 12
     scores = {(s.model, s.task): s for s in load(finished).scores if s.main}
@@ -422,11 +424,11 @@ def test_results_are_lm_evals_own_and_samples_are_all_there(finished: Path) -> N
     assert len(get_sample_results_filenames(names)) == 4
     for result in results.read(folder):
         rows = list(result.answered())
-        assert len(rows) == 6
+        assert len(rows) == 4
         assert all(row.prompt.startswith("[") and row.gold for row in rows)
     opened = Samples(finished / "samples.sqlite")
-    assert opened.find(Query()).total == 24
-    assert [row.gold for row in opened.find(Query(task="mmlu_local")).rows] == list("BCDABC")
+    assert opened.find(Query()).total == 16
+    assert [row.gold for row in opened.find(Query(task="mmlu_local")).rows] == list("BCDA")
     opened.close()
 
 
@@ -436,15 +438,15 @@ def test_a_model_of_the_engine_is_what_transformers_says_it_is(
     """Likelihoods asked token by token of the engine agree with lm-eval's HFLM on its weights."""
     out = tmp_path / "torch"
     argv = ["--models", "pocket-base", "--engine", "transformers", "--batch-size", "4"]
-    tasks = ["--tasks", "pocket_choice", "--limit", "6"]
+    tasks = ["--tasks", "pocket_choice", "--limit", "4"]
     assert main([*argv, *tasks, "--out", str(out)]) == 0
     theirs = {tuple(r["key"].split(":")): r for r in answers(out, "pocket-base")}
     ours = [r for r in answers(finished, "pocket-base") if r["task"] == "pocket_choice"]
     by_place = {(r["doc"], r["part"]): r["answer"][0] for r in theirs.values()}
-    assert len(by_place) == len(ours) == 24
+    assert len(by_place) == len(ours) == 16
     differences = [abs(by_place[r["doc"], r["part"]] - r["answer"][0]) for r in ours]
     # The engine computes with 8-bit activations: close, not equal.
-    assert sorted(differences)[12] < 0.35
+    assert sorted(differences)[8] < 0.35
     assert max(differences) < 2.5
 
 
@@ -462,14 +464,14 @@ def test_scores_agree_with_plain_lm_eval_to_the_last_digit(lab: Settings, tmp_pa
         model_args={"pretrained": str(folder), "dtype": "float32"},
         tasks=tasks,
         task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
-        limit=8,
+        limit=4,
         batch_size=4,
         device="cpu",
         apply_chat_template=True,
         bootstrap_iters=0,
     )
     out = tmp_path / "ours"
-    argv = ["--local", f"base:cut={folder}", "--batch-size", "4", "--limit", "8"]
+    argv = ["--local", f"base:cut={folder}", "--batch-size", "4", "--limit", "4"]
     assert main([*argv, "--tasks", *tasks, "--out", str(out)]) == 0
     for result in results.read(out / "results"):
         same = theirs["results"][result.task]
