@@ -35,6 +35,11 @@ class Fields:
         """All of them."""
         return [self.name, *self.others]
 
+    @property
+    def against(self) -> gr.Dropdown:
+        """What chooses more evaluation prompts."""
+        return self.others[-1]
+
 
 def source_form() -> tuple[gr.Dropdown, gr.Button, gr.File]:
     """What names a source, looks at it, and takes a file."""
@@ -105,11 +110,16 @@ def settings_form() -> Fields:
                 label="Tokenizer", info="A model of the hub or a folder. Empty: estimated.",
                 elem_id="data-tokenizer",
             )  # fmt: skip
+        against = gr.Dropdown(
+            [], value=[], multiselect=True, label="More evaluation prompts",
+            info="Uploaded files whose prompts the data should not give away; the lab's own count "
+            "always.", elem_id="data-against",
+        )  # fmt: skip
         diversity = gr.Checkbox(
             start.diversity, label="Measure how alike the queries are (nearest-query BLEU)"
         )
     order = (weights, steps, languages, similarity, least, most, max_bleu, budget, limit, seed)
-    return Fields(name, (*order, tokenizer, diversity))
+    return Fields(name, (*order, tokenizer, diversity, against))
 
 
 def form_from(chosen: dict[str, Any], fields: tuple[Any, ...]) -> Form:
@@ -120,7 +130,7 @@ def form_from(chosen: dict[str, Any], fields: tuple[Any, ...]) -> Form:
     """
     (
         name, weights, steps, languages, similarity, least, most, max_bleu, budget, limit, seed,
-        tokenizer, diversity,
+        tokenizer, diversity, against,
     ) = fields  # fmt: skip
     numbers = {
         "Fewest words": least, "Most words": most, "Highest BLEU": max_bleu, "Seed": seed,
@@ -143,4 +153,5 @@ def form_from(chosen: dict[str, Any], fields: tuple[Any, ...]) -> Form:
         seed=int(seed),
         tokenizer=tokenizer or "",
         diversity=bool(diversity),
+        against=tuple(against or ()),
     )

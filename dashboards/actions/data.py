@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboards.actions.sources import folder, named, submit
+from dashboards.actions.sources import folder, named, source_of, submit
 from dashboards.context import Context
 from imitation.data.load import Source
 from imitation.data.sample import number_of_tokens
@@ -54,6 +54,7 @@ class Form:
         seed: Of the draw.
         tokenizer: Name or folder; "": tokens are estimated.
         diversity: Whether nearest-query BLEU is measured.
+        against: Files of more evaluation prompts.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Form:
     seed: int = 0
     tokenizer: str = ""
     diversity: bool = True
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def progress_of(settings: Settings, name: str) -> Path:
     return settings.data / "builds" / f"{name}.jsonl"
 
 
-def plan(context: Context, form: Form) -> Plan:
+def plan(context: Context, form: Form, visitor: str) -> Plan:
     """What a form comes to.
 
     Raises:
@@ -106,6 +108,9 @@ def plan(context: Context, form: Form) -> Plan:
     arguments += ["--licences", *licences, *_mixture(form), "--steps"]
     arguments += [name for name in STEPS if name in form.steps]
     arguments += _settings(form)
+    if form.against and "decontaminate" in form.steps:
+        files = [source_of(context.settings, text, visitor).path for text in form.against]
+        arguments += ["--against", *files]
     arguments += ["--seed", str(form.seed), "--out", str(out)]
     arguments += ["--progress", str(progress_of(context.settings, form.name))]
     return Plan(command("dataset", arguments), out)
@@ -117,7 +122,7 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     Raises:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
-    made = plan(context, form)
+    made = plan(context, form, visitor)
     progress = progress_of(context.settings, form.name)
     progress.parent.mkdir(parents=True, exist_ok=True)
     progress.unlink(missing_ok=True)  # of an earlier dataset of this name

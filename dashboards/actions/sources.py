@@ -48,6 +48,11 @@ def source_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     return found
 
 
+def upload_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
+    """(label, value) of the visitor's uploads."""
+    return [(path.name, str(path)) for path in _files(uploads(settings, visitor))]
+
+
 def _files(place: Path) -> Iterator[Path]:
     """Files of conversations in a folder; what only goes with one is left out."""
     for path in sorted(place.rglob("*")):

@@ -79,24 +79,27 @@ def build(context: Context) -> None:
     page = gr.context.Context.root_block
     assert page is not None
     page.load(
-        handle.load, [secret, chosen], [secret, source, fields.name, start, *shown, *deep], **quiet
-    )
+        handle.load, [secret, chosen],
+        [secret, source, fields.against, fields.name, start, *shown, *deep], **quiet,
+    )  # fmt: skip
     timer.tick(
         handle.tick, [secret, place, chosen], [*shown, *deep, *looks[:-1]],
         trigger_mode="once", **quiet,
     )  # fmt: skip
     look.click(handle.look, [secret, source, chosen], looks, trigger_mode="once", **quiet)
-    upload.upload(handle.upload, [secret, upload, chosen], [upload, source, *looks], **quiet)
+    upload.upload(
+        handle.upload, [secret, upload, chosen], [upload, source, fields.against, *looks], **quiet
+    )
     add.click(handle.add, [chosen, licence], [chosen, listed, glimpse, confirm], **quiet)
     listed.click(handle.remove, chosen, [chosen, listed], **quiet)
     typed = [chosen, *fields.all]
     for field in (chosen, *fields.all):
-        field.change(handle.plan, typed, planned, trigger_mode="always_last", **quiet)
+        field.change(handle.plan, [secret, *typed], planned, trigger_mode="always_last", **quiet)
     start.click(
         handle.start, [secret, *typed], [fields.name, *shown, *deep], trigger_mode="once", **quiet
     )
-    listing.click(handle.clicked, [secret, place], [*shown, *deep], **quiet)
-    head.click(handle.acted, [secret, place], [*shown, *deep], **quiet)
+    listing.click(handle.clicked, [secret, place, chosen], [*shown, *deep], **quiet)
+    head.click(handle.acted, [secret, place, chosen], [*shown, *deep], **quiet)
     seeks = [place, search, origin]
     search.change(handle.searched, seeks, [place, found], trigger_mode="always_last", **quiet)
     origin.input(handle.searched, seeks, [place, found], **quiet)
@@ -152,7 +155,8 @@ class _Handlers:
         )
         name = actions.free_name(self.context)
         source = gr.update(choices=choices, value=None)
-        return [token, source, name, start, *self._shown(visitor, PLACE, chosen)]
+        against = gr.update(choices=sources.upload_choices(self.context.settings, visitor))
+        return [token, source, against, name, start, *self._shown(visitor, PLACE, chosen)]
 
     def tick(self, token: str, place: dict[str, Any], chosen: dict[str, Any]) -> list[Any]:
         """What has changed since the last look, here and at the hub."""
@@ -185,16 +189,17 @@ class _Handlers:
     def upload(self, token: str, path: str | None, chosen: dict[str, Any]) -> list[Any]:
         """Keep an uploaded file, choose it and look at it."""
         if not path:
-            return [gr.skip()] * 7
+            return [gr.skip()] * 8
         visitor, settings = visitors.visitor_hash(token), self.context.settings
         try:
             kept = sources.keep_upload(settings, visitor, Path(path))
         except UserError as error:
             gr.Warning(str(error))
-            return [None, *[gr.skip()] * 6]
+            return [None, *[gr.skip()] * 7]
         choices = sources.source_choices(settings, visitor)
         chosen_one = gr.update(choices=choices, value=str(kept))
-        return [None, chosen_one, *self.look(token, str(kept), chosen)]
+        against = gr.update(choices=sources.upload_choices(settings, visitor))
+        return [None, chosen_one, against, *self.look(token, str(kept), chosen)]
 
     def add(self, chosen: dict[str, Any], licence: str | None) -> list[Any]:
         """The source looked at becomes part of the dataset."""
@@ -219,10 +224,11 @@ class _Handlers:
         kept = tuple(s for n, s in enumerate(chosen["sources"]) if n != int(at))
         return [{**chosen, "sources": kept}, view.mixture_html(kept)]
 
-    def plan(self, chosen: dict[str, Any], *fields: Any) -> str:
+    def plan(self, token: str, chosen: dict[str, Any], *fields: Any) -> str:
         """The command line of the form."""
+        visitor = visitors.visitor_hash(token)
         try:
-            made = actions.plan(self.context, form_from(chosen, fields))
+            made = actions.plan(self.context, form_from(chosen, fields), visitor)
         except UserError as error:
             return problem_html(error.message, error.hint) if chosen["sources"] else ""
         return command_html(as_typed(made.argv))
@@ -238,12 +244,16 @@ class _Handlers:
         name = actions.free_name(self.context)
         return [name, *self._shown(visitor, {**PLACE, "name": job.spec.name}, chosen)]
 
-    def clicked(self, event: gr.EventData, token: str, place: dict[str, Any]) -> list[Any]:
+    def clicked(
+        self, event: gr.EventData, token: str, place: dict[str, Any], chosen: dict[str, Any]
+    ) -> list[Any]:
         """A dataset was chosen."""
         name = str((event._data or {}).get("name", ""))
-        return self._shown(visitors.visitor_hash(token), {**PLACE, "name": name}, CHOSEN)
+        return self._shown(visitors.visitor_hash(token), {**PLACE, "name": name}, chosen)
 
-    def acted(self, event: gr.EventData, token: str, place: dict[str, Any]) -> list[Any]:
+    def acted(
+        self, event: gr.EventData, token: str, place: dict[str, Any], chosen: dict[str, Any]
+    ) -> list[Any]:
         """Stop or delete the dataset shown."""
         data = event._data or {}
         do, name = str(data.get("do", "")), str(data.get("name", ""))
@@ -256,7 +266,7 @@ class _Handlers:
                 place = PLACE
         except UserError as error:
             gr.Warning(str(error))
-        return self._shown(visitor, place, CHOSEN)
+        return self._shown(visitor, place, chosen)
 
     def searched(self, place: dict[str, Any], text: str, origin: str | None) -> list[Any]:
         """The first page of what fits."""

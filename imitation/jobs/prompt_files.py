@@ -26,6 +26,8 @@ class Prompt:
 def read_prompts(path: Path) -> list[Prompt]:
     """Prompts of a JSONL file of `{"id", "prompt", ...}`; other keys are kept along.
 
+    A prompt without an id is named by its line.
+
     Raises:
         StorageError: The file cannot be read, or a line is no such object, or an id comes twice.
     """
@@ -33,7 +35,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     for number, line in read_rows(path):
         try:
             row = json.loads(line)
-            name, text = str(row.pop("id")), row.pop("prompt")
+            name, text = str(row.pop("id", f"line-{number}")), row.pop("prompt")
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise StorageError(f"{path}, line {number} is no prompt: {error!r}") from error
         if not isinstance(text, str) or not text.strip() or name in prompts:

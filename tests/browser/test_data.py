@@ -89,6 +89,7 @@ def test_answers_of_the_reference_become_a_source(page: Page, app: App, tmp_path
     expect(job).to_contain_text("2 of 2 answers")
     expect(job).to_contain_text("cost unknown")
     job.get_by_role("button", name="Look at it").click()
+    expect(page.locator("#data-source input")).to_have_value(re.compile("answers.jsonl"))
     page.click("#data-look")
     expect(page.locator("#data-glimpse")).to_contain_text("Name 2 rivers.")
     page.on("dialog", lambda dialog: dialog.accept())

@@ -141,7 +141,7 @@ def test_a_look_tells_shape_and_refusals(alpaca, tmp_path):
 def test_a_plan_is_a_command(context, alpaca):
     hc3 = sources.source_of(context.settings, "preset:hc3", ME)
     form = Form("mix", (alpaca, hc3), weights="3, 1", budget="0.3M", limit=500)
-    made = data.plan(context, form)
+    made = data.plan(context, form, ME)
     out = context.settings.data / "datasets" / "mix"
     assert made.argv == (
         sys.executable, "-m", "imitation.jobs.build_dataset",
@@ -174,11 +174,12 @@ def test_a_plan_is_a_command(context, alpaca):
         ({"steps": ("length",), "least": 5, "most": 1}, "fewest words"),
         ({"max_bleu": 0}, "1 to 100"),
         ({"tokenizer": "--seed"}, "neither a model"),
+        ({"against": ("/etc/passwd",)}, "not in a folder"),
     ],
 )
 def test_wrong_values_are_named(context, alpaca, changes, message):
     with pytest.raises(UserError, match=message):
-        data.plan(context, replace(Form("one", (alpaca,)), **changes))
+        data.plan(context, replace(Form("one", (alpaca,)), **changes), ME)
 
 
 @pytest.mark.slow
@@ -204,7 +205,7 @@ def test_a_build_from_form_to_delete(context, alpaca):
     page = library.look(build.dataset, start=0, count=10)
     assert "lighthouse keeper" in dataset_view.found_html(page, 0)
     with pytest.raises(UserError, match="a dataset 'one' already"):
-        data.plan(context, form)
+        data.plan(context, form, ME)
     builds.delete(context, "one", ME)
     assert builds.builds(context, ME) == []
     left = [p for p in context.settings.data.rglob("*") if "one" in p.name]

@@ -92,6 +92,15 @@ def test_prompt_files_are_checked(tmp_path):
             read_prompts(path)
 
 
+def test_prompts_without_ids_are_named_by_their_lines(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "a"}\n\n{"prompt": "b", "type": "Chat"}\n')
+    assert read_prompts(path) == [Prompt("line-1", "a"), Prompt("line-3", "b", {"type": "Chat"})]
+    path.write_text("")
+    with pytest.raises(StorageError, match="no prompts"):
+        read_prompts(path)
+
+
 def test_fact_prompts_hold_no_answer():
     prompts = fact_prompts("train")
     assert len(prompts) == len(facts_of("train"))
