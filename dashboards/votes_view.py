@@ -48,8 +48,8 @@ def fooled_html(told: Sequence[Told], name: Name) -> str:
     if not told:
         return (
             f'{head}<p class="lab-quiet">Nobody could be yet: it takes votes on questions with a '
-            "known answer (the examples “Facts” in Compare) where one answer is right and the "
-            "other wrong.</p></section>"
+            "known answer (examples in Compare, “Facts with a known answer”) where one answer is "
+            "right and the other wrong.</p></section>"
         )
     first = told[0]
     share = first.all.share

@@ -28,7 +28,7 @@ from imitation.values import Interval, Preference
 PEOPLE, COMPARE = "people", "compare"
 """Sources besides "study:ID" and "judge:ID"."""
 EVERYBODY = "People: Compare and your studies"
-ROUNDS, STYLED_ROUNDS = 400, 200
+ROUNDS, STYLED_ROUNDS = 1000, 400
 MANY = 5_000
 """Items from which style control, which cannot count equal rows once, takes fewer rounds."""
 _MANY_ROUNDS = 50

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from imitation.evaluation.markup import FEATURES, differences
 from imitation.evaluation.votes import Decision
@@ -110,6 +111,14 @@ def rate(
 
 def bootstrap(rows: _Rows, models: int, rounds: int, seed: int) -> Floats:
     """Log odds (and weights of style) of the fit, then of each round: (1 + rounds, k)."""
+    import scipy.optimize  # noqa: F401  # its BLAS must be loaded to be limited
+
+    # L-BFGS works on a handful of numbers, where more threads only spin: ten times slower.
+    with threadpool_limits(1, user_api="blas"):
+        return _bootstrap(rows, models, rounds, seed)
+
+
+def _bootstrap(rows: _Rows, models: int, rounds: int, seed: int) -> Floats:
     start = _fit(rows, rows.count + rows.added, np.zeros(models + rows.style.shape[1]), models)
     n = round(rows.count.sum())
     chances = (rows.count + rows.added) / (rows.count + rows.added).sum()
@@ -156,7 +165,7 @@ def _fit(rows: _Rows, weights: Floats, start: Floats, models: int) -> Floats:
         by_model = np.bincount(first, slope, models) - np.bincount(second, slope, models)
         return float(value), np.concatenate([by_model, slope @ style])
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"gtol": 1e-7})
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"gtol": 1e-6})
     return np.asarray(found.x)
 
 

@@ -134,8 +134,8 @@ def add(
         UserError: There is no pair.
         StorageError: It could not be written.
     """
-    identity = _add_run(db, pairs, name, judge, rubric, source, False, max_tokens, visitor)
     with writing(db):
+        identity = _add_run(db, pairs, name, judge, rubric, source, False, max_tokens, visitor)
         rows = dict.fromkeys(keep_pairs(db, pairs))
         db.executemany(
             "INSERT INTO judgements (run, pair, swapped, state) VALUES (?, ?, ?, 'waiting')",
@@ -159,10 +159,9 @@ def add_reviews(
         UserError: There is none.
         StorageError: They could not be written.
     """
-    identity = _add_run(
-        db, [pair for pair, _, _ in reviews], name, judge, "", source, True, 0, visitor
-    )
+    pairs = [pair for pair, _, _ in reviews]
     with writing(db):
+        identity = _add_run(db, pairs, name, judge, "", source, True, 0, visitor)
         for pair, verdict, text in reviews:
             row = keep_pairs(db, [pair])[0]
             kept = db.execute("SELECT * FROM pairs WHERE id = ?", (row,)).fetchone()
@@ -316,22 +315,21 @@ def _add_run(
             "Choose a source in which two models answered the same prompt.",
         )
     identity = secrets.token_urlsafe(16)
-    with writing(db):
-        db.execute(
-            "INSERT INTO judge_runs (id, name, judge, rubric, source, imported, max_tokens,"
-            " visitor, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                identity,
-                " ".join(name.split())[:120] or judge,
-                judge,
-                rubric,
-                source,
-                imported,
-                max_tokens,
-                visitor,
-                time.time(),
-            ),
-        )
+    db.execute(
+        "INSERT INTO judge_runs (id, name, judge, rubric, source, imported, max_tokens,"
+        " visitor, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            identity,
+            " ".join(name.split())[:120] or judge,
+            judge,
+            rubric,
+            source,
+            imported,
+            max_tokens,
+            visitor,
+            time.time(),
+        ),
+    )
     return identity
 
 
