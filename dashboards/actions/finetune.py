@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboards.context import Context
 from imitation.data.format import read_examples
+from imitation.data.library import datasets
 from imitation.errors import ConfigError, StorageError, UserError
 from imitation.jobs.kinds import command
 from imitation.settings import PACKAGE, Settings
@@ -169,11 +170,16 @@ def preset_values(name: str) -> dict[str, Any]:
 def data_files(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     """(label, path) of what can be trained on: shipped, built in the lab, the visitor's uploads."""
     found = [(f"{path.stem.capitalize()}, shipped", path) for path in sorted(SHIPPED.glob("*"))]
-    built = settings.data / "datasets"
+    place = settings.data / "datasets"
+    built = {one.jsonl: one for one in datasets(place)}
     found += [
-        (str(path.relative_to(built)), path)
-        for path in sorted(built.rglob("*.jsonl"))
-        if path.name != "progress.jsonl" and not path.name.endswith(_NO_DATA)
+        (f"{one.name}, built here: {one.conversations:,} conversations", path)
+        for path, one in built.items()
+    ]
+    found += [
+        (str(path.relative_to(place)), path)
+        for path in sorted(place.rglob("*.jsonl"))
+        if path.name != "progress.jsonl" and not path.name.endswith(_NO_DATA) and path not in built
     ]
     mine = sorted(_uploads(settings, visitor).glob("*.jsonl"))
     found += [(f"{path.name}, uploaded", path) for path in mine]
