@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-ROUNDS, LIMIT, BATCH = 3, 24, 8
+ROUNDS, LIMIT, BATCH = 3, 16, 8
 TASKS = ("pocket_facts", "pocket_choice")
 GENERATED, CONCURRENCY = 96, 4
 ROWS = 100_000
