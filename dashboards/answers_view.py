@@ -79,7 +79,8 @@ def _facts(one: Asked) -> str:
             parts.append(f"{counts[key]:,} {words}")
     tokens = counts.get("prompt_tokens", 0) + counts.get("answer_tokens", 0)
     parts.append(f"{tokens:,} tokens")
-    parts.append(f"cost {dollars(counts.get('cost'))}")
+    if not one.local or counts.get("cost") is not None:
+        parts.append(f"cost {dollars(counts.get('cost'))}")
     return " · ".join(parts)
 
 

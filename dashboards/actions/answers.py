@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -106,6 +106,7 @@ class Asked:
         model: Catalog id.
         state: The job's.
         mine: Whether it is this visitor's to stop and delete.
+        local: Whether the model runs on this machine, where answers have no price.
         detail: How it ended, in words.
         out: File of the answers.
         counts: The last it told: step, steps, failed, cost and so on; empty before.
@@ -117,6 +118,7 @@ class Asked:
     model: str
     state: JobState
     mine: bool
+    local: bool
     detail: str
     out: Path
     counts: Mapping[str, Any]
@@ -250,7 +252,10 @@ def asked(context: Context, visitor: str) -> list[Asked]:
     """The newest jobs that ask a model for a dataset, whoever started them."""
     place = context.settings.data / "answers"
     found = [job for job in context.jobs.look() if job.spec.kind in KINDS]
-    return [_asked(job, visitor) for job in found if place in Path(job.spec.out).parents][:SHOWN]
+    found = [job for job in found if place in Path(job.spec.out).parents][:SHOWN]
+    catalog = context.catalog()
+    local = {card.id for card in catalog.values() if card.backend == "embedded"}
+    return [_asked(job, visitor, local) for job in found]
 
 
 def free_name(context: Context, stem: str = "answers") -> str:
@@ -262,14 +267,16 @@ def free_name(context: Context, stem: str = "answers") -> str:
     return f"{stem}-{n}"
 
 
-def _asked(job: Job, visitor: str) -> Asked:
+def _asked(job: Job, visitor: str, local: Collection[str]) -> Asked:
+    model = _value(job.spec.argv, "--model")
     return Asked(
         id=job.id,
         name=job.spec.name,
         kind=job.spec.kind,
-        model=_value(job.spec.argv, "--model"),
+        model=model,
         state=job.state,
         mine=job.spec.visitor == visitor,
+        local=model in local,
         detail=job.detail,
         out=Path(job.spec.out),
         counts=_last_step(Path(job.spec.progress)),

@@ -147,7 +147,9 @@ def test_a_job_goes_on_where_it_ended(context, prompts, monkeypatch):
     one = ended(context)
     assert (one.state, one.counts["answers"], one.counts["failed"]) == ("failed", 1, 1)
     assert "1 of 2 prompts have no answer" in one.detail
-    assert "Go on" in view.list_html([one]) and "1 failed" in view.list_html([one])
+    shown = view.list_html([one])
+    assert "Go on" in shown and "1 failed" in shown
+    assert "cost unknown" in shown, "recorded answers name no tokens, so their cost is not 0"
     recorded.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match="Only who started"):
         actions.go_on(context, one.id, OTHER)
