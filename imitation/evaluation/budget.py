@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from imitation.evaluation.stats import wilson
 
 SECONDS: Mapping[str, float] = {
+    "pocket_ask": 0.3,
     "pocket_facts": 0.25,
     "pocket_choice": 0.35,
     "pocket_toxicity": 1.2,

@@ -40,6 +40,10 @@ from imitation.evaluation.stats import (
 from imitation.values import Interval
 
 NOTHING = Interval(None, None, None, 0)
+STAND_INS = (
+    ": small models standing in for the real thing. Where the reference is the uncut base, part of "
+    "any gain is the repair of what was cut."
+)
 Verdicts = Mapping[str, float]
 """Document -> value of the main metric."""
 
@@ -88,19 +92,16 @@ def build(folder: Path, notes: Sequence[str] = ()) -> Report:
 
 
 def _noted(folder: Path) -> tuple[str, ...]:
-    """Notes of the report there is already."""
+    """Notes of the report there is already, but for the one that is always made anew."""
     try:
-        return load(folder).notes
+        return tuple(note for note in load(folder).notes if not note.endswith(STAND_INS))
     except StorageError:
         return ()
 
 
 def _stand_ins(run: Run) -> Iterator[str]:
     if names := [model.name for model in run.models if model.stand_in]:
-        yield (
-            f"{', '.join(names)}: small models standing in for the real thing. Where the reference "
-            "is the uncut base, part of any gain is the repair of what was cut."
-        )
+        yield f"{', '.join(names)}{STAND_INS}"
 
 
 def _results(folder: Path) -> dict[tuple[str, str], TaskResult]:

@@ -14,6 +14,7 @@ from imitation.settings import Settings
 TASKS = Path(__file__).with_name("tasks")
 """Our own task files."""
 OURS = (
+    "pocket_ask",
     "pocket_facts",
     "pocket_choice",
     "pocket_toxicity",
@@ -21,7 +22,7 @@ OURS = (
     "lab_realtoxicity",
 )
 SUITES: Mapping[str, tuple[str, ...]] = {
-    "pocket": ("pocket_facts", "pocket_choice", "pocket_toxicity"),
+    "pocket": ("pocket_ask", "pocket_facts", "pocket_choice", "pocket_toxicity"),
     "study": ("mmlu", "nq_open", "lab_humaneval", "lab_realtoxicity"),
 }
 """A suite's name stands for its tasks; "pocket" needs no network."""

@@ -112,7 +112,7 @@ def _dataset(config: Mapping[str, Any]) -> str:
 def _count(name: str) -> int | None:
     from imitation.evaluation import pocket_suite, toxicity
 
-    if name == "pocket_facts":
+    if name in ("pocket_ask", "pocket_facts"):
         return len(pocket_suite.open_questions()["evaluate"])
     if name == "pocket_choice":
         return len(pocket_suite.choice_questions()["evaluate"])

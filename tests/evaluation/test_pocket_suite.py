@@ -81,6 +81,7 @@ def test_short_answers_are_scored_twice(said: str, exact: float, named: float):
 
 def test_suites_and_unsafe_names_become_tasks():
     assert expand(["pocket", "pocket_facts", "humaneval", "gsm8k"]) == [
+        "pocket_ask",
         "pocket_facts",
         "pocket_choice",
         "pocket_toxicity",

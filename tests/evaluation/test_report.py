@@ -148,6 +148,17 @@ def test_other_conditions_are_a_caveat_on_the_gap(tmp_path: Path) -> None:
     assert "different metrics" in gap.undefined
 
 
+def test_notes_stay_and_stand_ins_are_named_once(tmp_path: Path) -> None:
+    small = replace(RUN, models=tuple(replace(m, stand_in=True) for m in MODELS[:1]))
+    save(small, tmp_path)
+    write_result(tmp_path / "results", "b", "t", BASE)
+    assert len(measure.build(tmp_path, ["a hole in the sandbox"]).notes) == 2
+    save(replace(small, models=tuple(replace(m, stand_in=True) for m in MODELS)), tmp_path)
+    note, stand_ins = measure.build(tmp_path).notes
+    assert note == "a hole in the sandbox"
+    assert stand_ins.startswith("Base, Imitation, Reference: small models")
+
+
 def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
     save(RUN, tmp_path)
     write_result(tmp_path / "results", "b", "t", [0.0] * 4)

@@ -43,12 +43,15 @@ def humaneval(**_: Any) -> Any:
 
 
 def score_open(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """exact_match: the whole answer is an accepted one; names_answer: it names one first."""
-    (said,) = results
-    fact = find(doc["question"])
-    named = fact is not None and check(fact, said)
+    """exact_match: the whole answer is an accepted one; names_answer as in `score_asked`."""
     accepted = {_plain(answer) for answer in doc["answers"]}
-    return {"exact_match": float(_plain(said) in accepted), "names_answer": float(named)}
+    return {"exact_match": float(_plain(results[0]) in accepted), **score_asked(doc, results)}
+
+
+def score_asked(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """names_answer: of all answers of the topic, a right one is named first (`facts.check`)."""
+    fact = find(doc["question"])
+    return {"names_answer": float(fact is not None and check(fact, results[0]))}
 
 
 def score_code(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
