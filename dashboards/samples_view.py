@@ -17,7 +17,7 @@ _MARKS = {"right": "lab-ok", "wrong": "lab-no", "partly": "", "missing": "lab-mi
 
 
 def filters_html(
-    found: Found, at: Browse, models: Mapping[str, Measured], gap: Mapping[str, str]
+    found: Found, at: Browse, models: Mapping[str, Measured], gap: Mapping[str, str], raters: bool
 ) -> str:
     """Chips that narrow the samples down: by task, by verdict, and the study's question.
 
@@ -26,6 +26,7 @@ def filters_html(
         at: What the browser is set to.
         models: The run's models by id.
         gap: The filter "imitation wrong, reference right", empty where it can't be.
+        raters: Whether only samples are shown whose imitation raters or judges preferred.
     """
     rows = []
     if len(found.tasks) > 1:
@@ -34,11 +35,10 @@ def filters_html(
         rows.append(_group("Task", "".join(chips)))
     if gap:
         on = dict(at.verdicts) == dict(gap)
-        rows.append(
-            _group(
-                "Gap", _chip("gap", "off" if on else "on", "Imitation wrong, reference right", on)
-            )
-        )
+        chips = _chip("gap", "off" if on else "on", "Imitation wrong, reference right", on)
+        told = "Raters or judges preferred the imitation"
+        chips += _chip("raters", "" if raters else "on", told, raters)
+        rows.append(_group("Gap", chips))
     for model in found.models:
         name = models[model].name if model in models else model
         set_to = at.verdicts.get(model, "")
@@ -78,6 +78,7 @@ def _sample(sample: Sample, order: Sequence[str], models: Mapping[str, Measured]
     )
     several = len(sample.replies) > 1
     link = (
+        f'<button type="button" data-do="blind" data-id="{sample.id}">Vote blind</button>'
         f'<button type="button" data-do="compare" data-id="{sample.id}">Open in Compare</button>'
         if several
         else ""

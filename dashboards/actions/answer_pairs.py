@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from dashboards.actions import evaluations
+from dashboards.actions.evaluations import Evaluations
 from dashboards.context import Context
 from imitation.errors import UserError
 from imitation.evaluation.pairs import pairs_of
@@ -13,7 +15,8 @@ from imitation.storage import comparisons, judgements, recordings, studies
 from imitation.values import Pair
 
 MINE = "mine"
-"""Source: the visitor's own comparisons. Others: "recording:ID", "study:ID", "judge:ID"."""
+"""Source: the visitor's own comparisons. Others: "recording:ID", "run:ID" (an evaluation),
+"study:ID", "judge:ID"."""
 _ENDED = ("done", "stopped")
 
 
@@ -22,7 +25,7 @@ class Choice:
     """What the visitor picked.
 
     Attributes:
-        source: MINE, "recording:ID", "study:ID" or "judge:ID".
+        source: MINE, "recording:ID", "run:ID", "study:ID" or "judge:ID".
         models: Those to compare; all where empty.
         against: Each with this one alone, "" for every two of them.
         prompts: So many prompts at most, None for all.
@@ -40,6 +43,11 @@ def sources(context: Context, visitor: str, *, judged: bool) -> list[tuple[str, 
     found = [
         (f"Recorded: {s.name} ({s.prompts:,} prompts)", f"recording:{s.id}")
         for s in recordings.sets(db, visitor)
+    ]
+    found += [
+        (f"Evaluation: {run.name}", f"run:{run.id}")
+        for run in Evaluations(context).look(visitor)
+        if run.reported and any(evaluations.pairs(run.out))
     ]
     if any(_pairs_of_mine(context, visitor)):
         found.append(("Your comparisons in Compare", MINE))
@@ -89,6 +97,12 @@ def _all(context: Context, visitor: str, source: str) -> tuple[list[Pair], str]:
     kind, _, identity = source.partition(":")
     if source == MINE:
         return _pairs_of_mine(context, visitor), "comparisons"
+    if kind == "run":
+        runs = Evaluations(context).look(visitor)
+        run_of = next((run for run in runs if run.id == identity), None)
+        if run_of is not None:
+            pairs = [pair for _, pair in evaluations.pairs(run_of.out)]
+            return pairs, f"the evaluation {run_of.name}"
     if kind == "study":
         study = next((s for s in studies.of_visitor(context.db, visitor) if s.id == identity), None)
         if study is not None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from dashboards.context import Context
-from dashboards.queries import BY_HAND, KINDS, by_hand
+from dashboards.queries import BY_HAND, KINDS, by_hand, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report
 from imitation.evaluation.report import LiveScore, Report
@@ -21,7 +23,7 @@ from imitation.models.catalog import Catalog
 from imitation.storage import comparisons
 from imitation.storage.comparisons import Comparison
 from imitation.storage.jobs import Job
-from imitation.values import Answer, JobState, ModelCard, Role, Sampling, Turn
+from imitation.values import Answer, JobState, ModelCard, Pair, Preference, Role, Sampling, Turn
 
 SHOWN = 50
 """Runs in the list, the newest."""
@@ -76,12 +78,14 @@ class Browse:
         verdicts: Model id -> verdict it must have.
         text: Words that must occur.
         page: Page number from 0.
+        ids: Only these samples, None for all.
     """
 
     task: str = ""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     text: str = ""
     page: int = 0
+    ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ def browse(folder: Path, at: Browse) -> Found | None:
     if not path.is_file():
         return None
     with closing(Samples(path)) as index:
-        query = Query(at.task, at.verdicts, at.text)
+        query = Query(at.task, at.verdicts, at.text, at.ids)
         page: Page = index.find(query, limit=PAGE, offset=PAGE * at.page)
         return Found(index.models, index.tasks, page.rows, page.total, at.page)
 
@@ -206,10 +210,60 @@ def gap_filter(found: Report) -> dict[str, Verdict]:
     return {roles["imitation"]: "wrong", roles["reference"]: "right"}
 
 
-def open_in_compare(context: Context, folder: Path, number: int, visitor: str) -> str:
+def pairs(folder: Path, models: tuple[str, str] | None = None) -> Iterator[tuple[int, Pair]]:
+    """Every two models' written answers to the same question, with the sample's number.
+
+    Args:
+        folder: Of a run; without samples there are none.
+        models: Only these two.
+
+    Raises:
+        StorageError: The report or the index is broken or of another version.
+    """
+    found = report_of(folder)
+    if found is None or not (folder / report.SAMPLES).is_file():
+        return
+    written = {score.task for score in found.scores if score.kind == "generation"}
+    with closing(Samples(folder / report.SAMPLES)) as index:
+        for task in index.tasks:
+            offset = 0
+            while task in written and (page := index.find(Query(task), limit=1000, offset=offset)):
+                for sample in page.rows:
+                    answered = {m: r.text for m, r in sample.replies.items() if r.score is not None}
+                    twos = [models] if models else combinations(answered, 2)
+                    for one, two in twos:
+                        if one in answered and two in answered:
+                            both = (answered[one], answered[two])
+                            yield sample.id, Pair(sample.prompt, (one, two), both)
+                offset += len(page.rows)
+                if offset >= page.total:
+                    break
+
+
+def preferred(
+    folder: Path, imitation: str, reference: str, said: Iterable[Preference]
+) -> tuple[int, ...]:
+    """Samples whose imitation's answer some rater or judge preferred to the reference's."""
+    chosen = {
+        preference.pair.key
+        for preference in said
+        if set(preference.pair.models) == {imitation, reference}
+        and preference.outcome != "tie"
+        and preference.pair.models[preference.outcome == "second"] == imitation
+    }
+    if not chosen:
+        return ()
+    both = pairs(folder, (imitation, reference))
+    return tuple(number for number, pair in both if pair.key in chosen)
+
+
+def open_in_compare(
+    context: Context, folder: Path, number: int, visitor: str, *, blind: bool = False
+) -> str:
     """Store one sample as a comparison of this visitor; its id, for Compare's address.
 
-    The first base, imitation and reference come first, four columns at most.
+    The first base, imitation and reference come first, four columns at most; blind ones come in
+    a random order, names hidden, to be voted on.
 
     Raises:
         UserError: There is no such sample, or fewer than two models answered it.
@@ -226,14 +280,15 @@ def open_in_compare(context: Context, folder: Path, number: int, visitor: str) -
     catalog = context.catalog()
     cards = [_card(model, catalog) for model in asked]
     order = sorted(range(len(cards)), key=lambda i: _rank(cards, i))[:4]
-    answers = tuple(
-        Answer(text=sample.replies[cards[i].id].text, state="done") for i in sorted(order)
-    )
+    shown = sorted(order)
+    if blind:
+        random.SystemRandom().shuffle(shown)
+    answers = tuple(Answer(text=sample.replies[cards[i].id].text, state="done") for i in shown)
     made = Comparison(
         id=comparisons.new_id(),
         visitor=visitor,
-        cards=tuple(cards[i] for i in sorted(order)),
-        blind=False,
+        cards=tuple(cards[i] for i in shown),
+        blind=blind,
         system="",
         sampling=Sampling(temperature=0.0),
         turns=(Turn(sample.prompt, answers),),

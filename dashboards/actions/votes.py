@@ -170,6 +170,12 @@ def preferences_of(db: sqlite3.Connection, source: str, visitor: str) -> list[Pr
     raise UserError(f"There is no source {source!r}.", "Choose one of the list.")
 
 
+def everybody(db: sqlite3.Connection, visitor: str) -> list[Preference]:
+    """All verdicts of people and judges that this visitor may see."""
+    judges = (judgements.preferences(db, run.id) for run in judgements.runs(db, visitor))
+    return [*preferences_of(db, PEOPLE, visitor), *(one for said in judges for one in said)]
+
+
 def _study(db: sqlite3.Connection, identity: str) -> list[Preference]:
     return [rated.preference for rated in studies.ratings(db, identity) if not rated.again]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dashboards.actions import evaluate as actions
 from dashboards.actions import evaluations, visitors
 from dashboards.actions.evaluate import Form
 from dashboards.actions.evaluations import Browse, Evaluation, Evaluations
+from dashboards.actions.votes import everybody
 from dashboards.compare_form import MESSAGE_JS, choices, defaults
 from dashboards.components import ROLE_NAMES
 from dashboards.context import Context
@@ -33,7 +35,7 @@ LEDE = (
     "imitation and a reference on the same questions, and read every answer."
 )
 POLL_S = 2.0
-START: dict[str, Any] = {"run": "", "task": "", "verdicts": {}, "page": 0}
+START: dict[str, Any] = {"run": "", "task": "", "verdicts": {}, "page": 0, "raters": ""}
 SHOWN = 7
 """Components that a look at a run updates."""
 
@@ -259,9 +261,11 @@ class _Handlers:
                 place = START
             elif do == "export":
                 message = self._export(place, str(data.get("kind", "")))
-            elif do == "compare" and identity.isdigit():
+            elif do in ("compare", "blind") and identity.isdigit():
                 run = self._chosen(self.runs.look(visitor), place)
-                made = evaluations.open_in_compare(self.context, run.out, int(identity), visitor)
+                made = evaluations.open_in_compare(
+                    self.context, run.out, int(identity), visitor, blind=do == "blind"
+                )
                 message = _message("open", to=f"?open={made}")
             else:
                 place = self._moved(do, data, place, visitor)
@@ -280,6 +284,8 @@ class _Handlers:
             return {**place, "page": int(to)}
         if do == "task":
             return {**first, "task": to}
+        if do == "raters":
+            return {**first, "raters": to}
         if do == "verdict":
             verdicts = {k: v for k, v in place["verdicts"].items() if k != data.get("model")}
             return {**first, "verdicts": {**verdicts, str(data["model"]): to} if to else verdicts}
@@ -306,7 +312,8 @@ class _Handlers:
 
     def _shown(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
         """Updates of all that shows runs."""
-        runs = self.runs.look(visitors.visitor_hash(token))
+        visitor = visitors.visitor_hash(token)
+        runs = self.runs.look(visitor)
         timer = gr.Timer(active=any(run.is_live for run in runs))
         if not runs:
             return [START, timer, view.EMPTY, "", gr.update(visible=False), "", ""]
@@ -317,7 +324,7 @@ class _Handlers:
             found = report_of(run.out)
         except UserError as error:
             problem = str(error)
-        rows, has_samples = self._samples(run, found, place, text)
+        rows, has_samples = self._samples(run, found, place, text, visitor)
         return [
             place,
             timer,
@@ -329,17 +336,23 @@ class _Handlers:
         ]
 
     def _samples(
-        self, run: Evaluation, found: Report | None, place: dict[str, Any], text: str
+        self, run: Evaluation, found: Report | None, place: dict[str, Any], text: str, visitor: str
     ) -> tuple[str, bool]:
+        if found is None:
+            return "", False
+        gap = evaluations.gap_filter(found)
         at = Browse(place["task"], place["verdicts"], text or "", place["page"])
         try:
-            page = evaluations.browse(run.out, at) if found else None
+            if place["raters"] and gap:
+                said = everybody(self.context.db, visitor)
+                at = replace(at, ids=evaluations.preferred(run.out, *gap, said))
+            page = evaluations.browse(run.out, at)
         except UserError as error:
             return problem_html(error.message, error.hint), True
-        if found is None or page is None:
+        if page is None:
             return "", False
         models = {model.id: model for model in found.run.models}
-        filters = samples_view.filters_html(page, at, models, evaluations.gap_filter(found))
+        filters = samples_view.filters_html(page, at, models, gap, bool(place["raters"]))
         return filters + samples_view.samples_html(page, models), True
 
 

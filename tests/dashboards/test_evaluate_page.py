@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dashboards import evaluate_view, own_section, samples_view
+from dashboards.actions import answer_pairs, evaluations
 from dashboards.actions import evaluate as actions
-from dashboards.actions import evaluations
 from dashboards.actions.evaluate import Form
 from dashboards.actions.evaluations import Browse, Evaluations
 from dashboards.context import Context
@@ -18,11 +18,12 @@ from dashboards.queries import own_scores, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report
 from imitation.evaluation.samples import Samples
+from imitation.evaluation.suites import SUITES
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage import comparisons
 from imitation.storage.database import connect
-from imitation.values import Interval
+from imitation.values import Interval, Preference
 from tests.dashboards.measured_run import MODELS, N, finished_run
 
 ME = "a" * 64
@@ -48,12 +49,12 @@ def run(context):
 
 def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
     made = actions.plan(context, Form("mine", TRIPLE, ("pocket",), limit=100))
-    assert made.tasks == ("pocket_facts", "pocket_choice", "pocket_toxicity")
+    assert made.tasks == ("pocket_ask", "pocket_facts", "pocket_choice", "pocket_toxicity")
     assert made.argv[2:] == (
         "imitation.jobs.evaluate", "--models", *TRIPLE, "--tasks", "pocket", "--limit", "100",
         "--out", str(context.settings.data / "runs" / "mine"),
     )  # fmt: skip
-    assert (made.budget.samples, made.budget.requests) == (300, 900)
+    assert (made.budget.samples, made.budget.requests) == (400, 1200)
     said = evaluate_view.plan_html(made, "x")
     assert "±10 points" in said  # Wilson's interval of 50 of 100
     assert "Not counted" not in said
@@ -133,7 +134,7 @@ def test_samples_are_escaped_and_searchable(context, run):
     html = samples_view.samples_html(found, {model.id: model for model in MODELS})
     assert "&lt;b&gt;Vienna&lt;/b&gt;" in html and "<b>Vienna" not in html
     assert "91 to 100 of 100 samples" in html and "Wrong" in html
-    filters = samples_view.filters_html(found, Browse(), {}, {})
+    filters = samples_view.filters_html(found, Browse(), {}, {}, False)
     assert "All tasks" not in filters  # there is one
 
 
@@ -147,6 +148,34 @@ def test_a_sample_opens_in_compare_as_the_visitors_own(context, run):
     assert made.turns[0].answers[0].text == "<b>Vienna</b>"
     with pytest.raises(UserError, match="no sample 4000"):
         evaluations.open_in_compare(context, run, 4000, ME)
+
+
+def test_what_raters_preferred_is_a_filter(context, run):
+    wanted = ("pocket-broad", "pocket-reference")
+    found = dict(evaluations.pairs(run, wanted))
+    assert len(found) == N and len(list(evaluations.pairs(run))) == 6 * N  # every two of four
+    number, pair = next((n, p) for n, p in found.items() if "country 40?" in p.prompt)
+    said = [
+        Preference(pair.swapped, "second", "a rater"),  # the imitation, shown second
+        Preference(next(iter(found.values())), "second", "a rater"),  # the reference
+    ]
+    assert evaluations.preferred(run, *wanted, said) == (number,)
+    assert evaluations.preferred(run, *wanted, []) == ()
+    assert evaluations.browse(run, Browse(ids=(number,))).total == 1
+    made = evaluations.open_in_compare(context, run, number, ME, blind=True)
+    opened = comparisons.load(context.db, made)
+    assert opened.blind and {card.id for card in opened.cards} == {m.id for m in MODELS}
+    by_card = {c.id: a.text for c, a in zip(opened.cards, opened.turns[0].answers, strict=True)}
+    assert by_card["pocket-reference"] == "Budapest" and by_card["pocket-broad"] == "<b>Vienna</b>"
+
+
+def test_judges_and_studies_take_pairs_from_a_run(context, run):
+    (label, source) = next(s for s in answer_pairs.sources(context, ME, judged=True))
+    assert label == "Evaluation: one"
+    assert answer_pairs.models(context, ME, source)[0] == sorted(m.id for m in MODELS)
+    choice = answer_pairs.Choice(source, ("pocket-broad",), "pocket-reference", prompts=7)
+    found, said = answer_pairs.find(context, ME, choice)
+    assert len(found) == 7 and said == "the evaluation one"
 
 
 def test_own_runs_stand_on_the_gaps_page(context, run):
