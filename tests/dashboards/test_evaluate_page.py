@@ -18,7 +18,6 @@ from dashboards.queries import own_scores, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report
 from imitation.evaluation.samples import Samples
-from imitation.evaluation.suites import SUITES
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage import comparisons
