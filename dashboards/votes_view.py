@@ -176,9 +176,10 @@ def _style(effects: Mapping[str, Interval]) -> str:
         if effect.value is None or effect.low is None or effect.high is None:
             told.append(f"{label}: all answers alike")
         else:
-            told.append(
-                f"{label}: {effect.value:+.0f} points [{effect.low:+.0f}, {effect.high:+.0f}]"
+            value, low, high = (
+                f"{round(end):+d}" for end in (effect.value, effect.low, effect.high)
             )
+            told.append(f"{label}: {value} points [{low}, {high}]")
     return (
         '<p class="lab-note">What form alone is worth, for a difference of one standard deviation '
         f"between the two answers: {'; '.join(told)}.</p>"
