@@ -102,7 +102,7 @@ def nearest_queries(queries: Sequence[str], which: Sequence[int] | None = None) 
         query, best = counted[i], Nearest(-1, 0.0)
         for j, other in enumerate(counted):
             if i != j:
-                value = _bleu(query, other)
+                value = _bleu(query, other, best.bleu if best.index >= 0 else -1.0)
                 if best.index < 0 or value > best.bleu:
                     best = Nearest(j, value)
         found.append(best)
@@ -126,25 +126,33 @@ def _count(tokens: list[str]) -> _Query:
     )
 
 
-def _bleu(query: _Query, other: _Query) -> float:
-    """BLEU of one counted query against another (Papineni et al. 2002; smoothing as sacrebleu)."""
+def _bleu(query: _Query, other: _Query, least: float = -1.0) -> float:
+    """BLEU of one counted query against another (Papineni et al. 2002; smoothing as sacrebleu).
+
+    0 where the words they share show already that it can't be over `least`.
+    """
     if not query.length or not other.length:
         return 0.0
+    orders = min(MAX_ORDER, query.length)
+    brevity = min(0.0, 1.0 - other.length / query.length)
     logs, smooth = [], 1.0
-    for n in range(1, MAX_ORDER + 1):
-        total = max(query.length - n + 1, 0)
-        if not total:
-            break
+    for n in range(1, orders + 1):
+        total = query.length - n + 1
         mine, theirs = query.ngrams[n - 1], other.ngrams[n - 1]
         if len(theirs) < len(mine):
             mine, theirs = theirs, mine
         matches = sum(min(c, theirs[g]) for g, c in mine.items() if g in theirs)
+        if n == 1:
+            if not matches:
+                return 0.0  # nothing shared at all
+            # Of longer n-grams no more can match than of single words.
+            shares = (min(1.0, matches / (query.length - k)) for k in range(orders))
+            most = 100.0 * math.exp(math.fsum(map(math.log, shares)) / orders + brevity)
+            if most < least - 1e-6:
+                return 0.0
         if matches:
             logs.append(math.log(100.0 * matches / total))
-        elif n == 1:
-            return 0.0  # nothing shared at all
         else:
             smooth *= 2
             logs.append(math.log(100.0 / (smooth * total)))
-    brevity = min(1.0, math.exp(1 - other.length / query.length))
-    return brevity * math.exp(sum(logs) / len(logs))
+    return math.exp(math.fsum(logs) / orders + brevity)
