@@ -119,11 +119,15 @@ def result(name, value, unit, target, ok, n, details) -> None:
     print(json.dumps(dict(zip(keys, values, strict=True))), flush=True)
 
 
+def browser_path() -> str | None:
+    """Chromium of the system, None to let Playwright look."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
 def main() -> None:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=browser_path(), args=["--no-sandbox", "--disable-gpu"]
         )
         folder = Path(name)
         runs = measure(browser, folder)
