@@ -16,6 +16,7 @@ _PARTS = {
     "optimizer": "Optimiser",
     "activations": "Activations",
     "logits": "Logits",
+    "gaps": "Gaps between them",
     "overhead": "Everything else",
 }
 

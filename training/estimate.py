@@ -37,7 +37,7 @@ from training.collate import all_batches, micro_batches
 from training.command import add_run, config_of
 from training.config import TrainingConfig, to_table
 from training.data import Data, load_data
-from training.memory import Shape, fitting, largest_peak, shape_of, steady
+from training.memory import Shape, fitting, largest_peak, shape_of
 from training.methods import check_method, load_for, stored_dtype, trainable
 from training.run import Run
 
@@ -62,7 +62,6 @@ def estimate(
         UserError: As training.finetune: no such base, nothing to learn, wrong method.
     """
     torch.set_num_threads(config.threads or available_cores())
-    steady()
     check_method(config.method)
     dtype, _ = choose_dtype(config.dtype)
     model_config = load_shape(settings, config.base)

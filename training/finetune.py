@@ -62,7 +62,8 @@ def setup(
     Raises:
         UserError: Nothing in the data can be learned, or the base can't be had.
     """
-    steady()
+    if config.checkpointing:
+        steady()
     torch.set_num_threads(config.threads or available_cores())
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True)

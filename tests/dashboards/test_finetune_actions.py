@@ -371,7 +371,7 @@ def test_settings_are_kept_and_come_back(context, form):
 ESTIMATE = {
     "memory": {
         "weights": 1, "gradients": 1, "optimizer": 1, "activations": 1, "logits": 1,
-        "overhead": 1, "total": 6_000_000_000, "free": 2_000_000_000, "device": "<gpu>",
+        "gaps": 1, "overhead": 1, "total": 6_000_000_000, "free": 2_000_000_000, "device": "<gpu>",
     },
     "fits": False, "fit": {"micro_batch": 1, "checkpointing": True}, "steps": 10, "tokens": 1000,
     "trained_tokens": 400, "tokens_per_s": None, "seconds": None, "dtype": "float32",
