@@ -91,7 +91,16 @@ class LlamaLikelihood:
         return await self._next[before, count]
 
     async def _question(self, before: tuple[int, ...], count: int) -> dict[int, float]:
-        body = {"prompt": before, "n_predict": 1, "n_probs": count, "temperature": 0.0}
+        # What is drawn doesn't matter, but half a character would be held back, its probabilities
+        # with it; a bias on a plain token sees to that, and the probabilities are those before it.
+        (plain, *_) = await self._tokens("a")
+        body = {
+            "prompt": before,
+            "n_predict": 1,
+            "n_probs": count,
+            "temperature": 0.0,
+            "logit_bias": [[plain, 1000.0]],
+        }
         reply = await self._ask(f"{self._root}/completion", body)
         try:
             rows = reply["completion_probabilities"][0]["top_logprobs"]

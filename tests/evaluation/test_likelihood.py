@@ -70,6 +70,10 @@ def test_the_engine_gives_probabilities(
                 assert (await again("The capital of France is", " Rome"))[0] == pytest.approx(
                     rome[0], abs=0.05
                 )
+                # Where half a character is likeliest, nothing is lost.
+                for text in (" 😀", " 日本", " é"):
+                    value, _ = await told("Repeat: 😀 日本 é 😀 日本 é 😀 日本 é", text)
+                    assert -60 < value < 0
                 with pytest.raises(BackendError, match="no token of its own"):
                     await told("The capital", "")
         finally:
