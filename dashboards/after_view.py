@@ -31,18 +31,19 @@ NO_SERVER = (
 )
 
 
-def build(context: Context, secret: gr.BrowserState, place: gr.State) -> None:
+def build(context: Context, secret: gr.BrowserState, place: gr.State, detail: gr.HTML) -> None:
     """The section under a run; `place["run"]` is the run shown.
 
     Args:
         context: What pages work with.
         secret: The visitor's.
         place: Of the page.
+        detail: The run as shown, which changes when another is chosen or it has ended.
     """
     handle = _Handlers(context)
     timer = gr.Timer(POLL_S, active=False)
     with gr.Accordion(
-        "Share and serve elsewhere", open=False, visible=False, elem_id="after"
+        "Share it, serve it elsewhere, take it back", open=False, visible=False, elem_id="after"
     ) as box:
         with gr.Row(elem_classes="lab-end"):
             repo = gr.Textbox(
@@ -65,7 +66,7 @@ def build(context: Context, secret: gr.BrowserState, place: gr.State) -> None:
         said = gr.HTML(elem_id="after-said")
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     shown = [box, push, server, serve, out, timer, said]
-    place.change(handle.show, [secret, place], shown, **quiet)
+    detail.change(handle.show, [secret, place], shown, trigger_mode="always_last", **quiet)
     timer.tick(handle.show, [secret, place], shown, trigger_mode="once", **quiet)
     push.click(handle.push, [secret, place, repo, public], shown, trigger_mode="once", **quiet)
     serve.click(handle.serve, [secret, place, server, path], shown, trigger_mode="once", **quiet)

@@ -77,7 +77,7 @@ def build(context: Context) -> None:
     figure = _figure()
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
-    after_view.build(context, secret, place)
+    after_view.build(context, secret, place, detail)
     log = gr.HTML(elem_id="finetune-log", autoscroll=True)
 
     fields = [name, preset, base, data, *numbers]
