@@ -29,7 +29,7 @@ def form_fields() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Textbox, li
         base = gr.Dropdown(
             [],
             label="Base",
-            info="The model that is trained; a hub id such as owner/name works too.",
+            info="What is trained; or a hub id, owner/name.",
             allow_custom_value=True,
             elem_id="finetune-base",
         )
@@ -49,7 +49,7 @@ def form_fields() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Textbox, li
         with gr.Row():
             made |= {key: _field(key) for key in keys}
     with gr.Accordion("More settings", open=False, elem_id="finetune-more"):
-        for keys in (MORE[:5], MORE[5:]):
+        for keys in (MORE[:5], MORE[5:-1], MORE[-1:]):  # a switch is squeezed beside numbers
             with gr.Row():
                 made |= {key: _field(key) for key in keys}
     return preset, base, data, name, [made[key] for key in OVERRIDES]
