@@ -161,7 +161,11 @@ def compare(mode: str, data: Path, settings, folder: Path) -> dict:
         for name, run in (("ours", ours), ("theirs", theirs)):
             found = run(config, data, settings, folder)
             rates[name].append(
-                {key: found[key] / found["seconds"] for key in ("tokens", "trained")}
+                {
+                    "tokens": found["tokens"] / found["seconds"],
+                    "trained": found["trained"] / found["seconds"],
+                    "trained_per_processor_s": found["trained"] / found["processor_s"],
+                }
             )
     middle = {
         name: {key: round(statistics.median(one[key] for one in all_), 1) for key in all_[0]}
