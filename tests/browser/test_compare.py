@@ -232,7 +232,7 @@ def test_a_closed_tab_stops_the_servers_work(browser: Browser, app: App) -> None
     ask(page, app, "Count slowly to one thousand, in words.", tokens=1024)
     page.wait_for_function("document.querySelectorAll('#arena .lab-caret').length === 3")
     page.wait_for_function(
-        "[...document.querySelectorAll('#arena .lab-text')]"
+        "[...document.querySelectorAll('#arena .lab-text:not(:has(.lab-quiet))')]"
         ".filter(t => t.innerText.length > 10).length == 3"
     )
     page.context.close()
@@ -249,7 +249,7 @@ def test_a_closed_tab_stops_the_servers_work(browser: Browser, app: App) -> None
 def test_an_engine_killed_in_mid_stream_is_said_and_restarted(page: Page, app: App) -> None:
     ask(page, app, "Write a very long poem about the sea.", tokens=512)
     page.wait_for_function(
-        "[...document.querySelectorAll('#arena .lab-text')]"
+        "[...document.querySelectorAll('#arena .lab-text:not(:has(.lab-quiet))')]"
         ".filter(t => t.innerText.length > 10).length == 3"
     )
     whole = [e for e in engines(app) if "without" not in " ".join(e.cmdline())]

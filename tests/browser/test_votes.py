@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from imitation.facts import show_facts
+from imitation.settings import Settings
 from imitation.storage import recordings
 from imitation.storage.database import connect
 from imitation.values import RecordedPrompt, Recording
-from tests.browser.conftest import App, open_page
+from tests.browser.conftest import App, open_page, start_app
 
 pytestmark = pytest.mark.slow
 FACTS = [fact for fact in show_facts() if fact.topic == "capital"][:3]
 WRONG = "It is Canberra, a city known far and wide."
+
+
+@pytest.fixture(scope="module")
+def app(pocket_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app of its own: votes that other tests gave would stand on the board too."""
+    running = start_app(tmp_path_factory.mktemp("votes"), pocket_settings.cache)
+    yield running
+    running.end()
 
 
 def record(app: App) -> None:

@@ -14,11 +14,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboards import findings
+from dashboards.context import Context
 from dashboards.figures.gallery import gallery
 from dashboards.gap_sections import Section, sections
 from dashboards.gap_table import by_size, by_tokens, to_csv
 from dashboards.pages.gaps import figures_json, page_html
 from dashboards.published import load_later, load_paper, only, select
+from imitation.models.backends import Backends
+from imitation.settings import read_settings
+from imitation.storage.database import connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PAPER, LATER = load_paper(), load_later()
@@ -195,23 +199,27 @@ def test_csv_link_is_the_csv(shown: list[Section]) -> None:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import gradio as gr
 
     from dashboards.pages import gaps
     from dashboards.theme import css_path, theme
 
+    settings = read_settings({"IMITATION_DATA": str(tmp_path_factory.mktemp("data"))})
+    context = Context(settings, connect(settings.database), Backends(settings))
     with gr.Blocks(analytics_enabled=False) as demo:
         gr.Navbar(main_page_name="Compare")
         gr.Textbox(label="First page")
     with demo.route("Gaps", "/gaps"):
-        gaps.build(None)
+        gaps.build(context)
     _, address, _ = demo.launch(
         prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=css_path,
         server_name="127.0.0.1", ssr_mode=False,
     )  # fmt: skip
     yield f"{address.rstrip('/')}/gaps"
     demo.close()
+    context.jobs.close()
+    context.db.close()
 
 
 @pytest.fixture(scope="module")
