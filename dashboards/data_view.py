@@ -81,7 +81,7 @@ def _row(build: Build, chosen: bool) -> str:
     about = " · ".join(filter(None, [names, when, "yours" if build.mine else ""]))
     return (
         f'<li{here}><button type="button" class="lab-open" data-do="show" '
-        f'data-id="{plain(build.name)}"><b>{plain(build.name)}</b><small>{plain(about)}</small>'
+        f'data-name="{plain(build.name)}"><b>{plain(build.name)}</b><small>{plain(about)}</small>'
         "</button>"
         + progress_html(build.name, build.state, _facts(build), build.share or 0.0)
         + "</li>"

@@ -248,7 +248,7 @@ class _Handlers:
         self, event: gr.EventData, token: str, place: dict[str, Any], chosen: dict[str, Any]
     ) -> list[Any]:
         """A dataset was chosen."""
-        name = str((event._data or {}).get("id", ""))
+        name = str((event._data or {}).get("name", ""))
         return self._shown(visitors.visitor_hash(token), {**PLACE, "name": name}, chosen)
 
     def acted(
@@ -256,7 +256,7 @@ class _Handlers:
     ) -> list[Any]:
         """Stop or delete the dataset shown."""
         data = event._data or {}
-        do, name = str(data.get("do", "")), str(data.get("id", ""))
+        do, name = str(data.get("do", "")), str(data.get("name", ""))
         visitor = visitors.visitor_hash(token)
         try:
             if do == "stop":
