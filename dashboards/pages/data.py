@@ -15,11 +15,11 @@ from dashboards import dataset_view as inside
 from dashboards.actions import builds, sources, visitors
 from dashboards.actions import data as actions
 from dashboards.actions.builds import Build
-from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.data_form import form_from, settings_form, source_form
-from dashboards.job_view import command_html, problem_html
+from dashboards.finetune_view import command_html, problem_html
 from dashboards.pages import data_answers
+from dashboards.pages.finetune import CLICK_JS
 from dashboards.palette import DARK, LIGHT
 from dashboards.published import load_paper
 from imitation.data import library
@@ -34,7 +34,7 @@ LEDE = (
 POLL_S = 2.0
 PLACE: dict[str, Any] = {"name": "", "shown": "", "page": 0}
 CHOSEN: dict[str, Any] = {"sources": (), "looked": None, "job": ""}
-_SCRIPT = Path(__file__).with_name("figure.js")
+_SCRIPT = Path(__file__).with_name("finetune.js")
 _PLOTLY = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
 FIGURE = (
     '<figure class="lab-figure" hidden><div class="lab-plot" role="img" aria-label="Histogram of '

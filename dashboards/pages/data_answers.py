@@ -11,10 +11,10 @@ from dashboards import answers_view as view
 from dashboards.actions import answers as actions
 from dashboards.actions import sources, visitors
 from dashboards.actions.answers import FACTS, KINDS, SHIPPED, Form
-from dashboards.components import CLICK_JS
 from dashboards.context import Context
-from dashboards.job_view import problem_html
+from dashboards.finetune_view import problem_html
 from dashboards.markdown import plain
+from dashboards.pages.finetune import CLICK_JS
 from imitation.errors import UserError
 
 ABOUT = (

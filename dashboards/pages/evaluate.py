@@ -18,9 +18,10 @@ from dashboards.actions.evaluate import Form
 from dashboards.actions.evaluations import Browse, Evaluation, Evaluations
 from dashboards.actions.votes import everybody
 from dashboards.compare_form import MESSAGE_JS, choices, defaults
-from dashboards.components import CLICK_JS, ROLE_NAMES
+from dashboards.components import ROLE_NAMES
 from dashboards.context import Context
-from dashboards.job_view import log_html, problem_html
+from dashboards.finetune_view import log_html, problem_html
+from dashboards.pages.finetune import CLICK_JS
 from dashboards.queries import report_of
 from imitation.errors import UserError
 from imitation.evaluation import export
