@@ -10,7 +10,7 @@ from imitation.evaluation import judge
 from imitation.evaluation.judge import ask, check_rubric, default_judge, parse, quote, rubrics
 from imitation.values import ModelCard, Pair
 
-VICUNA = Path("/work/shared/reference/vicuna80")
+VICUNA = Path(__file__).parents[3] / "shared" / "reference" / "vicuna80"
 PAIR = Pair("What is {answer_1}?", ("a", "b"), ("one {answer_2}", "two {question}"))
 
 

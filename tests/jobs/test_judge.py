@@ -20,7 +20,7 @@ from imitation.storage import judgements, recordings
 from imitation.storage.database import connect
 from imitation.values import Completion, Done, Pair, RecordedPrompt, Recording, Sent
 
-VICUNA = Path("/work/shared/reference/vicuna80")
+VICUNA = Path(__file__).parents[3] / "shared" / "reference" / "vicuna80"
 real = pytest.mark.skipif(not VICUNA.is_dir(), reason="no recorded GPT-4 reviews here")
 PAIRS = [Pair(f"q{n}", ("a", "b"), (f"a{n}", f"b{n}")) for n in range(12)]
 
