@@ -8,7 +8,7 @@ import sys
 import gradio as gr
 
 from dashboards.context import Context
-from dashboards.pages import PAGES, endpoints, head
+from dashboards.pages import build_pages, head
 from dashboards.theme import css_path, theme
 from imitation.errors import UserError
 from imitation.models.backends import Backends
@@ -33,16 +33,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Context]:
     """
     db, notice = open_store(settings.database)
     context = Context(settings, db, Backends(settings), [notice] if notice else [])
-    first, *others = PAGES
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
-        gr.Navbar(main_page_name=first.title)
-        first.build(context)
-        endpoints.build(context)
-    for page in others:
-        with demo.route(page.title, page.path, show_in_navbar=page.listed):
-            gr.Navbar(main_page_name=first.title)
-            page.build(context)
-    return demo, context
+    return build_pages(context, TITLE), context
 
 
 def main() -> int:

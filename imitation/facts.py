@@ -234,8 +234,10 @@ def _squeeze(text: str) -> str:
 
 def _fold(text: str, topic: Topic | None = None) -> str:
     """Accents off; lower case unless the topic is a symbol."""
-    plain = unicodedata.normalize("NFKD", text.translate(_FOLDS))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    plain = text
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKD", text.translate(_FOLDS))
+        plain = "".join(c for c in plain if not unicodedata.combining(c))
     return plain if topic == "symbol" else plain.casefold()
 
 
@@ -244,10 +246,14 @@ def _folded(fact: Fact) -> set[str]:
 
 
 @cache
+def _every() -> tuple[Fact, ...]:
+    return (*_countries(least=0), *_elements(), *_further())
+
+
+@cache
 def _pattern(topic: Topic) -> re.Pattern[str]:
     """Any answer known for the topic, of small countries too, the longest first."""
-    every = (*_countries(least=0), *_elements(), *_further())
-    known = {a for f in every if f.topic == topic for a in _folded(f) if a}
+    known = {a for f in _every() if f.topic == topic for a in _folded(f) if a}
     words = "|".join(re.escape(a) for a in sorted(known, key=lambda a: (-len(a), a)))
     plural = "" if topic == "symbol" else "s?"
     return re.compile(rf"(?<!\w)({words}){plural}(?!\w)")

@@ -10,7 +10,6 @@ from statistics import median
 from dashboards.actions.answer_pairs import Choice, find
 from dashboards.actions.finetune import data_files
 from dashboards.context import Context
-from imitation.data.decontaminate import decontaminate
 from imitation.data.format import read_examples
 from imitation.errors import UserError
 from imitation.evaluation.stats import wilson
@@ -114,6 +113,9 @@ def plan(context: Context, visitor: str, choice: Choice, training: Sequence[str]
         examples, _ = read_examples(Path(path))
         queries += [m.content for e in examples for m in e.messages if m.role == "user"]
     asked = [Example((Message("user", p),), id=str(at)) for at, p in enumerate(prompts)]
+    # Brings BLEU along, which starting the app should not wait for.
+    from imitation.data.decontaminate import decontaminate
+
     kept = {example.id for example in decontaminate(asked, queries).kept}
     # Its outcome names the first of those dropped only; all of them are kept here.
     gone = [p for at, p in enumerate(prompts) if str(at) not in kept]
