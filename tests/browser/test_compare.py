@@ -230,10 +230,10 @@ def test_thirty_clicks_ask_once(page: Page, app: App) -> None:
 def test_a_closed_tab_stops_the_servers_work(browser: Browser, app: App) -> None:
     page, _ = open_page(browser)
     ask(page, app, "Count slowly to one thousand, in words.", tokens=1024)
-    page.wait_for_function("document.querySelectorAll('#arena .lab-caret').length === 3")
+    # Not all three: a model may have nothing more to say by then.
     page.wait_for_function(
-        "[...document.querySelectorAll('#arena .lab-text:not(:has(.lab-quiet))')]"
-        ".filter(t => t.innerText.length > 10).length == 3"
+        "[...document.querySelectorAll('#arena .lab-col:has(.lab-caret) .lab-text')]"
+        ".filter(t => !t.querySelector('.lab-quiet') && t.innerText.length > 10).length >= 2"
     )
     page.context.close()
     deadline = time.monotonic() + 15
@@ -269,10 +269,9 @@ def test_the_models_can_be_changed_and_two_are_enough(page: Page, app: App) -> N
     page.goto(app.url)
     expect(page.locator("#arena .lab-col")).to_have_count(3)
     page.get_by_text("Models and settings").click()
+    page.wait_for_timeout(500)  # what is changed in the frame a form is mounted in is lost
     for picker in page.locator(".lab-picker").all()[:2]:
-        picker.locator("input").click()
-        page.keyboard.press("Backspace")
-        page.keyboard.press("Escape")
+        picker.locator(".token-remove").first.click()
         expect(picker.locator(".token")).to_have_count(0)
     page.locator("#prompt textarea").fill("Alone?")
     page.locator("#ask").click()
