@@ -2,8 +2,9 @@
 
 The app runs in a process of its own with its embedded models. Each round sends one prompt to all
 three engines at once, raw over HTTP and through `/compare`, in alternating order, greedily and
-with the same length, so both sides decode the same tokens. Two claims, a JSON line each:
-throughput (tokens per second until the last column ends) and the extra time to the first token.
+with the same length, so both sides decode the same tokens. The page's side keeps one session, as
+an open page and `gradio_client` do. Two claims, a JSON line each: throughput (tokens per second
+until the last column ends) and the extra time to the first token.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import httpx
 import psutil
@@ -29,7 +30,9 @@ from imitation.settings import read_settings  # noqa: E402
 
 MODELS = ("pocket-base", "pocket-base-cut2", "pocket-reference")
 TOKENS = 96
-PROMPTS = (
+SESSION = "arena-benchmark"
+OPENINGS = ("", "In your own words: ", "Without hurry: ")
+SUBJECTS = (
     "Describe a morning at a fish market.",
     "Explain how a sailing boat moves against the wind.",
     "Write a letter from a lighthouse keeper.",
@@ -39,6 +42,8 @@ PROMPTS = (
     "Describe the sound of a city at night.",
     "Write about a train that is always late.",
 )
+# Many, and an even number of them for either side to go first: one round varies by a tenth.
+PROMPTS = [opening + subject for opening in OPENINGS for subject in SUBJECTS]
 
 
 def engine_urls(app: subprocess.Popen) -> dict[str, str]:
@@ -87,9 +92,10 @@ async def page(root: str, prompt: str) -> tuple[float, int, list[float]]:
     firsts = [0.0] * len(MODELS)
     columns: list[dict] = []
     arguments = [prompt, list(MODELS), "", 0, 1.0, TOKENS, None]
+    asked = {"data": arguments, "session_hash": SESSION}
     async with httpx.AsyncClient(timeout=300) as client:
         started = time.perf_counter()
-        joined = await client.post(f"{root}/gradio_api/call/compare", json={"data": arguments})
+        joined = await client.post(f"{root}/gradio_api/call/compare", json=asked)
         event = joined.json()["event_id"]
         async with client.stream("GET", f"{root}/gradio_api/call/compare/{event}") as reply:
             async for line in reply.aiter_lines():
@@ -173,7 +179,11 @@ def main() -> None:
                 "target": ">= 0.95",
                 "ok": median(ratios) >= 0.95,
                 "n": len(ratios),
-                "details": {"rounds": [round(r, 3) for r in ratios], "columns": len(MODELS)},
+                "details": {
+                    "rounds": [round(r, 3) for r in ratios],
+                    "quartiles": [round(q, 3) for q in quantiles(ratios)],
+                    "columns": len(MODELS),
+                },
             }
         )
     )

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.actions.answers import Asked, Estimate
-from dashboards.finetune_view import command_html
+from dashboards.job_view import button_html, command_html, progress_html
 from dashboards.markdown import plain
 from imitation.jobs.costs import dollars
 from imitation.jobs.kinds import as_typed
 
-_STATES = {
-    "queued": "Queued",
-    "running": "Running",
-    "stopping": "Stopping",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "out_of_memory": "Out of memory",
-    "done": "Done",
-}
 TERMS = (
     "The terms of use of this model may forbid training other models on its answers. Read them "
     "before you start. That you did is noted in the manifest of the answers, and of every dataset "
@@ -49,17 +40,15 @@ def list_html(found: Sequence[Asked]) -> str:
 
 
 def _row(one: Asked) -> str:
-    bad = ' class="lab-no"' if one.state in ("failed", "out_of_memory") else ""
     counts = one.counts
-    share = 100 * min(1.0, counts["step"] / counts["steps"]) if counts.get("steps") else 0.0
+    share = min(1.0, counts["step"] / counts["steps"]) if counts.get("steps") else 0.0
     detail = f"<small>{plain(one.detail)}</small>" if one.detail else ""
     return (
         f'<li><span class="lab-open"><b>{plain(one.name)}</b><small>{plain(one.model)}'
         f"{' · yours' if one.mine else ''}</small>{detail}</span>"
-        f'<div class="lab-progress"><span><b{bad}>{_STATES[one.state]}</b> {plain(_facts(one))}'
-        f'</span><div class="lab-bar lab-role-reference" role="progressbar" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{share:.0f}" aria-label="{plain(one.name)}">'
-        f'<i style="width:{share:.1f}%"></i></div></div>{_buttons(one)}</li>'
+        + progress_html(one.name, one.state, _facts(one), share, "reference")
+        + _buttons(one)
+        + "</li>"
     )
 
 
@@ -89,16 +78,12 @@ def _buttons(one: Asked) -> str:
     if one.mine and one.state in ("queued", "running"):
         made.append(("stop", "Stop", ""))
     elif one.mine and one.state == "stopping":
-        made.append(("stop", "Kill now", "Kill it without waiting for the answers under way?"))
+        made.append(("kill", "Kill now", "Kill it without waiting for the answers under way?"))
     elif one.mine:
         if one.state != "done":
             made.append(("again", "Go on", ""))
         made.append(("delete", "Delete", f"Delete the answers {one.name} for good?"))
     if one.out.is_file():
         made.insert(0, ("use", "Look at it", ""))
-    return '<span class="lab-buttons">' + "".join(
-        f'<button type="button" data-do="{do}" data-id="{one.id}"'
-        + (f' data-confirm="{plain(ask)}"' if ask else "")
-        + f">{label}</button>"
-        for do, label, ask in made
-    ) + "</span>"  # fmt: skip
+    buttons = "".join(button_html(do, one.id, label, ask) for do, label, ask in made)
+    return f'<span class="lab-buttons">{buttons}</span>'

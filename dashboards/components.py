@@ -21,15 +21,18 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-do]');
   if (!button || button.disabled) return;
   if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
-  if (button.dataset.do === 'copy') {
-    const text = button.closest('.lab-col').querySelector('[data-copy]').dataset.copy;
-    navigator.clipboard.writeText(text).then(() => {
-      button.textContent = 'Copied';
-      setTimeout(() => { button.textContent = 'Copy'; }, 1500);
-    });
-    return;
-  }
-  trigger('click', { ...button.dataset });
+  if (button.dataset.do !== 'copy') { trigger('click', { ...button.dataset }); return; }
+  const holder = button.closest('[data-copy]')
+    ?? button.closest('.lab-col').querySelector('[data-copy]');
+  // Links are copied whole, whatever address the app has.
+  const root = window.location.href.replace(/\\/[^/]*\\/?([?#].*)?$/, '');
+  const text = (holder.dataset.link === undefined ? '' : root) + holder.dataset.copy;
+  const label = button.textContent;
+  if (label === 'Copied') return;
+  navigator.clipboard.writeText(text).then(() => {
+    button.textContent = 'Copied';
+    setTimeout(() => { button.textContent = label; }, 1500);
+  });
 });
 """
 """For gr.HTML(js_on_load=...): a click on [data-do] reaches Python with the button's data."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from dashboards.actions.builds import Build
 from dashboards.dataset_view import talk_html
-from dashboards.finetune_view import command_html, seconds
+from dashboards.job_view import BAD, button_html, command_html, progress_html, seconds
 from dashboards.markdown import plain
 from dashboards.recorded_view import refused_html
 from imitation.data.glimpse import Glimpse
@@ -18,16 +18,6 @@ from imitation.data.load import Source
 EMPTY = (
     '<p class="lab-quiet">No dataset yet. Choose a source above, look at it, add it, and build.</p>'
 )
-_STATES = {
-    "queued": "Queued",
-    "running": "Running",
-    "stopping": "Stopping",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "out_of_memory": "Out of memory",
-    "done": "Done",
-}
-_BAD = ("failed", "out_of_memory")
 
 
 def glimpse_html(found: Glimpse) -> str:
@@ -72,7 +62,7 @@ def list_html(builds: Sequence[Build], chosen: str) -> str:
 def head_html(build: Build) -> str:
     """The chosen dataset: how it ended, what can be done with it, and its command."""
     said = f"<p>{plain(build.detail)}</p>" if build.detail else ""
-    bad = " lab-problem" if build.state in _BAD else ""
+    bad = " lab-problem" if build.state in BAD else ""
     made = '<p class="lab-note">Made by a command typed by hand: delete its folder yourself.</p>'
     if build.command:
         typed = command_html(build.command)
@@ -86,18 +76,15 @@ def head_html(build: Build) -> str:
 
 def _row(build: Build, chosen: bool) -> str:
     here = ' aria-current="true"' if chosen else ""
-    bad = ' class="lab-no"' if build.state in _BAD else ""
     when = time.strftime("%d %b %H:%M", time.localtime(build.created))
     names = ", ".join(str(source["name"]) for source in build.sources)
     about = " · ".join(filter(None, [names, when, "yours" if build.mine else ""]))
-    share = 100 * (build.share or 0.0)
     return (
         f'<li{here}><button type="button" class="lab-open" data-do="show" '
-        f'data-name="{plain(build.name)}"><b>{plain(build.name)}</b><small>{plain(about)}</small>'
-        f'</button><div class="lab-progress"><span><b{bad}>{_STATES[build.state]}</b> '
-        f'{plain(_facts(build))}</span><div class="lab-bar" role="progressbar" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{share:.0f}" aria-label="{plain(build.name)}">'
-        f'<i style="width:{share:.1f}%;background:var(--lab-soft)"></i></div></div></li>'
+        f'data-id="{plain(build.name)}"><b>{plain(build.name)}</b><small>{plain(about)}</small>'
+        "</button>"
+        + progress_html(build.name, build.state, _facts(build), build.share or 0.0)
+        + "</li>"
     )
 
 
@@ -124,20 +111,14 @@ def _actions(build: Build) -> str:
         made += [_download(build.dataset, "manifest.json", "Manifest")]
         made.append('<a href="finetune">Fine-tune on it</a>')
     if build.mine and build.state in ("queued", "running"):
-        made.append(_button("stop", build, "Stop"))
+        made.append(button_html("stop", build.name, "Stop"))
     elif build.mine and build.state == "stopping":
-        made.append(_button("stop", build, "Kill now", "Kill it without waiting?"))
+        made.append(button_html("kill", build.name, "Kill now", "Kill it without waiting?"))
     elif build.mine:
-        made.append(_button("delete", build, "Delete", f"Delete {build.name} for good?"))
+        made.append(button_html("delete", build.name, "Delete", f"Delete {build.name} for good?"))
     return "".join(made)
 
 
 def _download(dataset: Dataset, file: str, label: str) -> str:
     href = f"gradio_api/file={quote(str(dataset.folder / file))}"
     return f'<a href="{plain(href)}" download>{label}</a>'
-
-
-def _button(do: str, build: Build, label: str, confirm: str = "") -> str:
-    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
-    name = plain(build.name)
-    return f'<button type="button" data-do="{do}" data-name="{name}"{ask}>{label}</button>'

@@ -9,22 +9,13 @@ from itertools import combinations
 from dashboards.actions.evaluate import Plan
 from dashboards.actions.evaluations import Evaluation
 from dashboards.components import ROLE_NAMES
-from dashboards.finetune_view import command_html, seconds
+from dashboards.intervals import number, percent, points
+from dashboards.job_view import BAD, button_html, command_html, progress_html, seconds
 from dashboards.markdown import plain
 from imitation.evaluation.report import Gap, LiveScore, Measured, Report, Score, comparable
 from imitation.values import Interval
 
-STATES = {
-    "queued": "Queued",
-    "running": "Running",
-    "stopping": "Stopping",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "out_of_memory": "Out of memory",
-    "done": "Done",
-}
 EXPORTS = {"json": "JSON", "csv": "CSV", "md": "Markdown"}
-_BAD = ("failed", "out_of_memory")
 EMPTY = (
     '<p class="lab-quiet">No run yet. The pocket suite measures the pocket base, its imitations '
     "and their reference in a few minutes, without a hub or a key.</p>"
@@ -64,7 +55,7 @@ def detail_html(run: Evaluation, found: Report | None, problem: str = "") -> str
         said = _STOPPING
     elif run.state in ("stopped", "failed", "out_of_memory") and run.scores:
         said = f"{said} Resume goes on where it ended.".strip()
-    bad = " lab-problem" if run.state in _BAD else ""
+    bad = " lab-problem" if run.state in BAD else ""
     scores = scores_html(found) if found else live_html(run.scores)
     trouble = f'<p class="lab-no">{plain(problem)}</p>' if problem else ""
     return (
@@ -124,26 +115,13 @@ def badge_html(scores: Sequence[Score]) -> str:
 
 def value_text(value: Interval, metric: str) -> str:
     """A score with its interval: percent for shares, else plain numbers."""
-    if value.value is None:
-        return "not measured"
-    if metric.startswith(_SHARES):
-        middle, ends, unit = 100 * value.value, _ends(value, 100), "%"
-    else:
-        middle, ends, unit = value.value, _ends(value, 1), ""
-    places = 1 if unit else 3
-    text = f"{middle:.{places}f}{unit}"
-    if ends:
-        text += f" [{ends[0]:.{places}f}, {ends[1]:.{places}f}]"
-    return text
+    written = percent if metric.startswith(_SHARES) else number
+    return written(value, missing="not measured")
 
 
 def gap_text(gap: Gap) -> str:
     """The share closed with its interval, or why there is none."""
-    value = gap.closed
-    if value.value is None:
-        return f"undefined: {gap.undefined}"
-    ends = _ends(value, 100)
-    return f"{100 * value.value:.0f}%" + (f" [{ends[0]:.0f}, {ends[1]:.0f}]" if ends else "")
+    return percent(gap.closed, 0, f"undefined: {gap.undefined}")
 
 
 def _finding(found: Report) -> str:
@@ -196,7 +174,7 @@ def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
         f'<tr><th scope="row">{plain(gap.task)}{_caveats(gap)}</th>'
         f"<td>{plain(name(gap.imitation))}</td><td>{plain(name(gap.reference))}</td>"
         f"<td>{plain(gap_text(gap))}<small>n = {gap.closed.n:,}</small></td>"
-        f"<td>{plain(_change(gap))}<small>{plain(_p_text(gap))}</small></td></tr>"
+        f"<td>{plain(points(gap.change))}<small>{plain(_p_text(gap))}</small></td></tr>"
         for gap in gaps
     )
     header = ("Gap closed", "Imitation", "Reference", "Share", "Imitation - base")
@@ -210,25 +188,11 @@ def _caveats(gap: Gap) -> str:
     return f' <span class="lab-badge" title="{plain(text)}">not alike: {plain(text)}</span>'
 
 
-def _change(gap: Gap) -> str:
-    if gap.change.value is None:
-        return "not measured"
-    ends = _ends(gap.change, 100)
-    text = f"{100 * gap.change.value:+.1f} points"
-    return text + (f" [{ends[0]:+.1f}, {ends[1]:+.1f}]" if ends else "")
-
-
 def _p_text(gap: Gap) -> str:
     if gap.p_value is None:
         return "not testable"
     p = "p < 0.001" if gap.p_value < 0.001 else f"p = {gap.p_value:.3f}"
     return f"{p}, {'differs' if gap.significant else 'no difference shown'}"
-
-
-def _ends(value: Interval, factor: float) -> tuple[float, float] | None:
-    if value.low is None or value.high is None:
-        return None
-    return factor * value.low, factor * value.high
 
 
 def _shots(score: Score) -> str:
@@ -258,12 +222,11 @@ def _table(caption: str, header: Iterable[str], rows: str) -> str:
 
 def _row(run: Evaluation, chosen: bool) -> str:
     here = ' aria-current="true"' if chosen else ""
-    bad = ' class="lab-no"' if run.state in _BAD else ""
     when = time.strftime("%d %b %H:%M", time.localtime(run.created))
     about = when + (" · yours" if run.mine else "")
     answered = sum(s.value.n + s.missing for s in run.scores)
     of = sum(s.of for s in run.scores if s.state not in ("refused",))
-    share = 100 * answered / of if of else 100.0 * (run.state == "done")
+    share = answered / of if of else float(run.state == "done")
     facts = []
     if run.state == "queued":
         facts.append(f"{run.ahead} before it" if run.ahead else "next")
@@ -274,33 +237,24 @@ def _row(run: Evaluation, chosen: bool) -> str:
     return (
         f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
         f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
-        f'<div class="lab-progress"><span><b{bad}>{STATES[run.state]}</b> '
-        f"{plain(' · '.join(facts))}</span>"
-        '<div class="lab-bar lab-role-reference" role="progressbar" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{share:.0f}" aria-label="{plain(run.name)}">'
-        f'<i style="width:{share:.1f}%"></i></div></div></li>'
+        + progress_html(run.name, run.state, " · ".join(facts), share, "reference")
+        + "</li>"
     )
 
 
 def _actions(run: Evaluation) -> str:
     made = []
     if run.reported:
-        made += [_button("export", run, label, kind=kind) for kind, label in EXPORTS.items()]
+        made += [button_html("export", run.id, label, kind=kind) for kind, label in EXPORTS.items()]
     if not run.mine:
         return "".join(made)
     if run.state in ("queued", "running"):
-        made.append(_button("stop", run, "Stop"))
+        made.append(button_html("stop", run.id, "Stop"))
     elif run.state == "stopping":
-        made.append(_button("stop", run, "Kill now", "Kill it without waiting?"))
+        made.append(button_html("kill", run.id, "Kill now", "Kill it without waiting?"))
     else:
         if run.state != "done":
-            made.insert(0, _button("resume", run, "Resume"))
+            made.insert(0, button_html("resume", run.id, "Resume"))
         question = f"Delete {run.name} with its answers and scores?"
-        made.append(_button("delete", run, "Delete", question))
+        made.append(button_html("delete", run.id, "Delete", question))
     return "".join(made)
-
-
-def _button(do: str, run: Evaluation, label: str, confirm: str = "", kind: str = "") -> str:
-    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
-    of = f' data-kind="{kind}"' if kind else ""
-    return f'<button type="button" data-do="{do}" data-id="{run.id}"{of}{ask}>{label}</button>'

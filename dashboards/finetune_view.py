@@ -9,18 +9,9 @@ from pathlib import Path
 from dashboards.actions.finetune import OVERRIDES, Plan
 from dashboards.actions.runs import Run
 from dashboards.figures.curve import Curve
+from dashboards.job_view import BAD, button_html, command_html, progress_html, seconds
 from dashboards.markdown import plain
 
-_STATES = {
-    "queued": "Queued",
-    "running": "Running",
-    "stopping": "Stopping",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "out_of_memory": "Out of memory",
-    "done": "Done",
-}
-_BAD = ("failed", "out_of_memory")
 EMPTY = (
     '<p class="lab-quiet">No run yet. The settings above make a small imitation of the pocket '
     "reference in a few minutes on a CPU.</p>"
@@ -41,21 +32,6 @@ def plan_html(plan: Plan, command: str) -> str:
             f"{plan.config.batch_size} conversations each, into {plan.out}."
         )
     return f'<p class="lab-note">{plain(work)}</p>{command_html(command)}'
-
-
-def command_html(command: str) -> str:
-    """A command line with a button that copies it."""
-    return (
-        f'<div class="lab-command" data-copy="{plain(command)}"><pre tabindex="0">'
-        f"{plain(command)}</pre>"
-        '<button type="button" data-do="copy">Copy</button></div>'
-    )
-
-
-def problem_html(message: str, hint: str = "") -> str:
-    """What is wrong with the form."""
-    more = f"<small>{plain(hint)}</small>" if hint else ""
-    return f'<div class="lab-error lab-problem" role="alert">{plain(message)}{more}</div>'
 
 
 def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> str:
@@ -80,7 +56,7 @@ def detail_html(run: Run) -> str:
     said = f"<p>{plain(run.detail)}</p>" if run.detail else ""
     if run.state == "stopping":
         said = f"<p>{_STOPPING}</p>"
-    bad = " lab-problem" if run.state in _BAD else ""
+    bad = " lab-problem" if run.state in BAD else ""
     return (
         f'<section class="lab-run{bad}" aria-label="{plain(run.name)}"><h2>{plain(run.name)}</h2>'
         f'{said}<div class="lab-vote lab-actions">{_actions(run)}</div>'
@@ -89,29 +65,14 @@ def detail_html(run: Run) -> str:
     )
 
 
-def log_html(text: str) -> str:
-    """The last lines a run printed."""
-    shown = plain(text) if text else "Nothing has been printed yet."
-    return f'<p class="lab-note">Log</p><pre class="lab-log" tabindex="0">{shown}</pre>'
-
-
 def curve_of(run: Run) -> Curve:
     """What the figure draws of a run."""
     found = run.progress
     return Curve(run.name, found.loss, found.validation, found.learning_rate, found.scores)
 
 
-def seconds(value: float) -> str:
-    """A duration in words: "40 s", "3 min", "2 h 5 min"."""
-    if value < 90:
-        return f"{value:.0f} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def _row(run: Run, chosen: bool, charted: bool) -> str:
     here = ' aria-current="true"' if chosen else ""
-    bad = ' class="lab-no"' if run.state in _BAD else ""
     when = time.strftime("%d %b %H:%M", time.localtime(run.created))
     about = f"{run.form.base} on {Path(run.form.data).name} · {when}"
     about += " · yours" if run.mine else ""
@@ -120,11 +81,8 @@ def _row(run: Run, chosen: bool, charted: bool) -> str:
     return (
         f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
         f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
-        f'<div class="lab-progress"><span><b{bad}>{_STATES[run.state]}</b> {plain(_facts(run))}'
-        f'</span><div class="lab-bar lab-role-imitation" role="progressbar" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}" aria-label="{plain(run.name)}">'
-        f'<i style="width:{100 * share:.1f}%"></i></div></div>'
-        f'<button type="button" data-do="chart" data-id="{run.id}" aria-pressed="{pressed}">'
+        + progress_html(run.name, run.state, _facts(run), share, "imitation")
+        + f'<button type="button" data-do="chart" data-id="{run.id}" aria-pressed="{pressed}">'
         f"{'In the chart' if charted else 'Add to chart'}</button></li>"
     )
 
@@ -154,32 +112,29 @@ def _facts(run: Run) -> str:
 
 def _actions(run: Run) -> str:
     """Buttons for what can be done with a run now."""
-    made = [_button("reuse", run, "Use these settings")]
+    made = [button_html("reuse", run.id, "Use these settings")]
     if run.exported and run.promoted:
         made.insert(0, '<a href="/">In Compare</a>')
     elif run.exported and run.mine:
-        made.insert(0, _button("promote", run, "Promote to Compare"))
+        made.insert(0, button_html("promote", run.id, "Promote to Compare"))
     if not run.mine:
         return "".join(made)
     if run.state in ("queued", "running"):
-        made.append(_button("stop", run, "Stop"))
+        made.append(button_html("stop", run.id, "Stop"))
     elif run.state == "stopping":
-        made.append(_button("stop", run, "Kill now", "Kill it without waiting for its checkpoint?"))
+        made.append(
+            button_html("kill", run.id, "Kill now", "Kill it without waiting for its checkpoint?")
+        )
     else:
         less = " with less memory" if run.state == "out_of_memory" else ""
         if run.state != "done":
             again = "Start over" if run.resumable else "Try again"
-            made.insert(0, _button("retry", run, again + less))
+            made.insert(0, button_html("retry", run.id, again + less))
         if run.resumable:
-            made.insert(0, _button("resume", run, "Resume" + less))
+            made.insert(0, button_html("resume", run.id, "Resume" + less))
         question = f"Delete {run.name} with its checkpoint and adapter? What is in Compare stays."
-        made.append(_button("delete", run, "Delete", question))
+        made.append(button_html("delete", run.id, "Delete", question))
     return "".join(made)
-
-
-def _button(do: str, run: Run, label: str, confirm: str = "") -> str:
-    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
-    return f'<button type="button" data-do="{do}" data-id="{run.id}"{ask}>{label}</button>'
 
 
 def _value(value: object) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from dashboards.components import ROLE_NAMES
 from dashboards.figures.measured import OwnScore
 from dashboards.gap_table import Table
+from dashboards.intervals import percent
 from imitation.values import Interval
 
 NONE_YET = (
@@ -103,7 +104,7 @@ def finding(imitations: Sequence[OwnScore]) -> str:
 
     def told(score: OwnScore) -> str:
         assert score.closed is not None
-        return f"{score.name} closes {_percent(score.closed, 0)} of the gap on {score.task}"
+        return f"{score.name} closes {percent(score.closed, 0)} of the gap on {score.task}"
 
     def share(score: OwnScore) -> float:
         return (score.closed.value or 0.0) if score.closed else 0.0
@@ -162,13 +163,11 @@ def _table(scores: Sequence[OwnScore]) -> Table:
     for s in scores:
         gap = ""
         if s.role == "imitation":
-            gap = (
-                _percent(s.closed, 0) if s.closed and s.closed.value is not None else "not defined"
-            )
+            gap = percent(s.closed, 0) if s.closed and s.closed.value is not None else "not defined"
         tokens = "" if s.tokens_m is None else f"{s.tokens_m:g}M"
         rows.append(
-            (f"{s.task}: {s.name}", ROLE_NAMES[s.role], tokens, _percent(s.value, 1),
-             f"{s.value.n:,}", gap, s.how, s.run_name)
+            (f"{s.task}: {s.name}", ROLE_NAMES[s.role], tokens,
+             percent(s.value, missing="not measured"), f"{s.value.n:,}", gap, s.how, s.run_name)
         )  # fmt: skip
     header = (
         "Benchmark and model", "Role", "Tokens", "Score", "n", "Gap closed", "How", "Run",
@@ -200,12 +199,3 @@ def _csv(scores: Sequence[OwnScore]) -> str:
         writer.writerow(["" if c is None else c for c in [*cells, "; ".join(s.not_alike)]])
     href = f"data:text/csv;charset=utf-8,{quote(out.getvalue())}"
     return f'<p class="lab-links"><a href="{href}" download="own-runs.csv">CSV</a></p>'
-
-
-def _percent(value: Interval, places: int) -> str:
-    if value.value is None:
-        return "not measured"
-    text = f"{100 * value.value:.{places}f}%"
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{100 * value.low:.{places}f}, {100 * value.high:.{places}f}]"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboards.actions.finetune import OVERRIDES
-from dashboards.finetune_view import seconds
+from dashboards.job_view import seconds
 from dashboards.markdown import plain
 
 _PARTS = {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dashboards.actions.recorded import PAGE, Imported, View
 from dashboards.components import ColumnView, columns_html
 from dashboards.gap_table import Table
+from dashboards.intervals import number, percent
 from dashboards.markdown import plain
 from imitation.evaluation.style import STYLE_DEFINITIONS, compare, word_count
 from imitation.evaluation.style_report import ModelStyle, StyleReport
@@ -63,8 +64,8 @@ def report_html(found: RecordingSet, report: StyleReport) -> str:
         (
             model.model,
             f"{model.n:,}",
-            _percent(model.unigram_intersection),
-            _number(model.length_correlation),
+            percent(model.unigram_intersection),
+            number(model.length_correlation),
             _share(model.list_agreement),
             _share(model.summary_agreement),
         )
@@ -203,21 +204,5 @@ def _rough(model: ModelStyle) -> str:
     return f"{100 * (model.unigram_intersection.value or 0):.0f}%"
 
 
-def _percent(interval: Interval) -> str:
-    if interval.value is None:
-        return "not defined"
-    if interval.low is None or interval.high is None:
-        return f"{100 * interval.value:.1f}%"
-    return f"{100 * interval.value:.1f}% [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def _number(interval: Interval) -> str:
-    if interval.value is None:
-        return "not defined"
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.3f}"
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
 def _share(interval: Interval) -> str:
-    return f"{_percent(interval)} of {interval.n:,}" if interval.n else "not defined"
+    return f"{percent(interval)} of {interval.n:,}" if interval.n else "not defined"

@@ -8,20 +8,12 @@ from dashboards.actions.judges import Judged
 from dashboards.actions.judges import Plan as JudgePlan
 from dashboards.actions.studies import Dropped, Plan, Rater, Showing, Study, Watched
 from dashboards.components import ColumnView, columns_html
+from dashboards.job_view import STATES, button_html
 from dashboards.markdown import plain, render
 from imitation.evaluation.judge import Quote
 from imitation.values import Interval
 
 SHOWN_DROPPED = 50
-_STATES = {
-    "queued": "Queued",
-    "running": "Running",
-    "stopping": "Stopping",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "out_of_memory": "Out of memory",
-    "done": "Done",
-}
 
 
 def plan_html(made: Plan, raters: int) -> str:
@@ -44,12 +36,6 @@ def judge_plan_html(made: JudgePlan) -> str:
         f"to {plain(made.card.name)}: about {made.quote.prompt_tokens:,} tokens sent, at most "
         f"{made.quote.completion_tokens:,} written. <b>{_price(made.quote)}</b></p>"
     )
-
-
-def problem_html(message: str, hint: str = "") -> str:
-    """Why a form cannot be used as it is."""
-    more = f"<small>{plain(hint)}</small>" if hint else ""
-    return f'<div class="lab-error lab-problem" role="alert">{plain(message)}{more}</div>'
 
 
 def studies_html(found: Sequence[Watched]) -> str:
@@ -136,23 +122,23 @@ def _study(one: Watched) -> str:
     )
     refused = _tally("refused", one.refused)
     if study.closed:
-        link, switch = "", _button("open-study", study.id, "Open again")
+        link, switch = "", button_html("open-study", study.id, "Open again")
     else:
         link = (
-            f'<div class="lab-command" data-copy="/rate?study={study.invite}"><pre tabindex="0" '
-            f'class="lab-invite">/rate?study={study.invite}</pre>'
+            f'<div class="lab-command" data-link data-copy="/rate?study={study.invite}">'
+            f'<pre tabindex="0" class="lab-invite">/rate?study={study.invite}</pre>'
             '<button type="button" data-do="copy">Copy link</button></div>'
         )
-        switch = _button("close-study", study.id, "Close")
-    delete = _button(
+        switch = button_html("close-study", study.id, "Close")
+    delete = button_html(
         "delete-study", study.id, "Delete", f"Delete {study.name} with all its ratings?"
     )
     return (
         f'<section class="lab-run lab-study" aria-label="{plain(study.name)}">'
         f"<h3>{plain(study.name)} <small>{state}</small></h3>"
         f"<p>{plain(facts)}{plain(refused)}</p>{_bar(share, study.name)}{link}"
-        f'<div class="lab-vote lab-actions">{_button("show-study", study.id, "Show its board")}'
-        f"{switch}{_button('export-study', study.id, 'Export as JSONL')}{delete}</div>"
+        f'<div class="lab-vote lab-actions">{button_html("show-study", study.id, "Show its board")}'
+        f"{switch}{button_html('export-study', study.id, 'Export as JSONL')}{delete}</div>"
         f"{_raters(one.raters)}{_dropped(study.dropped)}</section>"
     )
 
@@ -177,19 +163,21 @@ def _raters(raters: Sequence[Rater]) -> str:
 
 def _judged(one: Judged) -> str:
     share = one.done / one.total if one.total else 0.0
-    state = "Imported" if one.imported else _STATES.get(one.state, "")
+    state = "Imported" if one.imported else STATES.get(one.state, "")
     facts = f"{one.done:,} of {one.total:,} judged" + _tally("without a verdict", one.unparsed)
     facts += _tally("failed", one.faults)
     if one.spent:
         facts += f" · ${one.spent:,.2f} so far"
     detail = f"<small>{plain(one.detail)}</small>" if one.state == "failed" and one.detail else ""
-    buttons = _button("show-judge", one.id, "Show its board")
+    buttons = button_html("show-judge", one.id, "Show its board")
     if one.mine and one.live:
-        buttons += _button("stop-judge", one.id, "Stop")
+        buttons += button_html("stop-judge", one.id, "Stop")
     elif one.mine:
         if one.done < one.total and not one.imported:
-            buttons += _button("resume-judge", one.id, "Go on")
-        buttons += _button("delete-judge", one.id, "Delete", f"Delete {one.name} and its verdicts?")
+            buttons += button_html("resume-judge", one.id, "Go on")
+        buttons += button_html(
+            "delete-judge", one.id, "Delete", f"Delete {one.name} and its verdicts?"
+        )
     told = f"<pre>{plain(one.rubric)}</pre>" if one.rubric else "<p>Not recorded.</p>"
     command = "" if one.imported else f"<p>Command</p><pre>{plain(one.command)}</pre>"
     return (
@@ -214,11 +202,6 @@ def _bar(share: float, label: str) -> str:
         f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}" aria-label="{plain(label)}">'
         f'<i style="width:{100 * share:.1f}%"></i></div>'
     )
-
-
-def _button(do: str, identity: str, label: str, confirm: str = "") -> str:
-    ask = f' data-confirm="{plain(confirm)}"' if confirm else ""
-    return f'<button type="button" data-do="{do}" data-id="{plain(identity)}"{ask}>{label}</button>'
 
 
 def _share(interval: Interval) -> str:

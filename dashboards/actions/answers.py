@@ -221,14 +221,14 @@ def go_on(context: Context, identity: str, visitor: str) -> Job:
     return again
 
 
-def stop(context: Context, identity: str, visitor: str) -> None:
-    """Ask a job to end once the answers under way are there; asked again, it is killed.
+def stop(context: Context, identity: str, visitor: str, kill: bool = False) -> None:
+    """Ask a job to end once the answers under way are there, or kill the one that was asked.
 
     Raises:
         UserError: It is not this visitor's.
     """
     _own(context, identity, visitor)
-    context.jobs.stop(identity)
+    context.jobs.stop(identity, kill=kill)
 
 
 def delete(context: Context, identity: str, visitor: str) -> None:

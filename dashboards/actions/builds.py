@@ -85,13 +85,13 @@ def builds(context: Context, visitor: str) -> list[Build]:
     return sorted(found, key=lambda build: -build.created)[:SHOWN]
 
 
-def stop(context: Context, name: str, visitor: str) -> None:
-    """Ask a build to end; what it wrote so far is removed.
+def stop(context: Context, name: str, visitor: str, kill: bool = False) -> None:
+    """Ask a build to end, or kill the one that was asked; what it wrote so far is removed.
 
     Raises:
         UserError: It is not this visitor's, or is gone.
     """
-    context.jobs.stop(_own(context, name, visitor).job)
+    context.jobs.stop(_own(context, name, visitor).job, kill=kill)
 
 
 def delete(context: Context, name: str, visitor: str) -> None:

@@ -133,13 +133,13 @@ class Evaluations:
         jobs = self._context.jobs
         return tail(jobs.output(jobs.job(identity))).strip()
 
-    def stop(self, identity: str, visitor: str) -> None:
-        """Ask a run to end; what was answered is kept. Asked again, it is killed.
+    def stop(self, identity: str, visitor: str, kill: bool = False) -> None:
+        """Ask a run to end, or kill the one that was asked; what was answered is kept.
 
         Raises:
             UserError: It is not this visitor's, or is gone.
         """
-        self._context.jobs.stop(self._own(identity, visitor).id)
+        self._context.jobs.stop(self._own(identity, visitor).id, kill=kill)
 
     def delete(self, identity: str, visitor: str) -> None:
         """Delete a run that has ended, with its results.

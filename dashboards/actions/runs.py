@@ -123,14 +123,14 @@ class Runs:
         jobs = self._context.jobs
         return tail(jobs.output(jobs.job(identity))).strip()
 
-    def stop(self, identity: str, visitor: str) -> None:
-        """Ask a run to save and end; asked again, it is killed.
+    def stop(self, identity: str, visitor: str, kill: bool = False) -> None:
+        """Ask a run to save and end, or kill the one that was asked.
 
         Raises:
             UserError: It is not this visitor's, or is gone.
         """
         self._own(identity, visitor)
-        self._context.jobs.stop(identity)
+        self._context.jobs.stop(identity, kill=kill)
 
     def delete(self, identity: str, visitor: str) -> None:
         """Delete a run that has ended, with its results; what is in Compare stays there.

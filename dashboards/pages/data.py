@@ -15,11 +15,11 @@ from dashboards import dataset_view as inside
 from dashboards.actions import builds, sources, visitors
 from dashboards.actions import data as actions
 from dashboards.actions.builds import Build
+from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.data_form import form_from, settings_form, source_form
-from dashboards.finetune_view import command_html, problem_html
+from dashboards.job_view import command_html, problem_html
 from dashboards.pages import data_answers
-from dashboards.pages.finetune import CLICK_JS
 from dashboards.palette import DARK, LIGHT
 from dashboards.published import load_paper
 from imitation.data import library
@@ -34,7 +34,7 @@ LEDE = (
 POLL_S = 2.0
 PLACE: dict[str, Any] = {"name": "", "shown": "", "page": 0}
 CHOSEN: dict[str, Any] = {"sources": (), "looked": None, "job": ""}
-_SCRIPT = Path(__file__).with_name("finetune.js")
+_SCRIPT = Path(__file__).with_name("figure.js")
 _PLOTLY = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
 FIGURE = (
     '<figure class="lab-figure" hidden><div class="lab-plot" role="img" aria-label="Histogram of '
@@ -98,8 +98,9 @@ def build(context: Context) -> None:
     start.click(
         handle.start, [secret, *typed], [fields.name, *shown, *deep], trigger_mode="once", **quiet
     )
-    listing.click(handle.clicked, [secret, place, chosen], [*shown, *deep], **quiet)
-    head.click(handle.acted, [secret, place, chosen], [*shown, *deep], **quiet)
+    always: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}  # no click is lost
+    listing.click(handle.clicked, [secret, place, chosen], [*shown, *deep], **always)
+    head.click(handle.acted, [secret, place, chosen], [*shown, *deep], **always)
     seeks = [place, search, origin]
     search.change(handle.searched, seeks, [place, found], trigger_mode="always_last", **quiet)
     origin.input(handle.searched, seeks, [place, found], **quiet)
@@ -248,7 +249,7 @@ class _Handlers:
         self, event: gr.EventData, token: str, place: dict[str, Any], chosen: dict[str, Any]
     ) -> list[Any]:
         """A dataset was chosen."""
-        name = str((event._data or {}).get("name", ""))
+        name = str((event._data or {}).get("id", ""))
         return self._shown(visitors.visitor_hash(token), {**PLACE, "name": name}, chosen)
 
     def acted(
@@ -256,11 +257,11 @@ class _Handlers:
     ) -> list[Any]:
         """Stop or delete the dataset shown."""
         data = event._data or {}
-        do, name = str(data.get("do", "")), str(data.get("name", ""))
+        do, name = str(data.get("do", "")), str(data.get("id", ""))
         visitor = visitors.visitor_hash(token)
         try:
-            if do == "stop":
-                builds.stop(self.context, name, visitor)
+            if do in ("stop", "kill"):
+                builds.stop(self.context, name, visitor, kill=do == "kill")
             elif do == "delete":
                 builds.delete(self.context, name, visitor)
                 place = PLACE

@@ -11,10 +11,10 @@ from dashboards import answers_view as view
 from dashboards.actions import answers as actions
 from dashboards.actions import sources, visitors
 from dashboards.actions.answers import FACTS, KINDS, SHIPPED, Form
+from dashboards.components import CLICK_JS
 from dashboards.context import Context
-from dashboards.finetune_view import problem_html
+from dashboards.job_view import problem_html
 from dashboards.markdown import plain
-from dashboards.pages.finetune import CLICK_JS
 from imitation.errors import UserError
 
 ABOUT = (
@@ -63,7 +63,7 @@ def build(context: Context, secret: gr.BrowserState, source: gr.Dropdown) -> Non
         handle.start, [secret, *typed], [name, timer, listing], trigger_mode="once", **quiet
     )
     timer.tick(handle.tick, secret, [timer, listing, source], trigger_mode="once", **quiet)
-    listing.click(handle.acted, secret, [timer, listing, source], **quiet)
+    listing.click(handle.acted, secret, [timer, listing, source], trigger_mode="multiple", **quiet)
 
 
 def _form() -> tuple[list[Any], gr.File]:
@@ -184,8 +184,8 @@ class _Handlers:
         do, identity = str(data.get("do", "")), str(data.get("id", ""))
         visitor, chosen = visitors.visitor_hash(token), None
         try:
-            if do == "stop":
-                actions.stop(self.context, identity, visitor)
+            if do in ("stop", "kill"):
+                actions.stop(self.context, identity, visitor, kill=do == "kill")
             elif do == "again":
                 actions.go_on(self.context, identity, visitor)
             elif do == "delete":

@@ -18,10 +18,9 @@ from dashboards.actions.evaluate import Form
 from dashboards.actions.evaluations import Browse, Evaluation, Evaluations
 from dashboards.actions.votes import everybody
 from dashboards.compare_form import MESSAGE_JS, choices, defaults
-from dashboards.components import ROLE_NAMES
+from dashboards.components import CLICK_JS, ROLE_NAMES
 from dashboards.context import Context
-from dashboards.finetune_view import log_html, problem_html
-from dashboards.pages.finetune import CLICK_JS
+from dashboards.job_view import log_html, problem_html
 from dashboards.queries import report_of
 from imitation.errors import UserError
 from imitation.evaluation import export
@@ -85,7 +84,10 @@ def build(context: Context) -> None:
     )  # fmt: skip
     index.click(handle.write_index, [secret, place, search], shown, **quiet)
     for html in (listing, detail, samples):
-        html.click(handle.clicked, [secret, place, search], [message, *shown], **quiet)
+        html.click(
+            handle.clicked, [secret, place, search], [message, *shown], trigger_mode="multiple",
+            **quiet,
+        )  # fmt: skip
     search.change(
         handle.searched, [secret, place, search], shown, trigger_mode="always_last", **quiet
     )
@@ -252,8 +254,8 @@ class _Handlers:
         do, identity = str(data.get("do", "")), str(data.get("id", ""))
         visitor, message = visitors.visitor_hash(token), ""
         try:
-            if do == "stop":
-                self.runs.stop(identity, visitor)
+            if do in ("stop", "kill"):
+                self.runs.stop(identity, visitor, kill=do == "kill")
             elif do == "resume":
                 place = {**START, "run": self.runs.resume(identity, visitor).id}
             elif do == "delete":

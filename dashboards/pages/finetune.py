@@ -16,8 +16,10 @@ from dashboards.actions import probes, saved_forms, visitors
 from dashboards.actions.finetune import OVERRIDES, WORDS, Form
 from dashboards.actions.probes import Probe
 from dashboards.actions.runs import Run, Runs
+from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.finetune_form import filled, form_fields, form_from, own_data, saved_settings
+from dashboards.job_view import log_html, problem_html
 from dashboards.palette import DARK, LIGHT
 from imitation.errors import UserError
 from imitation.jobs.kinds import as_typed
@@ -33,7 +35,7 @@ POLL_S = 2.0
 PROBE_S = 0.7
 START: dict[str, Any] = {"run": "", "chart": None}
 NO_PROBE: dict[str, str] = {"id": "", "kind": ""}
-_SCRIPT = Path(__file__).with_name("finetune.js")
+_SCRIPT = Path(__file__).with_name("figure.js")
 FIGURE = (
     '<figure class="lab-figure" hidden><div class="lab-plot" role="img" '
     'aria-label="Loss over steps of the runs in the chart; the list holds the last values"></div>'
@@ -42,17 +44,6 @@ FIGURE = (
     '<button type="button" data-format="png">PNG</button>'
     '<button type="button" data-format="svg">SVG</button></figcaption></figure>'
 )
-CLICK_JS = """
-element.addEventListener('click', async (event) => {
-  const button = event.target.closest('[data-do]');
-  if (!button || button.disabled) return;
-  if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
-  if (button.dataset.do !== 'copy') { trigger('click', { ...button.dataset }); return; }
-  await navigator.clipboard.writeText(button.closest('[data-copy]').dataset.copy);
-  button.textContent = 'Copied';
-  setTimeout(() => { button.textContent = 'Copy'; }, 1500);
-});
-"""
 
 
 def build(context: Context) -> None:
@@ -99,8 +90,9 @@ def build(context: Context) -> None:
     probed.click(handle.fit, [secret, *fields], [*fields, probed], **quiet)
     keep.click(handle.keep, [secret, *fields], saved, trigger_mode="once", **quiet)
     saved.input(handle.restore, [secret, saved], fields, **quiet)
-    listing.click(handle.clicked, [secret, place], shown, **quiet)
-    detail.click(handle.acted, [secret, place], [form, *fields, *shown], **quiet)
+    always: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}  # no click is lost
+    listing.click(handle.clicked, [secret, place], shown, **always)
+    detail.click(handle.acted, [secret, place], [form, *fields, *shown], **always)
 
 
 def _where(context: Context) -> str:
@@ -168,7 +160,7 @@ class _Handlers:
         try:
             return self._plan(form_from(fields), visitors.visitor_hash(token))
         except UserError as error:
-            return view.problem_html(error.message, error.hint)
+            return problem_html(error.message, error.hint)
 
     def upload(self, token: str, path: str | None) -> list[Any]:
         """Keep an uploaded file and choose it."""
@@ -208,7 +200,7 @@ class _Handlers:
         try:
             identity = probes.start(self.context, kind, form_from(fields), visitor)
         except UserError as error:
-            problem = view.problem_html(error.message, error.hint)
+            problem = problem_html(error.message, error.hint)
             return [NO_PROBE, gr.Timer(active=False), problem]
         waiting = probe_view.waiting_html(kind)
         return [{"id": identity, "kind": kind}, gr.Timer(active=True), waiting]
@@ -218,7 +210,7 @@ class _Handlers:
         try:
             found = probes.result(self.context, probe["id"]) if probe["id"] else {}
         except UserError as error:
-            problem = view.problem_html(error.message, error.hint)
+            problem = problem_html(error.message, error.hint)
             return [NO_PROBE, gr.Timer(active=False), problem]
         if found is None:
             return [gr.skip(), gr.skip(), gr.skip()]
@@ -282,8 +274,8 @@ class _Handlers:
         visitor = visitors.visitor_hash(token)
         form: list[Any] = [gr.skip()] * (5 + len(OVERRIDES))
         try:
-            if do == "stop":
-                self.runs.stop(identity, visitor)
+            if do in ("stop", "kill"):
+                self.runs.stop(identity, visitor, kill=do == "kill")
             elif do == "delete":
                 self.runs.delete(identity, visitor)
             elif do == "retry":
@@ -322,7 +314,7 @@ class _Handlers:
         try:
             made = actions.plan(self.context, form, visitor)
         except UserError as error:
-            return view.problem_html(error.message, error.hint)
+            return problem_html(error.message, error.hint)
         return view.plan_html(made, as_typed(made.argv))
 
     def _shown(self, visitor: str, place: dict[str, Any]) -> list[Any]:
@@ -341,7 +333,7 @@ class _Handlers:
             _drawn(order),
             view.list_html(runs, chosen.id, charted),
             view.detail_html(chosen),
-            view.log_html(self.runs.log(chosen.id)),
+            log_html(self.runs.log(chosen.id)),
         ]
 
     @staticmethod

@@ -15,7 +15,9 @@ from dashboards.actions.answer_pairs import Choice
 from dashboards.actions.finetune import data_files
 from dashboards.actions.votes import PEOPLE, Boards
 from dashboards.compare_form import MESSAGE_JS
+from dashboards.components import CLICK_JS
 from dashboards.context import Context
+from dashboards.job_view import problem_html
 from imitation.errors import UserError
 from imitation.evaluation.judge import rubrics
 
@@ -25,20 +27,6 @@ LEDE = (
 )
 POLL_S = 3.0
 EVERY_TWO = "Every two of them"
-# Links are copied whole, whatever address the page has.
-CLICK_JS = """
-element.addEventListener('click', async (event) => {
-  const button = event.target.closest('[data-do]');
-  if (!button || button.disabled) return;
-  if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
-  if (button.dataset.do !== 'copy') { trigger('click', { ...button.dataset }); return; }
-  const path = button.closest('[data-copy]').dataset.copy;
-  const root = window.location.href.replace(/\\/votes\\/?([?#].*)?$/, '');
-  await navigator.clipboard.writeText(root + path);
-  button.textContent = 'Copied';
-  setTimeout(() => { button.textContent = 'Copy link'; }, 1500);
-});
-"""
 
 
 def build(context: Context) -> None:
@@ -99,7 +87,9 @@ def build(context: Context) -> None:
     )
     start.click(handle.start, [secret, source, *judge_fields], shown, trigger_mode="once", **quiet)
     for listing in (study_list, judge_list):
-        listing.click(handle.acted, [secret, source], [message, *shown], **quiet)
+        listing.click(
+            handle.acted, [secret, source], [message, *shown], trigger_mode="multiple", **quiet
+        )
     message.change(None, message, None, js=MESSAGE_JS, api_visibility="private")
 
 
@@ -358,4 +348,4 @@ def _told(made: Callable[[], str]) -> str:
     try:
         return made()
     except UserError as error:
-        return studies_view.problem_html(error.message, error.hint)
+        return problem_html(error.message, error.hint)

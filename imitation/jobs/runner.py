@@ -127,8 +127,12 @@ class Runner:
             raise UserError(f"There is no job {identity!r}.", "It may have been deleted.")
         return job
 
-    def stop(self, identity: str) -> Job:
-        """Ask a job to save its work and end; asked again, it is killed. Ended ones stay as is.
+    def stop(self, identity: str, *, kill: bool = False) -> Job:
+        """Ask a job to save its work and end. Ended ones stay as they are.
+
+        Args:
+            identity: The job.
+            kill: Where it was asked before, wait no longer: kill it with all it started.
 
         Raises:
             UserError: There is none of that id.
@@ -137,6 +141,8 @@ class Runner:
         with self._lock:
             self.look()
             again = self.job(identity).state == "stopping"
+            if again and not kill:
+                return self.job(identity)
             job = table.ask_to_stop(self._db, identity)
             if job is None or job.state != "stopping":
                 return self.job(identity)

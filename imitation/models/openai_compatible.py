@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -150,18 +150,18 @@ class OpenAIBackend:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
         tally = Tally(call.stop, call.started)
-        stream: openai.AsyncStream[Any] | None = None
-        finish, usage = "", None
+        stream: openai.AsyncStream[object] | None = None
+        finish: str = ""
+        usage: Mapping[str, Any] = {}
         try:
             async with asyncio.timeout(silence):
                 stream = await self._open(card, call)
             async for chunk in watched(stream, silence):
-                usage = getattr(chunk, "usage", None) or usage
-                choices = _choices(card, chunk)
-                if delta := tally.feed(_text_of(choices[0]) if choices else ""):
+                usage = _mapping(card, chunk).get("usage") or usage
+                if choice := _first_choice(card, chunk):
+                    finish = choice.get("finish_reason") or finish
+                if delta := tally.feed(_text_of(card, choice)):
                     yield delta
-                if choices:
-                    finish = choices[0].finish_reason or finish
                 if tally.over:
                     break
         except (TimeoutError, openai.APITimeoutError) as error:
@@ -190,11 +190,11 @@ class OpenAIBackend:
             raise faults.broke_off(card, "the server closed the stream before its end.")
         yield tally.done(
             finish,
-            getattr(usage, "prompt_tokens", None),
-            getattr(usage, "completion_tokens", None),
+            usage.get("prompt_tokens"),
+            usage.get("completion_tokens"),
         )
 
-    async def _open(self, card: ModelCard, call: _Call) -> openai.AsyncStream[Any]:
+    async def _open(self, card: ModelCard, call: _Call) -> openai.AsyncStream[object]:
         sent = call.sent
         client = openai.AsyncOpenAI(
             base_url=card.endpoint,
@@ -211,12 +211,17 @@ class OpenAIBackend:
         }
         if sent.stop:
             body["stop"] = list(sent.stop)
-        if sent.url.endswith("/chat/completions"):
-            create = cast(Any, client.chat.completions.create)
-            opened = await create(messages=as_dicts(sent.messages), **body)
-        else:
-            opened = await cast(Any, client.completions.create)(prompt=sent.prompt, **body)
-        return cast("openai.AsyncStream[Any]", opened)
+        chat = sent.url.endswith("/chat/completions")
+        body |= {"messages": as_dicts(sent.messages)} if chat else {"prompt": sent.prompt}
+        # Events stay mappings: making the SDK's models of them took as long as all the rest of
+        # reading a stream, and with three columns the engines need the processor.
+        return await client.post(
+            "/chat/completions" if chat else "/completions",
+            cast_to=object,
+            body=body,
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
 
     async def _refusal(
         self, card: ModelCard, call: _Call, error: openai.APIStatusError
@@ -271,17 +276,25 @@ def _no_account(card: ModelCard) -> Any:
     return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
 
 
-def _choices(card: ModelCard, chunk: Any) -> list[Any]:
-    choices = getattr(chunk, "choices", None)
-    if choices is None and getattr(chunk, "usage", None) is None:
+def _mapping(card: ModelCard, found: object) -> Mapping[str, Any]:
+    if not isinstance(found, Mapping):
+        raise faults.malformed(card, found)
+    return found
+
+
+def _first_choice(card: ModelCard, chunk: Any) -> Mapping[str, Any]:
+    """The first choice of an event; empty for one that only counts tokens."""
+    choices = chunk.get("choices")
+    if choices is None and chunk.get("usage") is None:
         raise faults.malformed(card, chunk)
-    return choices or []
+    if choices and not isinstance(choices, list):
+        raise faults.malformed(card, chunk)
+    return _mapping(card, choices[0]) if choices else {}
 
 
-def _text_of(choice: Any) -> str:
-    if (delta := getattr(choice, "delta", None)) is not None:
-        return delta.content or ""
-    return getattr(choice, "text", None) or ""
+def _text_of(card: ModelCard, choice: Mapping[str, Any]) -> str:
+    delta = _mapping(card, choice.get("delta") or {})
+    return delta.get("content") or choice.get("text") or ""
 
 
 def _status_of(error: openai.APIError) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dashboards import finetune_view as view
-from dashboards import probe_view
+from dashboards import job_view, probe_view
 from dashboards.actions import finetune as actions
 from dashboards.actions import probes, saved_forms
 from dashboards.actions.finetune import Form
@@ -433,12 +433,14 @@ def test_whatever_comes_from_outside_is_escaped(context):
     runs = Runs(context)
     (run,) = runs.look(ME)
     run = replace(run, name=evil)
-    html = view.list_html([run], "", []) + view.detail_html(run) + view.log_html(runs.log(job.id))
+    html = (
+        view.list_html([run], "", []) + view.detail_html(run) + job_view.log_html(runs.log(job.id))
+    )
     assert "<img" not in html and "&lt;img" in html
 
 
 def test_durations():
-    assert [view.seconds(s) for s in (0, 89, 100, 5000, 7500)] == [
+    assert [job_view.seconds(s) for s in (0, 89, 100, 5000, 7500)] == [
         "0 s", "89 s", "2 min", "83 min", "2 h 5 min",
     ]  # fmt: skip
 

@@ -132,15 +132,19 @@ def test_a_job_that_will_not_stop_is_killed_with_all_it_started(make_runner, tmp
     assert not any(map(alive, pids(ready)))
 
 
-def test_asked_twice_it_is_killed_at_once(make_runner, tmp_path):
+def test_asked_to_stop_twice_it_may_save_and_is_killed_only_where_that_is_said(
+    make_runner, tmp_path
+):
     runner = make_runner(grace_s=600)
     ready = tmp_path / "ready"
     job = runner.submit(python(STUBBORN, str(ready)))
     until(says(ready))
     runner.stop(job.id)
+    runner.stop(job.id)
     time.sleep(0.3)
     assert runner.look()[0].state == "stopping"
-    runner.stop(job.id)
+    assert all(map(alive, pids(ready)))
+    runner.stop(job.id, kill=True)
     assert ended(runner, job).state == "stopped"
     assert not any(map(alive, pids(ready)))
 
@@ -264,7 +268,7 @@ def test_a_job_whose_worker_was_killed_can_be_stopped(make_runner, tmp_path):
     assert not any(map(alive, pids(ready)))
 
 
-def test_asked_twice_it_is_killed_though_its_worker_was(make_runner, tmp_path):
+def test_it_is_killed_though_its_worker_was_before(make_runner, tmp_path):
     runner = make_runner(grace_s=600)
     ready = tmp_path / "ready"
     job = runner.submit(python(STUBBORN, str(ready)))
@@ -273,7 +277,7 @@ def test_asked_twice_it_is_killed_though_its_worker_was(make_runner, tmp_path):
     until(lambda: not alive(outcome.signed(runner.place(job)).pid))
     assert runner.stop(job.id).state == "stopping"
     assert runner.look()[0].state == "stopping"
-    runner.stop(job.id)
+    runner.stop(job.id, kill=True)
     assert ended(runner, job).state == "stopped"
     assert not any(map(alive, pids(ready)))
 

@@ -1,4 +1,4 @@
-// Runs once for the loss figure (gr.HTML's js_on_load): draws props.value, a Plotly figure in light
+// Runs once for a figure of its own component (gr.HTML's js_on_load): draws props.value, a Plotly figure in light
 // colours, again whenever it changes, in the colours and width of the moment.
 // A figure that isn't in the page yet when its value comes loses its props: the value has them too.
 const setting = (name) => props[name] ?? props.value?.[name];
