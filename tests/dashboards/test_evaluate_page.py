@@ -12,8 +12,8 @@ from dashboards.actions import evaluate as actions
 from dashboards.actions.evaluate import Form
 from dashboards.actions.evaluations import Browse, Evaluations
 from dashboards.context import Context
+from dashboards.figure_page import figures_json, own_json
 from dashboards.own_section import Choice
-from dashboards.pages.gaps import figures_json, own_json
 from dashboards.queries import own_scores, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report

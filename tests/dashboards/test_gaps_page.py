@@ -15,10 +15,11 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboards import findings
 from dashboards.context import Context
+from dashboards.figure_page import figures_json
 from dashboards.figures.gallery import gallery
 from dashboards.gap_sections import Section, sections
 from dashboards.gap_table import by_size, by_tokens, to_csv
-from dashboards.pages.gaps import figures_json, page_html
+from dashboards.pages.gaps import page_html
 from dashboards.published import load_later, load_paper, only, select
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
