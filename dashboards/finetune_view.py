@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from dashboards.actions.finetune import OVERRIDES, Plan
 from dashboards.actions.runs import Run
 from dashboards.figures.curve import Curve
 from dashboards.job_view import BAD, button_html, command_html, progress_html, seconds
 from dashboards.markdown import plain
+from imitation.data.library import data_name
 
 EMPTY = (
     '<p class="lab-quiet">No run yet. The settings above make a small imitation of the pocket '
@@ -45,7 +45,7 @@ def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> str:
 def detail_html(run: Run) -> str:
     """What the chosen run is, how it ended, and what can be done with it."""
     form = run.form
-    rows = [("Base", form.base), ("Data", Path(form.data).name), ("Preset", form.preset)]
+    rows = [("Base", form.base), ("Data", data_name(form.data)), ("Preset", form.preset)]
     for key, value in form.changes.items():
         label = OVERRIDES[key][0] if key in OVERRIDES else key
         rows.append((label, _value(value)))
@@ -74,7 +74,7 @@ def curve_of(run: Run) -> Curve:
 def _row(run: Run, chosen: bool, charted: bool) -> str:
     here = ' aria-current="true"' if chosen else ""
     when = time.strftime("%d %b %H:%M", time.localtime(run.created))
-    about = f"{run.form.base} on {Path(run.form.data).name} · {when}"
+    about = f"{run.form.base} on {data_name(run.form.data)} · {when}"
     about += " · yours" if run.mine else ""
     share = run.progress.share or 0.0
     pressed = str(charted).lower()

@@ -190,12 +190,12 @@ def _licence_text(card: Mapping[str, Any]) -> str:
 
 
 def _data_text(data: Mapping[str, Any]) -> str:
-    file = data["files"][0]
+    file, dataset = data["files"][0], data.get("dataset")
+    named = f"{dataset['name']}, " if dataset and "name" in dataset else ""
     lines = [
-        f"{file['file']}, SHA-256 `{file['sha256']}`: {file['conversations']:,} conversations; "
-        f"{data['train']:,} learned, {data['validation']:,} kept out."
+        f"{named}{file['file']}, SHA-256 `{file['sha256']}`: {file['conversations']:,} "
+        f"conversations; {data['train']:,} learned, {data['validation']:,} kept out."
     ]
-    dataset = data.get("dataset")
     if dataset:
         lines += ["", "| step | in | out |", "| --- | ---: | ---: |"]
         lines += [f"| {s['name']} | {s['taken']:,} | {s['kept']:,} |" for s in dataset["steps"]]

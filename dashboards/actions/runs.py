@@ -22,6 +22,7 @@ from dashboards.actions.finetune import (
     submit,
 )  # fmt: skip
 from dashboards.context import Context
+from imitation.data.library import data_name
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.jobs.kinds import as_typed
 from imitation.jobs.progress import Progress, Reader, tail
@@ -214,7 +215,7 @@ class Runs:
             params_b=base.params_b,
             stand_in=base.stand_in,
             licence=base.licence,
-            notes=f"{base.name}, fine-tuned on {Path(form.data).name} on this machine.",
+            notes=f"{base.name}, fine-tuned on {data_name(form.data)} on this machine.",
         )
         settings = self._context.settings
         kept = settings.data / card.adapter

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dashboards.context import Context
 from imitation.data.glimpse import Glimpse, from_table, glimpse
+from imitation.data.library import data_name
 from imitation.data.load import HUB, Source
 from imitation.data.shapes import known_shapes
 from imitation.errors import StorageError, UserError
@@ -123,9 +124,8 @@ def source_of(settings: Settings, text: str, visitor: str) -> Source:
             f"Copy it to {folder(settings)}, or upload it.",
         )
     source = sources_of([str(path)])[0]
-    # Of a dataset's file, its folder tells more than "data".
-    name = path.parent.name if path.name in ("data.jsonl", "answers.jsonl") else source.name
-    return replace(source, name=name)
+    by_folder = data_name(path)
+    return source if by_folder == path.name else replace(source, name=by_folder)
 
 
 def look(source: Source) -> Glimpse:

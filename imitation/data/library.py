@@ -16,6 +16,9 @@ from imitation.data.manifest import JSONL, MANIFEST, PARQUET
 from imitation.errors import StorageError, UserError
 from imitation.values import Example
 
+ANSWERS = "answers.jsonl"
+"""In a folder of that name: what a model answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -109,6 +112,12 @@ def data_file(text: str | Path) -> Path:
     """The file of conversations that a path names: itself, or that of a dataset's folder."""
     path = Path(text)
     return path / JSONL if (path / JSONL).is_file() else path
+
+
+def data_name(text: str | Path) -> str:
+    """What people call the data of a path: a dataset and answers by their folder, else the file."""
+    path = Path(text)
+    return path.parent.name if path.name in (JSONL, PARQUET, ANSWERS) else path.name
 
 
 def look(

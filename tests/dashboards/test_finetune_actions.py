@@ -16,6 +16,7 @@ from dashboards.actions import probes, saved_forms
 from dashboards.actions.finetune import Form
 from dashboards.actions.runs import Runs
 from dashboards.context import Context
+from dashboards.pages.finetune_new import FormHandlers
 from imitation.errors import ConfigError, UserError
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
@@ -460,3 +461,21 @@ def test_a_look_at_many_runs_is_quick(context, form):
     for run in runs.look(ME):
         runs.stop(run.id, ME)
     assert min(times) < 0.05, times
+
+
+def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(context, form, data):
+    built = context.settings.data / "datasets" / "mix"
+    built.mkdir()
+    file = built / "data.jsonl"
+    file.write_text(json.dumps(CONVERSATION))
+    argv = actions.plan(context, replace(form, data=str(file)), ME).argv[3:]
+    ended(context, run_job(context, TRAINS, argv=argv))
+    (run,) = Runs(context).look(ME)
+    assert "pocket-base on mix ·" in view.list_html([run], run.id, [])
+    assert "<dt>Data</dt><dd>mix</dd>" in view.detail_html(run)
+    handle = FormHandlers(context)
+    values = handle.filled_again(run.form, ME)
+    assert values[0] == "one-1" and values[3]["value"] == str(file)
+    file.unlink()
+    with pytest.warns(UserWarning, match="data mix is gone"):
+        assert handle.filled_again(run.form, ME)[3]["value"] is None

@@ -53,6 +53,13 @@ def test_a_folder_stands_for_its_file(folder: Path) -> None:
     assert library.data_file(str(folder / "x.jsonl")) == folder / "x.jsonl"
 
 
+def test_data_is_called_by_what_tells_most() -> None:
+    for file in ("data.jsonl", "data.parquet", "answers.jsonl"):
+        assert library.data_name(f"/lab/datasets/mine/{file}") == "mine"
+    assert library.data_name("/lab/datasets/mine/42.jsonl") == "42.jsonl"
+    assert library.data_name("/lab/datasets/mine") == "mine"
+
+
 def test_pages_and_searches(folder: Path) -> None:
     one = library.open_dataset(folder, "one")
     page = library.look(one, start=25, count=10)

@@ -66,6 +66,7 @@ def dataset(tmp_path):
     step = {"name": "near", "taken": 40, "kept": 30, "dropped": [{"detail": "quoted data"}]}
     report = {"mean_bleu": 9.5, "pairs": [{"query": "quoted data"}]}
     table = {"sha256": "f" * 64, "sources": [source], "steps": [step], "diversity": report}
+    table["name"] = "mix"
     (folder / "manifest.json").write_text(json.dumps(table))
     return folder
 
@@ -102,7 +103,8 @@ def test_a_card_holds_lineage_licence_data_config_metrics_and_format(run, datase
     head = yaml.safe_load(text.split("---")[1])
     assert head["license"] == "other" and "pocket-stand-in" in head["tags"]
     for part in ("cut base alone", "may forbid training", "| near | 40 | 30 |", "0.500 [0.300",
-                 "1,234", '"rank": 8', '"name": "chat"', "9.5 on average"):  # fmt: skip
+                 "mix, data.jsonl, SHA", "1,234", '"rank": 8', '"name": "chat"',
+                 "9.5 on average"):  # fmt: skip
         assert part in text, part
 
 
