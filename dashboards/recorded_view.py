@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboards.actions.recorded import PAGE, Imported, View
+from dashboards.actions.recorded import PAGE, Imported, Toned, View
 from dashboards.components import ColumnView, columns_html
 from dashboards.gap_table import Table
 from dashboards.intervals import number, percent
 from dashboards.markdown import plain
+from imitation.evaluation.judge import rubrics
 from imitation.evaluation.style import STYLE_DEFINITIONS, compare, word_count
 from imitation.evaluation.style_report import ModelStyle, StyleReport
 from imitation.storage.recordings import RecordingSet
@@ -23,6 +24,11 @@ _METRICS = {
     "list_agreement": "Lists",
     "summary_agreement": "Closing summaries",
 }
+_TONE = "Authoritative tone"
+_TONE_DEFINITION = (
+    "Of the model's own answers, the share that a judge calls authoritative in tone; the "
+    "reference's row says how much of it there was to imitate. Wilson interval."
+)
 EMPTY = (
     '<p class="lab-quiet">Nothing has been imported yet. Choose files above, or fetch MT-bench: '
     "six models' answers to 80 questions.</p>"
@@ -57,8 +63,9 @@ def refused_html(refused: Sequence[Refused]) -> str:
     )
 
 
-def report_html(found: RecordingSet, report: StyleReport) -> str:
+def report_html(found: RecordingSet, toned: Toned) -> str:
     """The finding, the table of all models, and how it is measured."""
+    report = toned.report
     caption = f"Against {report.reference}; 95% intervals in brackets"
     rows = [
         (
@@ -68,15 +75,20 @@ def report_html(found: RecordingSet, report: StyleReport) -> str:
             number(model.length_correlation),
             _share(model.list_agreement),
             _share(model.summary_agreement),
+            _tone(model.tone),
         )
         for model in report.models
     ]
+    if report.reference_tone:
+        blank = ("",) * len(_METRICS)
+        rows.append((f"{report.reference} (reference)", "", *blank, _tone(report.reference_tone)))
     terms = "".join(
         f"<dt>{label}</dt><dd>{plain(STYLE_DEFINITIONS[key])}</dd>"
         for key, label in _METRICS.items()
     )
     how = (
-        f'<details class="lab-more"><summary>How this is measured</summary><dl>{terms}</dl>'
+        f'<details class="lab-more"><summary>How this is measured</summary><dl>{terms}'
+        f"<dt>{_TONE}</dt><dd>{_TONE_DEFINITION} {plain(rubrics()['tone'].about)}</dd></dl>"
         "<p>Intervals: percentile bootstrap over prompts for the first two, Wilson's for the "
         "shares. The command <code>python -m imitation.jobs.import_recorded</code> gives the same "
         "numbers.</p></details>"
@@ -87,8 +99,22 @@ def report_html(found: RecordingSet, report: StyleReport) -> str:
             f'<details class="lab-more"><summary>{len(found.refused):,} left out when the set was '
             f"read</summary>{refused_html(found.refused)}</details>"
         )
-    table = Table(caption, ("Model", "Prompts", *_METRICS.values()), tuple(rows)).html()
-    return f'<p class="lab-finding">{plain(finding(report))}</p>{table}{how}{left_out}'
+    table = Table(caption, ("Model", "Prompts", *_METRICS.values(), _TONE), tuple(rows)).html()
+    said = f'<p class="lab-note">{_heard(toned)}</p>'
+    return f'<p class="lab-finding">{plain(finding(report))}</p>{table}{said}{how}{left_out}'
+
+
+def _heard(toned: Toned) -> str:
+    """Who judged the tone, or how to have it judged."""
+    if not toned.judge:
+        return (
+            "Tone takes a judge: on <a href='/votes'>Votes</a>, under “Judges”, choose the rubric "
+            "“Tone”, and this set as what to judge."
+        )
+    text = f"Tone, judged answer by answer: {plain(toned.judge)}."
+    if toned.unread:
+        text += f" {toned.unread:,} of its replies held no verdict and count for nobody."
+    return text
 
 
 def finding(report: StyleReport) -> str:
@@ -206,3 +232,7 @@ def _rough(model: ModelStyle) -> str:
 
 def _share(interval: Interval) -> str:
     return f"{percent(interval)} of {interval.n:,}" if interval.n else "not defined"
+
+
+def _tone(interval: Interval | None) -> str:
+    return "not judged" if interval is None else _share(interval)

@@ -8,9 +8,10 @@ from dashboards.actions.judges import Judged
 from dashboards.actions.judges import Plan as JudgePlan
 from dashboards.actions.studies import Dropped, Plan, Rater, Showing, Study, Watched
 from dashboards.components import ColumnView, columns_html
+from dashboards.intervals import percent
 from dashboards.job_view import STATES, button_html
 from dashboards.markdown import plain, render
-from imitation.evaluation.judge import Quote
+from imitation.evaluation.judge import Quote, is_tone, rates_one
 from imitation.values import Interval
 
 SHOWN_DROPPED = 50
@@ -30,9 +31,9 @@ def plan_html(made: Plan, raters: int) -> str:
 
 def judge_plan_html(made: JudgePlan) -> str:
     """What judging would take."""
-    pairs = len(made.pairs)
+    n, word = len(made.pairs), "answer" if rates_one(made.rubric) else "pair"
     return (
-        f'<p class="lab-note">{pairs:,} {_many(pairs, "pair")}, {made.quote.requests:,} questions '
+        f'<p class="lab-note">{n:,} {_many(n, word)}, {made.quote.requests:,} questions '
         f"to {plain(made.card.name)}: about {made.quote.prompt_tokens:,} tokens sent, at most "
         f"{made.quote.completion_tokens:,} written. <b>{_price(made.quote)}</b></p>"
     )
@@ -169,7 +170,7 @@ def _judged(one: Judged) -> str:
     if one.spent:
         facts += f" · ${one.spent:,.2f} so far"
     detail = f"<small>{plain(one.detail)}</small>" if one.state == "failed" and one.detail else ""
-    buttons = button_html("show-judge", one.id, "Show its board")
+    buttons = "" if one.single else button_html("show-judge", one.id, "Show its board")
     if one.mine and one.live:
         buttons += button_html("stop-judge", one.id, "Stop")
     elif one.mine:
@@ -181,11 +182,20 @@ def _judged(one: Judged) -> str:
     told = f"<pre>{plain(one.rubric)}</pre>" if one.rubric else "<p>Not recorded.</p>"
     command = "" if one.imported else f"<p>Command</p><pre>{plain(one.command)}</pre>"
     return (
-        f'<li><div class="lab-judged"><b>{plain(one.name)}</b>{detail}'
+        f'<li><div class="lab-judged"><b>{plain(one.name)}</b>{detail}{_yes(one)}'
         f'<details class="lab-sent"><summary>What it was told</summary>{told}{command}</details>'
         f'</div><div class="lab-progress"><span><b>{state}</b> {plain(facts)}</span>'
         f'{_bar(share, one.name)}</div><span class="lab-links">{buttons}</span></li>'
     )
+
+
+def _yes(one: Judged) -> str:
+    """Of a judge of single answers: how many of each model's it said yes to."""
+    if not one.yes:
+        return ""
+    said = "; ".join(f"{model} {percent(yes, 0)} of {yes.n:,}" for model, yes in one.yes.items())
+    where = " Recorded shows it as the tone of the set." if is_tone(one.rubric) else ""
+    return f"<small>Yes: {plain(said)}.{where}</small>"
 
 
 def _tally(word: str, found: Mapping[str, int]) -> str:

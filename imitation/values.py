@@ -292,6 +292,7 @@ class Recording:
 
 
 Outcome = Literal["first", "second", "tie"]
+YesNo = Literal["yes", "no"]
 """Which of two answers was preferred, in the order they were shown."""
 
 
@@ -327,12 +328,13 @@ class Verdict:
     """What a judge's answer comes to.
 
     Attributes:
-        outcome: None where no verdict could be read.
+        outcome: Which of two answers is better, or whether a single one is as asked (yes, no);
+            None where no verdict could be read.
         scores: Of the first and the second answer, where it gave scores.
         problem: Why there is no verdict, "" where there is one.
     """
 
-    outcome: Outcome | None
+    outcome: Outcome | YesNo | None
     scores: tuple[float, float] | None = None
     problem: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dashboards.actions.answer_pairs import Choice, find
 from dashboards.context import Context
@@ -13,13 +13,17 @@ from imitation.evaluation.judge import (
     check_rubric,
     default_judge,
     dollars,
+    items,
     quote,
+    rates_one,
     rubrics,
 )
+from imitation.evaluation.stats import wilson
+from imitation.jobs.judge import run_name
 from imitation.jobs.kinds import as_typed, command
 from imitation.storage import judgements
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec, ModelCard, Pair
+from imitation.values import Interval, JobSpec, ModelCard, Pair
 
 MOST_PAIRS = 20_000
 MAX_TOKENS = 2048
@@ -50,7 +54,7 @@ class Plan:
 
     Attributes:
         card: The judge.
-        pairs: What is judged.
+        pairs: What is judged; single answers where the rubric is about one (`judge.items`).
         source: Where they come from, in words.
         rubric: As it will be used.
         quote: What it takes at most.
@@ -83,6 +87,8 @@ class Judged:
         detail: How the job ended, in words.
         spent: Dollars by the card's prices, None where unknown.
         command: The command line that goes on with it.
+        single: It judges single answers, so there is no board of it.
+        yes: Model -> share of its answers that the judge said yes to, single answers only.
     """
 
     id: str
@@ -100,6 +106,8 @@ class Judged:
     detail: str
     spent: float | None
     command: str
+    single: bool = False
+    yes: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def live(self) -> bool:
@@ -126,7 +134,8 @@ def plan(context: Context, visitor: str, form: Form) -> Plan:
         raise UserError(
             f"{form.max_tokens} tokens is no length of an answer.", f"Choose 1 to {MAX_TOKENS}."
         )
-    pairs, source = find(context, visitor, form.choice)
+    found, source = find(context, visitor, form.choice)
+    pairs = items(rubric, found)
     if not pairs:
         raise UserError(
             "There is no pair of answers to judge.",
@@ -134,12 +143,12 @@ def plan(context: Context, visitor: str, form: Form) -> Plan:
         )
     if len(pairs) > MOST_PAIRS:
         raise UserError(
-            f"{len(pairs):,} pairs are more than the page starts ({MOST_PAIRS:,}).",
+            f"{len(pairs):,} are more than the page starts ({MOST_PAIRS:,}).",
             "Take fewer prompts, or use python -m imitation.jobs.judge.",
         )
     options = {"both_orders": form.both_orders, "max_tokens": form.max_tokens}
-    found = quote(card, pairs, rubric, **options)  # type: ignore[arg-type]
-    return Plan(card, tuple(pairs), source, rubric, found)
+    price = quote(card, pairs, rubric, **options)  # type: ignore[arg-type]
+    return Plan(card, tuple(pairs), source, rubric, price)
 
 
 def start(context: Context, visitor: str, form: Form) -> str:
@@ -153,11 +162,11 @@ def start(context: Context, visitor: str, form: Form) -> str:
     identity = judgements.add(
         context.db,
         made.pairs,
-        name=f"{made.card.name} on {made.source}",
+        name=run_name(made.card, made.rubric, made.source),
         judge=made.card.id,
         rubric=made.rubric,
         source=made.source,
-        both_orders=form.both_orders,
+        both_orders=form.both_orders and not rates_one(made.rubric),
         max_tokens=form.max_tokens,
         visitor=visitor,
     )
@@ -273,4 +282,11 @@ def _judged(
         detail=job.detail if job else "",
         spent=spent,
         command=as_typed(_argv(context, run.id)),
+        single=(single := rates_one(run.rubric)),
+        yes=_yes(context, run.id) if single else {},
     )
+
+
+def _yes(context: Context, identity: str) -> dict[str, Interval]:
+    found = judgements.yes_by_model(context.db, identity)
+    return {model: wilson(yes, n) for model, (yes, n) in found.items()}

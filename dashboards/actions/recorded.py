@@ -11,11 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from imitation.errors import UserError
-from imitation.evaluation.style_report import StyleReport, report
+from imitation.evaluation.judge import is_tone
+from imitation.evaluation.style_report import StyleReport, report, with_tone
 from imitation.models import mt_bench
 from imitation.models.recordings import Source, read_recording
 from imitation.settings import Settings
-from imitation.storage import recordings
+from imitation.storage import judgements, recordings
 from imitation.storage.database import connect
 from imitation.storage.recordings import RecordingSet
 from imitation.values import RecordedPrompt, Recording, Refused
@@ -73,6 +74,21 @@ class View:
     at: int
     prompt: RecordedPrompt | None
     answers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Toned:
+    """A style report, and who judged its tone.
+
+    Attributes:
+        report: With tone, where a judge scored it.
+        judge: Name of the judge's run, "" where there is none.
+        unread: Its answers without a verdict on this set's answers.
+    """
+
+    report: StyleReport
+    judge: str = ""
+    unread: int = 0
 
 
 def import_files(
@@ -185,6 +201,42 @@ def style_report(db: sqlite3.Connection, identity: str, reference: str) -> Style
         UserError: The set is gone, or has no such model.
     """
     return report(recordings.load(db, identity), reference)
+
+
+def toned_report(db: sqlite3.Connection, identity: str, reference: str, visitor: str) -> Toned:
+    """Style of the set's models with the tone that the newest judge of its answers heard.
+
+    Raises:
+        UserError: The set is gone, or has no such model.
+    """
+    runs = [run for run in judgements.runs(db, visitor) if is_tone(run.rubric)]
+    counted = [judgements.counts(db, run.id) for run in runs]
+    made = tuple((run.id, run.name, c.total - c.left) for run, c in zip(runs, counted, strict=True))
+    return _toned(db, identity, reference, made)
+
+
+@lru_cache(maxsize=32)
+def _toned(
+    db: sqlite3.Connection, identity: str, reference: str, runs: tuple[tuple[str, str, int], ...]
+) -> Toned:
+    """The same for runs of (id, name, judgements made), newest first: verdicts never change."""
+    found = style_report(db, identity, reference)
+    if not runs:
+        return Toned(found)
+    recording = recordings.load(db, identity)
+    for run, name, _ in runs:
+        said = judgements.single(db, run)
+        heard = with_tone(found, recording, said)
+        if heard.reference_tone or any(model.tone for model in heard.models):
+            answers = {
+                (p.text, model, given[p.id])
+                for model, given in recording.answers.items()
+                for p in recording.prompts
+                if p.id in given
+            }
+            unread = sum(one is None and key in answers for key, one in said.items())
+            return Toned(heard, name, unread)
+    return Toned(found)
 
 
 def _summary(recording: Recording) -> str:

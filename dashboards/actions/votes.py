@@ -11,6 +11,7 @@ from dashboards.context import Context
 from imitation.errors import UserError
 from imitation.evaluation.bradley_terry import Ratings, rate
 from imitation.evaluation.fooled import Case, Fooled, by_likeness, by_model, cases, fooled
+from imitation.evaluation.judge import rates_one
 from imitation.evaluation.votes import (
     Agreement,
     Decision,
@@ -136,7 +137,11 @@ class Boards:
             (EVERYBODY, PEOPLE),
             ("People: blind votes in Compare", COMPARE),
             *((f"Study: {s.name}", f"study:{s.id}") for s in studies.of_visitor(db, visitor)),
-            *((f"Judge: {r.name}", f"judge:{r.id}") for r in judgements.runs(db, visitor)),
+            *(
+                (f"Judge: {run.name}", f"judge:{run.id}")
+                for run in judgements.runs(db, visitor)
+                if not rates_one(run.rubric)
+            ),
         ]
 
     def name(self, model: str) -> str:

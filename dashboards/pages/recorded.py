@@ -117,7 +117,7 @@ class _Handlers:
         if view is None:
             return _nothing(names)
         others = [model for model in view.set.models if model != view.reference]
-        report = actions.style_report(db, view.set.id, view.reference)
+        report = actions.toned_report(db, view.set.id, view.reference, visitor)
         return [
             gr.update(choices=names, value=view.set.id),
             gr.update(choices=list(view.set.models), value=view.reference),

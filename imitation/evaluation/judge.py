@@ -1,6 +1,7 @@
-"""A model as judge of two answers: what it is told, and what its answer comes to.
+"""A model as judge of two answers, or of one: what it is told, and what its answer comes to.
 
-The judge is asked about every pair in both orders. An answer that holds no verdict stays what it
+The judge is asked about every pair in both orders. A rubric with a place for one answer alone
+(tone: yes or no) is asked about each answer once. An answer that holds no verdict stays what it
 is, a judgement without one: it is counted and never scored.
 """
 
@@ -18,12 +19,15 @@ from imitation.errors import UserError
 from imitation.values import ModelCard, Outcome, Pair, Verdict
 
 PLACES = ("question", "answer_1", "answer_2")
+"""In a rubric for pairs."""
+ONE = "answer"
+"""The place that makes a rubric one for single answers."""
 LOWEST, HIGHEST = 0.0, 10.0
 """Scores outside are no scores: worked solutions are full of numbers."""
 CHARACTERS_PER_TOKEN = 4.0
 """Of English text, roughly; used for quotes alone."""
 
-_PLACE = re.compile("|".join(rf"\{{{place}\}}" for place in PLACES))
+_PLACE = re.compile("|".join(rf"\{{{place}\}}" for place in (*PLACES, ONE)))
 _N = r"(-?\d+(?:\.\d+)?)(?:\s*/\s*10)?"
 _TWO = re.compile(
     rf"[^\w-]*(?:scores?[^\w-]*)?{_N}(?:\s*[,;|]\s*|\s+){_N}[\s.)\]*]*", re.IGNORECASE
@@ -40,6 +44,9 @@ _ONE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOICE = re.compile(r"\[\[\s*(a|b|c|tie)\s*\]\]", re.IGNORECASE)
+_YES_NO = re.compile(r"\[\[\s*(yes|no)\s*\]\]", re.IGNORECASE)
+# "Yes, ...", "**No**"; not "No doubt".
+_WORD = re.compile(r"\W*(yes|no)\W*(?:[.,:;!)*\]\u2014-].*)?", re.IGNORECASE)
 _CHOSEN: Mapping[str, Outcome] = {"a": "first", "b": "second", "c": "tie", "tie": "tie"}
 
 
@@ -51,7 +58,7 @@ class Rubric:
         id: Its name in `rubrics.toml`.
         name: What people read.
         about: Where it comes from, what it is for.
-        text: With places for {question}, {answer_1} and {answer_2}.
+        text: With places for {question}, {answer_1} and {answer_2}; or for {answer} alone.
     """
 
     id: str
@@ -106,9 +113,16 @@ def check_rubric(text: str) -> str:
     """A rubric without blanks at its ends.
 
     Raises:
-        UserError: A place for the question or an answer is missing.
+        UserError: A place for the question or an answer is missing, or it has places for both one
+            answer and two.
     """
-    missing = [place for place in PLACES if f"{{{place}}}" not in text]
+    if rates_one(text) and any(f"{{{place}}}" in text for place in PLACES[1:]):
+        raise UserError(
+            "The rubric has places for one answer and for two.",
+            "Write {answer} to have each answer judged alone, {answer_1} and {answer_2} for pairs.",
+        )
+    wanted = PLACES[:1] if rates_one(text) else PLACES
+    missing = [place for place in wanted if f"{{{place}}}" not in text]
     if missing:
         named = ", ".join(f"{{{place}}}" for place in missing)
         raise UserError(
@@ -117,9 +131,36 @@ def check_rubric(text: str) -> str:
     return text.strip()
 
 
+def rates_one(rubric: str) -> bool:
+    """Whether a rubric is about single answers."""
+    return f"{{{ONE}}}" in rubric
+
+
+def is_tone(rubric: str) -> bool:
+    """Whether a rubric asks for the tone of single answers: the shipped one, edited or not."""
+    return rates_one(rubric) and "tone" in rubric.lower()
+
+
+def items(rubric: str, pairs: Sequence[Pair]) -> list[Pair]:
+    """What a rubric is asked about: pairs, or each answer of theirs once.
+
+    A single answer is a pair whose second model and answer are "".
+    """
+    if not rates_one(rubric):
+        return [pair for pair in pairs if all(pair.models)]
+    singles = (
+        Pair(pair.prompt, (model, ""), (answer, ""))
+        for pair in pairs
+        for model, answer in zip(pair.models, pair.answers, strict=True)
+        if model
+    )
+    return list(dict.fromkeys(singles))
+
+
 def ask(rubric: str, pair: Pair) -> str:
     """The question to the judge; what stands in an answer is never taken for a place."""
     values = dict(zip(PLACES, (pair.prompt, *pair.answers), strict=True))
+    values[ONE] = pair.answers[0]
     return _PLACE.sub(lambda match: values[match.group()[1:-1]], rubric)
 
 
@@ -158,15 +199,33 @@ def parse(text: str) -> Verdict:
     return Verdict(None, problem="refusal" if refusal(text) else "no verdict in the answer")
 
 
+def parse_one(text: str) -> Verdict:
+    """Yes or no in a judge's answer on a single answer.
+
+    Read are [[yes]] or [[no]], one of them; else a first or last line that begins with the word.
+    """
+    if not text.strip():
+        return Verdict(None, problem="empty answer")
+    said = {word.lower() for word in _YES_NO.findall(text)}
+    if not said:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        said = {m[1].lower() for line in (lines[0], lines[-1]) if (m := _WORD.fullmatch(line))}
+    if len(said) > 1:
+        return Verdict(None, problem="several verdicts")
+    if said:
+        return Verdict("yes" if said == {"yes"} else "no")
+    return Verdict(None, problem="refusal" if refusal(text) else "no verdict in the answer")
+
+
 def quote(
     card: ModelCard, pairs: Sequence[Pair], rubric: str, *, both_orders: bool, max_tokens: int
 ) -> Quote:
-    """What judging these pairs will take at most.
+    """What judging these `items` will take at most.
 
     Tokens of the questions are estimated from their characters; the answers may all be as long
     as is allowed.
     """
-    orders = 2 if both_orders else 1
+    orders = 2 if both_orders and not rates_one(rubric) else 1
     characters = sum(len(ask(rubric, pair)) for pair in pairs)
     sent = round(orders * characters / CHARACTERS_PER_TOKEN)
     requests = orders * len(pairs)

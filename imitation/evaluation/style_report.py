@@ -5,6 +5,7 @@ The page and the command show what this one function computes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from imitation.errors import UserError
@@ -35,7 +36,8 @@ class ModelStyle:
         summary_agreement: The same for closing summaries.
         refused: Lines of its files, of the reference's and of the questions that were left out.
         hedging: Hedging words per 100 words of its answers (`imitation.evaluation.hedging`).
-        tone: Authoritative tone, scored by a judge; None where no judge did, which is no score.
+        tone: Share of its answers that a judge called authoritative in tone, Wilson interval;
+            None where no judge did, which is no score.
     """
 
     model: str
@@ -59,12 +61,14 @@ class StyleReport:
         upper_bound: A second sample of the reference against its first: as alike as a model could
             be expected to be. None where there is no second sample.
         reference_hedging: Hedging words per 100 words of the reference's answers.
+        reference_tone: The reference's own tone, None where no judge scored it.
     """
 
     reference: str
     models: tuple[ModelStyle, ...]
     upper_bound: ModelStyle | None = None
     reference_hedging: Interval = NOTHING
+    reference_tone: Interval | None = None
 
 
 def report(recording: Recording, reference: str, *, second: str = "", seed: int = 0) -> StyleReport:
@@ -94,6 +98,37 @@ def report(recording: Recording, reference: str, *, second: str = "", seed: int 
     said = recording.answers[reference]
     rate = hedging(said.values(), resamples=_resamples(len(said)), seed=seed)
     return StyleReport(reference, tuple(styles.values()), upper, rate)
+
+
+def with_tone(
+    found: StyleReport, recording: Recording, said: Mapping[tuple[str, str, str], bool | None]
+) -> StyleReport:
+    """A report with the tone that a judge heard, as in Table 2: over a model's own answers.
+
+    Args:
+        found: A report on the recording.
+        recording: Its answers.
+        said: (prompt, model, answer) -> authoritative or not; None, no verdict, is left out of
+            both the share and its n.
+    """
+
+    def tone(model: str) -> Interval | None:
+        answers = recording.answers[model]
+        heard = [
+            said[key]
+            for p in recording.prompts
+            if not p.earlier and p.id in answers and (key := (p.text, model, answers[p.id])) in said
+        ]
+        read = [one for one in heard if one is not None]
+        return wilson(sum(read), len(read)) if heard else None
+
+    upper = found.upper_bound
+    return replace(
+        found,
+        models=tuple(replace(model, tone=tone(model.model)) for model in found.models),
+        upper_bound=replace(upper, tone=tone(upper.model)) if upper else None,
+        reference_tone=tone(found.reference),
+    )
 
 
 def _style(recording: Recording, model: str, reference: str, seed: int) -> ModelStyle:

@@ -3,6 +3,7 @@
     python -m imitation.jobs.import_recorded --questions question.jsonl \
         --reference answer_gpt35.jsonl --answers answer_llama-13b.jsonl answer_alpaca-13b.jsonl
 
+`--tone RUN` adds the authoritative tone that a judge heard (`imitation.jobs.judge --rubric tone`).
 Exits with 0, or 2 where the arguments are wrong, a file cannot be read or nothing can be compared.
 """
 
@@ -17,11 +18,12 @@ from contextlib import closing
 from pathlib import Path
 
 from imitation.errors import UserError
-from imitation.evaluation.style_report import ModelStyle, StyleReport, report
+from imitation.evaluation.judge import rates_one
+from imitation.evaluation.style_report import ModelStyle, StyleReport, report, with_tone
 from imitation.models import mt_bench
 from imitation.models.recordings import Source, read_recording
 from imitation.settings import read_settings
-from imitation.storage import recordings
+from imitation.storage import judgements, recordings
 from imitation.storage.database import connect
 from imitation.values import Interval, Recording, Refused
 
@@ -37,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _forget(args.forget)
         recording, reference = _read(args)
         result = report(recording, reference, second=args.second or "")
+        if args.tone:
+            result = with_tone(result, recording, _heard(args.tone))
         print(json.dumps(as_json(result), indent=2) if args.json else as_text(result, recording))
         if not any(model.n for model in result.models):
             raise UserError(f"No prompt has an answer of {reference!r} and of another model.")
@@ -55,6 +59,7 @@ def as_json(result: StyleReport) -> dict[str, object]:
         "models": [_row(model) for model in result.models],
         "upper_bound": _row(upper) if upper else None,
         "reference_hedging": _ends(result.reference_hedging, n=True),
+        "reference_tone": _ends(result.reference_tone, n=True) if result.reference_tone else None,
     }
 
 
@@ -75,10 +80,13 @@ def _row(model: ModelStyle) -> dict[str, object]:
 def as_text(result: StyleReport, recording: Recording) -> str:
     """The report as a table for people, the refused lines beneath."""
     head = ("model", "n", "unigram intersection", "length correlation", "lists", "summaries",
-            "hedging per 100 words")  # fmt: skip
+            "hedging per 100 words", "authoritative tone")  # fmt: skip
     rows = [head, *(_cells(model) for model in result.models)]
     if result.upper_bound:
         rows.append(("(upper bound) " + result.upper_bound.model, *_cells(result.upper_bound)[1:]))
+    if result.reference_tone:
+        blank = ("",) * (len(head) - 2)
+        rows.append(("(reference) " + result.reference, *blank, _tone(result.reference_tone)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [f"Against {result.reference}, 95% intervals in brackets:", ""]
     lines += ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
@@ -109,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--mt-bench", action="store_true", help="fetch the MT-bench judgments from the hub"
+    )
+    parser.add_argument(
+        "--tone", metavar="RUN", help="a judge's run over these answers one by one: their tone"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--store", action="store_true", help="keep the set for the Recorded page")
@@ -165,6 +176,24 @@ def _store(args: argparse.Namespace, recording: Recording, reference: str) -> st
     return name
 
 
+def _heard(wanted: str) -> dict[judgements.Rated, bool | None]:
+    """What the judge of a run said of single answers.
+
+    Raises:
+        UserError: There is no such run, or it judged no single answer.
+    """
+    with closing(connect(read_settings().database)) as db:
+        known = judgements.runs(db, None)
+        for run in known:
+            if wanted in (run.id, run.name) and (said := judgements.single(db, run.id)):
+                return said
+        names = ", ".join(repr(r.name) for r in known if rates_one(r.rubric)) or "none"
+    raise UserError(
+        f"There is no run {wanted!r} with verdicts on single answers.",
+        f"Stored: {names}. python -m imitation.jobs.judge --rubric tone makes one.",
+    )
+
+
 def _refusals(refused: Sequence[Refused]) -> list[str]:
     if not refused:
         return []
@@ -206,7 +235,12 @@ def _cells(model: ModelStyle) -> tuple[str, ...]:
         _cell(model.list_agreement, f" of {model.list_agreement.n}"),
         _cell(model.summary_agreement, f" of {model.summary_agreement.n}"),
         _cell(model.hedging),
+        _tone(model.tone),
     )
+
+
+def _tone(tone: Interval | None) -> str:
+    return "no judge" if tone is None else _cell(tone, f" of {tone.n}")
 
 
 def _cell(interval: Interval, end: str = "") -> str:

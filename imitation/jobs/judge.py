@@ -2,9 +2,11 @@
 
     python -m imitation.jobs.judge --judge gpt-4 --recording vicuna80 --against gpt35
     python -m imitation.jobs.judge --judge pocket-reference --replay RUN --rubric substance
+    python -m imitation.jobs.judge --judge gpt-4 --recording vicuna80 --rubric tone
 
 The first form judges a stored set of recorded outputs, the second the same answers once more by
-another judge or rubric; nothing is generated again. Every pair is shown in both orders. Each
+another judge or rubric; nothing is generated again. Every pair is shown in both orders. A rubric
+for single answers (the third form) is asked about every answer once: style reports show it. Each
 verdict is stored as it comes; `--run ID` goes on with a run that was stopped. Answers that hold no
 verdict are kept and counted. Exits with 0, 1 where some pairs could not be asked, 2 where nothing
 could start.
@@ -29,8 +31,11 @@ from imitation.evaluation.judge import (
     ask,
     check_rubric,
     dollars,
+    items,
     parse,
+    parse_one,
     quote,
+    rates_one,
     rubrics,
 )
 from imitation.evaluation.pairs import pairs_of
@@ -65,6 +70,7 @@ async def work(
         StorageError: A verdict could not be written.
     """
     rubric = judgements.get(db, identity).rubric
+    read = parse_one if rates_one(rubric) else parse
     tasks = iter(judgements.left(db, identity))
     failed_in_a_row, last = 0, None
     started = judgements.counts(db, identity)
@@ -84,7 +90,7 @@ async def work(
                 db,
                 identity,
                 task.row,
-                parse(answer.text),
+                read(answer.text),
                 answer.text,
                 used.prompt_tokens,
                 used.completion_tokens,
@@ -136,11 +142,16 @@ def quoted(found: Quote) -> str:
     )
 
 
+def run_name(card: ModelCard, rubric: str, source: str) -> str:
+    """What a run is called unless somebody names it."""
+    return f"{card.name} on {'each answer of ' if rates_one(rubric) else ''}{source}"
+
+
 def read_rubric(text: str) -> str:
     """A shipped rubric by its name, or the text of a file.
 
     Raises:
-        UserError: Neither; or a place for the question or an answer is missing.
+        UserError: Neither; or its places are wrong (`check_rubric`).
     """
     if text in rubrics():
         return rubrics()[text].text
@@ -211,7 +222,8 @@ def _judge(
         card = catalog[args.judge]
         rubric = read_rubric(args.rubric)
         pairs, source = find_pairs(db, args)
-        both = not args.one_order
+        pairs = items(rubric, pairs)
+        both = not (args.one_order or rates_one(rubric))
         found = quote(card, pairs, rubric, both_orders=both, max_tokens=args.max_tokens)
         print(quoted(found), file=sys.stderr)
         if args.quote:
@@ -219,7 +231,7 @@ def _judge(
         identity = judgements.add(
             db,
             pairs,
-            name=args.name or f"{card.name} on {source}",
+            name=args.name or run_name(card, rubric, source),
             judge=card.id,
             rubric=rubric,
             source=source,
@@ -265,7 +277,7 @@ def _identity(wanted: str, known: Sequence[Any], kind: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m imitation.jobs.judge",
-        description="Pairwise verdicts of a catalog model on stored answers.",
+        description="Verdicts of a catalog model on stored answers, in pairs or one by one.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--recording", metavar="NAME", help="a stored set of recorded outputs")

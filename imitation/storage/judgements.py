@@ -19,6 +19,8 @@ from imitation.storage.database import writing
 from imitation.values import Pair, Preference, Verdict
 
 State = Literal["waiting", "judged", "unparsed", "failed"]
+Rated = tuple[str, str, str]
+"""Prompt, model and answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,15 +275,42 @@ def counts(db: sqlite3.Connection, identity: str) -> Counts:
 
 
 def preferences(db: sqlite3.Connection, identity: str) -> list[Preference]:
-    """The verdicts of a run that could be read, each in the order the judge saw."""
+    """The verdicts on pairs of a run that could be read, each in the order the judge saw."""
     judge = get(db, identity).judge
     rows = db.execute(
         "SELECT j.swapped, j.outcome, p.prompt, p.models, p.answers FROM judgements j"
         " JOIN pairs p ON p.id = j.pair WHERE j.run = ? AND j.state = 'judged'"
-        " ORDER BY j.pair, j.swapped",
+        " AND j.outcome IN ('first', 'second', 'tie') ORDER BY j.pair, j.swapped",
         (identity,),
     )
     return [Preference(read_pair(row), row["outcome"], judge) for row in rows]
+
+
+def single(db: sqlite3.Connection, identity: str) -> dict[Rated, bool | None]:
+    """What the judge said of single answers: yes, no, or None where no verdict could be read."""
+    rows = db.execute(
+        "SELECT j.outcome, p.prompt, p.models, p.answers FROM judgements j"
+        " JOIN pairs p ON p.id = j.pair WHERE j.run = ? AND j.state IN ('judged', 'unparsed')"
+        " ORDER BY j.pair",
+        (identity,),
+    )
+    said: dict[Rated, bool | None] = {}
+    for row in rows:
+        pair = read_pair(row)
+        if not pair.models[1]:
+            outcome = row["outcome"]
+            said[pair.prompt, pair.models[0], pair.answers[0]] = outcome and outcome == "yes"
+    return said
+
+
+def yes_by_model(db: sqlite3.Connection, identity: str) -> dict[str, tuple[int, int]]:
+    """Model -> (answers the judge said yes to, those it said yes or no to), single answers only."""
+    rows = db.execute(
+        "SELECT json_extract(p.models, '$[0]'), sum(j.outcome = 'yes'), count(*) FROM judgements j"
+        " JOIN pairs p ON p.id = j.pair WHERE j.run = ? AND j.outcome IN ('yes', 'no') GROUP BY 1",
+        (identity,),
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def delete(db: sqlite3.Connection, identity: str, visitor: str | None) -> bool:

@@ -12,11 +12,14 @@ from dashboards.actions import recorded as actions
 from dashboards.context import Context
 from dashboards.pages import recorded as page
 from imitation.errors import UserError
+from imitation.evaluation.judge import items, rubrics
+from imitation.evaluation.pairs import pairs_of
 from imitation.jobs.import_recorded import as_json, main
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
-from imitation.storage import recordings
+from imitation.storage import judgements, recordings
 from imitation.storage.database import connect
+from imitation.values import Verdict
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -154,12 +157,12 @@ def test_page_and_command_give_the_same_numbers(settings, db, files, capsys):
 def test_everything_from_files_is_escaped(settings, db, files):
     identity = imported(settings, files)
     view = actions.look(db, identity, "me", chosen=[EVIL], text="", at=0)
-    report = actions.style_report(db, identity, view.reference)
+    report = actions.toned_report(db, identity, view.reference, "me")
     for shown in (
         html.arena_html(view),
         html.listing_html(view),
         html.report_html(view.set, report),
-        html.report_html(view.set, actions.style_report(db, identity, EVIL)),
+        html.report_html(view.set, actions.toned_report(db, identity, EVIL, "me")),
     ):
         assert "<img" not in shown
     assert "&lt;img" in html.arena_html(view)
@@ -190,6 +193,36 @@ def test_the_finding_names_the_closest_and_the_farthest(settings, db, files):
     found = html.finding(actions.style_report(db, identity, "gpt-3.5-turbo"))
     assert found.startswith("alpaca shares 33%")
     assert "the most of 3 models" in found
+
+
+def test_tone_is_absent_without_a_judge_and_stands_with_its_n(settings, db, files):
+    identity = imported(settings, files)
+    found = recordings.get(db, identity, "me")
+
+    def shown():
+        toned = actions.toned_report(db, identity, "gpt-3.5-turbo", "me")
+        return html.report_html(found, toned)
+
+    assert "not judged" in shown() and "Tone takes a judge" in shown()
+    recording = recordings.load(db, identity)
+    tone = rubrics()["tone"].text
+    pairs = items(tone, pairs_of(recording, ["llama"], against="gpt-3.5-turbo", prompts=4))
+    options = {"name": "T <b>", "judge": "j", "source": "s", "rubric": tone, "both_orders": False}
+    theirs = judgements.add(db, pairs, **options, visitor="you")
+    run = judgements.add(db, pairs, **options, visitor="me")
+    for identity_of_run in (theirs, run):
+        for at, task in enumerate(judgements.left(db, identity_of_run)):
+            is_llama = task.pair.models[0] == "llama"
+            said = (
+                Verdict(None, problem="refusal") if not at else Verdict("no" if is_llama else "yes")
+            )
+            judgements.record(db, identity_of_run, task.row, said, "x")
+        if identity_of_run == theirs:
+            assert "not judged" in shown(), "somebody else's judge"
+    assert "0.0% [0.0, 56.1] of 3" in shown(), "llama, one reply unread"
+    assert "gpt-3.5-turbo (reference)" in shown() and "100.0% [51.0, 100.0] of 4" in shown()
+    assert shown().count("not judged") == 2, "alpaca and the one with the evil name"
+    assert "T &lt;b&gt;" in shown() and "1 of its replies held no verdict" in shown()
 
 
 # ---- in a browser

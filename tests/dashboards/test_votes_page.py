@@ -173,6 +173,30 @@ def test_a_judge_is_quoted_before_and_never_started_where_jobs_are_off(context):
     assert judgements.runs(context.db, None) == []
 
 
+def test_a_judge_of_tone_has_shares_and_no_board(context):
+    tone = rubrics()["tone"].text
+    choice = Choice(record(context), ("a",), "ref")
+    made = judges.plan(context, ME, Form("pocket-reference", choice, tone))
+    assert made.quote.requests == len(made.pairs) == 2 * 2
+    assert "4 answers, 4 questions" in studies_view.judge_plan_html(made)
+    run = judgements.add(
+        context.db, made.pairs, name="T", judge="pocket-reference", rubric=tone, source="s",
+        both_orders=False, visitor=ME,
+    )  # fmt: skip
+    for task in judgements.left(context.db, run):
+        said = Verdict("yes" if task.pair.models[0] == "ref" else "no")
+        judgements.record(context.db, run, task.row, said, "x")
+    (judged,) = judges.listed(context, ME)
+    html = studies_view.judges_html([judged])
+    assert "a 0% [0, 66] of 2; ref 100% [34, 100] of 2" in html and "Show its board" not in html
+    assert "Judge: T" not in dict(Boards(context).sources(ME))
+    assert Boards(context).board(f"judge:{run}", ME).verdicts == 0
+    replay = Choice(f"judge:{run}")
+    assert judges.plan(context, ME, Form("pocket-reference", replay, tone)).pairs == made.pairs
+    with pytest.raises(UserError, match="no pair"):
+        judges.plan(context, ME, Form("pocket-reference", replay, RUBRIC))
+
+
 def test_only_who_started_a_judge_changes_it(context):
     run = judgements.add(
         context.db, [Pair("q", ("a", "b"), ("x", "y"))], name="J", judge="pocket-base",

@@ -7,8 +7,19 @@ import pytest
 
 from imitation.errors import UserError
 from imitation.evaluation import judge
-from imitation.evaluation.judge import ask, check_rubric, default_judge, parse, quote, rubrics
-from imitation.values import ModelCard, Pair
+from imitation.evaluation.judge import (
+    ask,
+    check_rubric,
+    default_judge,
+    is_tone,
+    items,
+    parse,
+    parse_one,
+    quote,
+    rates_one,
+    rubrics,
+)
+from imitation.values import ModelCard, Pair, Verdict
 
 VICUNA = Path(__file__).parents[3] / "shared" / "reference" / "vicuna80"
 PAIR = Pair("What is {answer_1}?", ("a", "b"), ("one {answer_2}", "two {question}"))
@@ -70,6 +81,43 @@ def test_verdicts(text, outcome, scores):
 def test_what_holds_no_verdict_has_none(text, problem):
     verdict = parse(text)
     assert (verdict.outcome, verdict.scores, verdict.problem) == (None, None, problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "problem"),
+    [
+        ("[[yes]]", "yes", ""),
+        ("The tone is plain.\n[[ No ]]", "no", ""),
+        ("**Yes**, it is assured.", "yes", ""),
+        ("It hedges at every turn.\n\nNo.", "no", ""),
+        ("Output only [[yes]] or [[no]].", None, "several verdicts"),
+        ("Yes.\nNo.", None, "several verdicts"),
+        ("No doubt it is confident", None, "no verdict in the answer"),
+        ("[[A]]", None, "no verdict in the answer"),
+        ("I'm sorry, but I can't judge this.", None, "refusal"),
+        (" \n", None, "empty answer"),
+    ],
+)
+def test_yes_or_no_about_one_answer(text, outcome, problem):
+    assert parse_one(text) == Verdict(outcome, problem=problem)
+
+
+def test_a_rubric_for_one_answer_is_asked_about_each_once():
+    tone = rubrics()["tone"].text
+    assert rates_one(tone) and is_tone(tone)
+    assert not any(rates_one(r.text) for r in rubrics().values() if r.id != "tone")
+    pairs = [PAIR, PAIR.swapped, Pair("q", ("a", "b"), ("x", "y"))]
+    singles = items(tone, pairs)
+    assert [s.models for s in singles] == [(m, "") for m in (*PAIR.models, "a", "b")]
+    assert items(tone, singles) == singles, "judged again"
+    assert items(rubrics()["vicuna"].text, [*singles, PAIR]) == [PAIR]
+    assert ask("{question}: {answer}", singles[2]) == "q: x"
+    options = {"both_orders": True, "max_tokens": 8}
+    assert quote(card("g"), singles, tone, **options).requests == 4
+    with pytest.raises(UserError, match="for one answer and for two"):
+        check_rubric("{question} {answer} {answer_1} {answer_2}")
+    with pytest.raises(UserError, match=r"\{question\}"):
+        check_rubric("Is {answer} assured?")
 
 
 def test_places_are_filled_once():

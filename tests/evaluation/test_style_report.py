@@ -2,7 +2,7 @@ import pytest
 
 from imitation.errors import UserError
 from imitation.evaluation import style_report
-from imitation.evaluation.style_report import report
+from imitation.evaluation.style_report import report, with_tone
 from imitation.values import RecordedPrompt, Recording, Refused
 
 PROMPTS = tuple(RecordedPrompt(str(n), f"Question {n}") for n in range(6))
@@ -81,3 +81,17 @@ def test_many_prompts_take_fewer_resamples(monkeypatch):
         monkeypatch.setattr(style_report, "DRAWS", limit)
         report(data, "ref")
     assert drawn == [10_000, 5_000, 1_000]
+
+
+def test_tone_is_of_a_models_own_answers_and_counts_what_was_read():
+    found = recording(ref=["a", "b"], m=["c", "d", "e", "f"], k=["g"])
+    said = {("Question 0", "m", "c"): True, ("Question 1", "m", "d"): False,
+            ("Question 2", "m", "e"): None, ("Question 3", "m", "other"): True,
+            ("Question 0", "ref", "a"): True}  # fmt: skip
+    toned = with_tone(report(found, "ref"), found, said)
+    m, k = toned.models
+    assert (m.tone.value, m.tone.n) == (0.5, 2) and m.tone.low < 0.5 < m.tone.high
+    assert k.tone is None, "no judge is no score"
+    assert (toned.reference_tone.value, toned.reference_tone.n) == (1.0, 1)
+    unread = with_tone(report(found, "ref"), found, {("Question 0", "k", "g"): None})
+    assert (unread.models[1].tone.value, unread.models[1].tone.n) == (None, 0)

@@ -50,8 +50,8 @@ def run(capsys, *argv):
 def test_json_has_exactly_the_documented_form(files, capsys):
     code, out = run(capsys, "same.jsonl", "other.jsonl")
     assert code == 0
-    assert list(out) == ["models", "upper_bound", "reference_hedging"]
-    assert out["upper_bound"] is None
+    assert list(out) == ["models", "upper_bound", "reference_hedging", "reference_tone"]
+    assert out["upper_bound"] is None and out["reference_tone"] is None
     for model in out["models"]:
         assert list(model) == [
             "model",

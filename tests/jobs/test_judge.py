@@ -13,7 +13,7 @@ from imitation.errors import BackendError, UserError
 from imitation.evaluation.judge import ask, rubrics
 from imitation.evaluation.pairs import pairs_of
 from imitation.evaluation.votes import agreement_between, decide, win_rates
-from imitation.jobs import import_reviews, judge
+from imitation.jobs import import_recorded, import_reviews, judge
 from imitation.jobs.progress import Reader
 from imitation.models.recordings import Source, read_recording
 from imitation.storage import judgements, recordings
@@ -187,6 +187,55 @@ def test_real_reviews_imported_and_judged_are_the_same(tmp_path):
     assert (
         again.returncode in (1, 2) and "not judged" in again.stderr
     ) or "in a row" in again.stderr
+
+
+def test_tone_is_judged_answer_by_answer_and_stands_in_the_style_report(
+    tmp_path, monkeypatch, capsys
+):
+    """A recorded judge, one of its replies nonsense; then the style of the same answers."""
+    monkeypatch.setenv("IMITATION_DATA", str(tmp_path))
+    prompts = [f"Question {n}?" for n in range(3)]
+    texts = {"ref": "It is so.", "m": "Perhaps. I think."}
+    rows = [{"prompt": p, "answers": {m: f"{t} {p}" for m, t in texts.items()}} for p in prompts]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    style = ["--answers", str(tmp_path / "a.jsonl"), "--reference-model", "ref"]
+    assert import_recorded.main([*style, "--store", "--name", "v"]) == 0
+    rubric = rubrics()["tone"].text
+    said = {"ref": "[[yes]]", "m": "[[no]]"}
+    replies = [
+        {"prompt": ask(rubric, Pair(r["prompt"], (m, ""), (r["answers"][m], ""))),
+         "answers": {"j": "What?" if (m, at) == ("m", 2) else said[m]}}
+        for at, r in enumerate(rows) for m in texts
+    ]  # fmt: skip
+    (tmp_path / "judge.jsonl").write_text("\n".join(map(json.dumps, replies)))
+    (tmp_path / "models.toml").write_text(
+        '[[model]]\nid = "j"\nname = "J"\nrole = "reference"\nbackend = "recorded"\n'
+        f'model = "j"\nfile = "{tmp_path / "judge.jsonl"}"\n'
+    )
+    capsys.readouterr()
+    command = ["--judge", "j", "--rubric", "tone"]
+    assert judge.main([*command, "--recording", "v", "--quote"]) == 0
+    assert "6 questions" in capsys.readouterr().err
+    assert judge.main([*command, "--recording", "v", "--name", "t"]) == 0
+    assert "5 of 6 verdicts, 1 answers without a verdict" in capsys.readouterr().err
+    assert judge.main([*command, "--replay", "t"]) == 0, "judged again: the same answers, once each"
+    assert "J on each answer of recorded: v, judged again: 5 of 6" in capsys.readouterr().err
+    assert judge.main(["--judge", "j", "--replay", "t"]) == 2, "no pair in single answers"
+    db = connect(tmp_path / "lab.sqlite3")
+    first = judgements.runs(db, None)[-1]
+    assert judgements.preferences(db, first.id) == []
+    assert judgements.yes_by_model(db, first.id) == {"ref": (3, 3), "m": (0, 2)}
+
+    capsys.readouterr()
+    assert import_recorded.main([*style, "--tone", "t", "--json"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert (out["reference_tone"]["value"], out["reference_tone"]["n"]) == (1.0, 3)
+    (model,) = out["models"]
+    assert (model["tone"]["value"], model["tone"]["n"]) == (0.0, 2) and model["tone"]["high"] > 0.5
+    assert import_recorded.main([*style, "--tone", "t"]) == 0
+    assert "0.000 [0.000, 0.658] of 2" in capsys.readouterr().out
+    assert import_recorded.main([*style, "--tone", "gone"]) == 2
+    assert "'t'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
