@@ -27,8 +27,9 @@ from imitation.jobs.runner import Runner  # noqa: E402
 from imitation.settings import read_settings  # noqa: E402
 from imitation.values import JobSpec  # noqa: E402
 
-PATHS = ("/", "/votes", "/gaps", "/recorded", "/data", "/finetune", "/evaluate")
+PATHS = ("/", "/votes", "/gaps", "/recorded", "/data", "/finetune", "/evaluate", "/story")
 ROUNDS = 5
+MOST_ROUNDS = 20
 TARGET = 2.0
 
 
@@ -40,13 +41,14 @@ def load_s(page: Page, url: str) -> float:
     return time.perf_counter() - start
 
 
-def rounds(page: Page, url: str, until: Callable[[], bool]) -> dict[str, list[float]]:
-    """Load times by page, over the rounds for which `until` still holds."""
+def rounds(page: Page, url: str, enough: Callable[[], bool]) -> dict[str, list[float]]:
+    """Load times by page, over ROUNDS rounds and further ones until it is `enough`."""
     found: dict[str, list[float]] = {path: [] for path in PATHS}
-    for _ in range(ROUNDS):
-        if until():
-            for path in PATHS:
-                found[path].append(load_s(page, url + path))
+    for number in range(MOST_ROUNDS):
+        if number >= ROUNDS and enough():
+            break
+        for path in PATHS:
+            found[path].append(load_s(page, url + path))
     return found
 
 
@@ -86,16 +88,21 @@ def measure(folder: Path) -> dict:
         with closing(Runner(settings)) as runner:
             job, progress = trained(runner)
             first = Reader(progress).read().step or 0
+
+            def steps() -> int:
+                return (Reader(progress).read().step or 0) - first
+
             try:
-                busy = rounds(page, url, lambda: runner.look()[0].is_live)
-                steps = (Reader(progress).read().step or 0) - first
+                # At least a whole step, so that it is known to have trained all the while.
+                busy = rounds(page, url, lambda: steps() > 1)
+                done = steps() if runner.look()[0].is_live else 0
             finally:
-                for _ in range(2):  # asked, then killed
-                    runner.stop(job)
+                runner.stop(job)
+                runner.stop(job, kill=True)
                 while runner.look()[0].is_live:
                     time.sleep(0.2)
         browser.close()
-    return report(idle, busy, steps)
+    return report(idle, busy, done)
 
 
 def report(idle: dict, busy: dict, steps: int) -> dict:

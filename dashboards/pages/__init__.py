@@ -18,6 +18,7 @@ from dashboards.pages import (
     gaps,
     rate,
     recorded,
+    story,
     votes,
 )
 
@@ -39,6 +40,7 @@ PAGES = (
     Route("Data", "/data", data.build),
     Route("Fine-tune", "/finetune", finetune.build),
     Route("Evaluate", "/evaluate", evaluate.build),
+    Route("Story", "/story", story.build),
     Route("Rate", "/rate", rate.build, listed=False),
 )
 

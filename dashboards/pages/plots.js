@@ -7,7 +7,7 @@ const drawn = new Map();
 const EXPORT = { width: 1600, height: 900, scale: 2 };
 
 const isDark = () => document.body.classList.contains('dark');
-const sectionOf = (node) => node.closest('.lab-section');
+const sectionOf = (node) => node.closest('[data-view][data-title]');
 const viewOf = (node) => sectionOf(node).dataset.view;
 
 // Figures come in light colours; each has one counterpart for dark.
