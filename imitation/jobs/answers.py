@@ -90,7 +90,7 @@ class Answering:
     def __init__(
         self, backends: Backends, card: ModelCard, stopping: asyncio.Event | None = None
     ) -> None:
-        self._backends, self._card = backends, card
+        self._backends, self.card = backends, card
         self._stopping = stopping or asyncio.Event()
         self._hopeless = False
 
@@ -111,7 +111,7 @@ class Answering:
         """
         for wait in (*WAITS_S, None):
             try:
-                found = await complete(self._backends, self._card, messages, sampling)
+                found = await complete(self._backends, self.card, messages, sampling)
                 if found.text.strip():
                     return found
                 raise BackendError("The answer is empty.")

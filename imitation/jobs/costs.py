@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 from imitation.values import ModelCard
 
@@ -51,16 +49,3 @@ def terms_may_forbid(card: ModelCard) -> bool:
     licence = card.licence.lower()
     stated = bool(licence) and not any(word in licence for word in ("proprietary", "terms"))
     return card.backend != "embedded" and not stated
-
-
-def add_costs(parser: argparse.ArgumentParser) -> None:
-    """Options that commands which ask a model have in common."""
-    add = parser.add_argument
-    add("--price-in", type=float, help="dollars per million prompt tokens, else the card's")
-    add("--price-out", type=float, help="dollars per million tokens of answers, else the card's")
-    add(
-        "--terms-acknowledged",
-        action="store_true",
-        help="note in the manifest that the model's terms were read: they may forbid training",
-    )
-    add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +25,12 @@ from imitation.data.filters import refusal
 from imitation.data.format import read_examples, sha256_of, to_row
 from imitation.errors import BackendError, UserError
 from imitation.jobs.answers import Answering, Usage, finish_manifest
-from imitation.jobs.costs import Price, add_costs, dollars, price_of
+from imitation.jobs.asking import add_options, answering, run_command, sampling_of
+from imitation.jobs.costs import Price, dollars
 from imitation.jobs.prompt_files import Prompt, fact_prompts, read_prompts, seed_of
 from imitation.jobs.reporting import Report
-from imitation.models.backends import Backends
-from imitation.models.catalog import ModelCard, load_catalog
 from imitation.models.disk import disk_errors_in_words, written_aside
-from imitation.settings import read_settings
-from imitation.values import Completion, Example, Message, Sampling
+from imitation.values import Completion, Example, Message, ModelCard, Sampling
 
 HOPELESS = 20
 """Failures in a row after which no more is asked."""
@@ -41,40 +38,36 @@ TELL_S = 0.5
 
 
 async def generate(
-    backends: Backends,
-    card: ModelCard,
+    asking: Answering,
     prompts: Sequence[Prompt],
     sampling: Sampling,
     out: Path,
     concurrency: int = 4,
     log: TextIO = sys.stderr,
     tell: Callable[[int, int, Usage], None] = lambda done, missing, usage: None,
-    stopping: asyncio.Event | None = None,
 ) -> int:
     """Answer every prompt that `out` does not answer yet; how many have no answer afterwards.
 
     When all is done `out` is in the order of the prompts, so equal answers give equal files.
 
     Args:
-        backends: Stream the answers.
-        card: Whose.
+        asking: Whose answers; told to stop, it asks nothing more and waits for those under way.
         prompts: To answer.
         sampling: How; the seed is made each prompt's own.
         out: JSONL of conversations.
         concurrency: Requests at once.
         log: Failures and speed, for people.
         tell: Called after each answer: answered, failed, and what was used, earlier runs included.
-        stopping: Once set nothing more is asked; answers under way are waited for.
 
     Raises:
         UserError: `out` holds answers made another way or cannot be read; or HOPELESS prompts in
             a row failed.
     """
+    card = asking.card
     known = _known(out, card, sampling, prompts)
     failures = out.with_suffix(out.suffix + ".failures.jsonl")
     failures.unlink(missing_ok=True)
     todo = [prompt for prompt in prompts if prompt.id not in known]
-    asking = Answering(backends, card, stopping)
     usage = Usage.of(known.values())
     began, done, failed, in_a_row, last = time.monotonic(), 0, 0, 0, ""
 
@@ -172,23 +165,12 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
-    report = None
-    try:
-        report = Report(args.progress)
-        settings = read_settings()
-        card = load_catalog(settings.catalogs)[args.model]
-        prompts = fact_prompts(args.facts) if args.facts else read_prompts(args.prompts)
-        price = price_of(card, args.price_in, args.price_out)
-        missing = asyncio.run(_run(args, card, prompts, price, report))
-    except UserError as error:
-        if report:
-            report.write("failed", message=error.message, hint=error.hint)
-        print(f"generate: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; run the same command to go on.", file=sys.stderr)
-        return 130
+    return run_command("generate", _parser().parse_args(argv), _work)
+
+
+def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Report) -> int:
+    prompts = fact_prompts(args.facts) if args.facts else read_prompts(args.prompts)
+    missing = asyncio.run(_run(args, card, prompts, price, report))
     if missing is None:
         print("Stopped; run the same command to go on.", file=sys.stderr)
         return 143
@@ -206,10 +188,7 @@ async def _run(
     report: Report,
 ) -> int | None:
     """Generate with everything around it; None where it was stopped before the end."""
-    sampling = Sampling(args.temperature, args.top_p, args.max_tokens, args.seed)
-    stopping, told = asyncio.Event(), 0.0
-    used = Usage()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    sampling, used, told = sampling_of(args), Usage(), 0.0
 
     def tell(answered: int, failed: int, usage: Usage) -> None:
         nonlocal told, used
@@ -221,19 +200,17 @@ async def _run(
                 cost=usage.cost(price), **usage.as_json(),
             )  # fmt: skip
 
-    backends = Backends(read_settings())
-    try:
-        missing = await generate(
-            backends, card, prompts, sampling, args.out, args.concurrency,
-            tell=tell, stopping=stopping,
-        )  # fmt: skip
-    finally:
-        await backends.close()
-        if args.out.exists():
-            about: dict[str, Any] = {"sampling": _asked(sampling), "prompts": _about(args, prompts)}
-            finish_manifest(args.out, card, price, about, args.terms_acknowledged)
+    async with answering(card) as asking:
+        try:
+            missing = await generate(
+                asking, prompts, sampling, args.out, args.concurrency, tell=tell
+            )
+        finally:
+            if args.out.exists():
+                about = {"sampling": _asked(sampling), "prompts": _about(args, prompts)}
+                finish_manifest(args.out, card, price, about, args.terms_acknowledged)
     print(f"{used.words()}, cost {dollars(used.cost(price))}", file=sys.stderr)
-    return None if stopping.is_set() and missing else missing
+    return None if asking.stopped and missing else missing
 
 
 def _about(args: argparse.Namespace, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -249,20 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m imitation.jobs.generate",
         description="Answers of a catalog model to a file of prompts.",
     )
-    add = parser.add_argument
-    add("--model", required=True, help="id in the catalog")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompts", type=Path, help='JSONL of {"id", "prompt", ...}')
     source.add_argument(
         "--facts", choices=("train", "evaluate", "show"), help="questions of the packaged facts"
     )
-    add("--out", type=Path, required=True, help="JSONL of conversations")
-    add("--temperature", type=float, default=0.7)
-    add("--top-p", type=float, default=0.95)
-    add("--max-tokens", type=int, default=256)
-    add("--seed", type=int, default=0)
-    add("--concurrency", type=int, default=4, help="requests at once")
-    add_costs(parser)
+    add_options(parser, temperature=0.7, top_p=0.95, max_tokens=256)
     return parser
 
 

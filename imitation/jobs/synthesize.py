@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,13 +33,11 @@ from imitation.data.synthesize import (
 from imitation.errors import UserError
 from imitation.facts import facts_of
 from imitation.jobs.answers import Answering, Usage, finish_manifest
-from imitation.jobs.costs import Price, add_costs, price_of
+from imitation.jobs.asking import add_options, answering, run_command, sampling_of
+from imitation.jobs.costs import Price
 from imitation.jobs.prompt_files import Prompt, seed_of
 from imitation.jobs.reporting import Report
-from imitation.models.backends import Backends
-from imitation.models.catalog import load_catalog
 from imitation.models.disk import disk_errors_in_words, written_aside
-from imitation.settings import read_settings
 from imitation.values import Example, Message, ModelCard, Sampling
 
 
@@ -124,7 +121,7 @@ async def run(
     Raises:
         UserError: The files hold something else, or cannot be written.
     """
-    sampling = Sampling(args.temperature, args.top_p, args.max_tokens, args.seed)
+    sampling = sampling_of(args)
     asked = {
         "model": card.id,
         "sampling": {**asdict(sampling), "stop": []},
@@ -132,8 +129,6 @@ async def run(
         "seeds": [asdict(pair) for pair in seeds],
     }
     rounds = Rounds(args.out.with_name(f"{args.out.name}.rounds.jsonl"), asked)
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
 
     def tell(gathered: Gathered) -> None:
         report.write(
@@ -141,14 +136,12 @@ async def run(
             **gathered.as_json(), **rounds.usage.as_json(),
         )  # fmt: skip
 
-    backends = Backends(read_settings())
-    try:
-        ask = rounds.asker(Answering(backends, card, stopping), sampling)
+    async with answering(card) as asking:
+        ask = rounds.asker(asking, sampling)
         gathered = await synthesize(
-            ask, seeds, args.count, args.seed, args.drawn, args.concurrency, tell, stopping.is_set
-        )
-    finally:
-        await backends.close()
+            ask, seeds, args.count, args.seed, args.drawn, args.concurrency, tell,
+            lambda: asking.stopped,
+        )  # fmt: skip
     with written_aside(args.out) as aside:
         write_examples(aside, _examples(card, gathered))
     counts = {key: value for key, value in gathered.as_json().items() if key != "new"}
@@ -171,29 +164,18 @@ def _examples(card: ModelCard, gathered: Gathered) -> list[Example]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
-    report = None
-    try:
-        report = Report(args.progress)
-        if args.count < 1 or args.drawn < 1:
-            raise UserError("--count and --drawn should be 1 or more.")
-        card = load_catalog(read_settings().catalogs)[args.model]
-        if args.facts:
-            known = [Pair(fact.question, fact.answers[0]) for fact in facts_of(args.facts)]
-            seeds = drawn_from(known, args.pool, args.seed)
-        else:
-            seeds = seed_pairs(args.seeds, args.pool, args.seed)
-        price = price_of(card, args.price_in, args.price_out)
-        gathered = asyncio.run(run(args, card, seeds, price, report))
-    except UserError as error:
-        if report:
-            report.write("failed", message=error.message, hint=error.hint)
-        print(f"synthesize: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; run the same command to go on.", file=sys.stderr)
-        return 130
-    return _ended(args, gathered, report)
+    return run_command("synthesize", _parser().parse_args(argv), _work)
+
+
+def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Report) -> int:
+    if args.count < 1 or args.drawn < 1:
+        raise UserError("--count and --drawn should be 1 or more.")
+    if args.facts:
+        known = [Pair(fact.question, fact.answers[0]) for fact in facts_of(args.facts)]
+        seeds = drawn_from(known, args.pool, args.seed)
+    else:
+        seeds = seed_pairs(args.seeds, args.pool, args.seed)
+    return _ended(args, asyncio.run(run(args, card, seeds, price, report)), report)
 
 
 def _ended(args: argparse.Namespace, gathered: Gathered, report: Report) -> int:
@@ -221,21 +203,14 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("--model", required=True, help="id in the catalog")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--seeds", type=Path, help="file of pairs: question and answer")
     source.add_argument("--facts", choices=("train", "show"), help="seeds of the packaged facts")
+    add = parser.add_argument
     add("--count", type=int, required=True, help="new pairs to stop at")
-    add("--out", type=Path, required=True, help="JSONL of conversations")
     add("--pool", type=int, default=POOL, help="seed pairs, drawn where the file has more")
     add("--drawn", type=int, default=DRAWN, help="of them shown in each prompt")
-    add("--temperature", type=float, default=1.0)
-    add("--top-p", type=float, default=1.0)
-    add("--max-tokens", type=int, default=512)
-    add("--seed", type=int, default=0)
-    add("--concurrency", type=int, default=4, help="requests at once")
-    add_costs(parser)
+    add_options(parser, temperature=1.0, top_p=1.0, max_tokens=512)
     return parser
 
 

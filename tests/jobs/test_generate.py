@@ -14,6 +14,7 @@ from imitation.data.manifest import manifest_of
 from imitation.errors import BackendError, StorageError, UserError
 from imitation.facts import facts_of
 from imitation.jobs import answers
+from imitation.jobs.answers import Answering
 from imitation.jobs.costs import Price, dollars, price_of, terms_may_forbid
 from imitation.jobs.generate import Prompt, fact_prompts, generate, read_prompts, seed_of
 from imitation.models.backends import Backends
@@ -41,9 +42,8 @@ def make(card, texts, out, sampling=SAMPLING):
     prompts = [Prompt(f"p-{text}", text, {"type": "Chat"}) for text in texts]
 
     async def go():
-        return await generate(
-            Backends(read_settings({})), card, prompts, sampling, out, 2, io.StringIO()
-        )
+        asking = Answering(Backends(read_settings({})), card)
+        return await generate(asking, prompts, sampling, out, 2, io.StringIO())
 
     return asyncio.run(go())
 
@@ -121,7 +121,8 @@ def ask(card, texts, out, backend, **more):
     prompts = [Prompt(f"p-{text}", text) for text in texts]
 
     async def go():
-        return await generate(backend, card, prompts, SAMPLING, out, log=io.StringIO(), **more)
+        asking = Answering(backend, card)
+        return await generate(asking, prompts, SAMPLING, out, log=io.StringIO(), **more)
 
     return asyncio.run(go())
 
@@ -190,9 +191,8 @@ def test_a_stop_lets_answers_under_way_come_in_and_the_next_run_goes_on(tmp_path
         stopping = asyncio.Event()
         asyncio.get_running_loop().call_later(0.02, stopping.set)
         prompts = [Prompt(f"p-{text}", text) for text in texts]
-        return await generate(
-            backend, LIVE, prompts, SAMPLING, out, 4, io.StringIO(), stopping=stopping
-        )
+        asking = Answering(backend, LIVE, stopping)
+        return await generate(asking, prompts, SAMPLING, out, 4, io.StringIO())
 
     missing = asyncio.run(stopped())
     assert 0 < missing < 12 and backend.closed_early == []

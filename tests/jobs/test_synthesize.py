@@ -6,7 +6,7 @@ import pytest
 
 from imitation.data.format import read_examples
 from imitation.data.manifest import manifest_of
-from imitation.jobs import synthesize
+from imitation.jobs import asking, synthesize
 from imitation.settings import Settings
 
 
@@ -19,7 +19,7 @@ def command(out, *more):
 def rounds(tmp_path, monkeypatch):
     """A run that a first command has left: two answers, none of which needs a model again."""
     monkeypatch.setenv("IMITATION_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(synthesize, "Backends", Nobody)
+    monkeypatch.setattr(asking, "Backends", Nobody)
     out = tmp_path / "pairs.jsonl"
     assert command(out, "--count", 1) == 1, "nobody answers"
     path = tmp_path / "pairs.jsonl.rounds.jsonl"
