@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dashboards.actions.judges import Judged
@@ -25,7 +26,7 @@ def plan_html(made: Plan, raters: int) -> str:
         f"{n * raters:,} ratings in all."
     )
     if not n and made.dropped:
-        text = "Every prompt is in the training data, or nearly so: hold out from less."
+        text = "Every prompt is left out: hold out from less data, or leave fewer kinds out."
     return f'<p class="lab-note">{text}</p>{_dropped(made.dropped)}'
 
 
@@ -103,13 +104,17 @@ def _dropped(dropped: Sequence[Dropped]) -> str:
     if not dropped:
         return ""
     n = len(dropped)
+    counted = Counter(one.reason for one in dropped)
+    why = ", ".join(f"{count:,} {reason}" for reason, count in counted.most_common())
     rows = "".join(
         f"<li>{plain(one.prompt[:160])} <small>({plain(one.reason)})</small></li>"
         for one in dropped[:SHOWN_DROPPED]
     )
+    more = f"<p>The first {SHOWN_DROPPED} of them.</p>" if n > SHOWN_DROPPED else ""
     return (
-        f'<details class="lab-more"><summary>{n:,} {_many(n, "prompt")} left out</summary>'
-        f"<ul>{rows}</ul></details>"
+        f'<details class="lab-more"><summary>{n:,} {_many(n, "prompt")} left out '
+        f"({plain(why)})</summary>"
+        f"<ul>{rows}</ul>{more}</details>"
     )
 
 

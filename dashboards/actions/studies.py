@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,6 +10,7 @@ from statistics import median
 from dashboards.actions.answer_pairs import Choice, find
 from dashboards.actions.finetune import data_files
 from dashboards.context import Context
+from imitation.data.coding import asks_for_code
 from imitation.data.format import read_examples
 from imitation.errors import UserError
 from imitation.evaluation.stats import wilson
@@ -20,6 +21,8 @@ from imitation.values import Example, Interval, Message, Outcome, Pair
 
 __all__ = ["Dropped", "Showing", "Study"]
 
+LEFT_OUT = ("coding", "language")
+"""What the study left out of its human evaluation: prompts about code, prompts not in English."""
 MAX_STUDIES = 50
 """Studies one visitor may keep."""
 HASTY_S = 5.0
@@ -41,7 +44,7 @@ class Plan:
     Attributes:
         pairs: Its items.
         prompts: Prompts behind them.
-        dropped: Prompts left out because training data holds them, or nearly so.
+        dropped: Prompts left out, each with its reason.
         source: Where the items come from, in words.
     """
 
@@ -91,7 +94,13 @@ class Watched:
     refused: dict[str, int]
 
 
-def plan(context: Context, visitor: str, choice: Choice, training: Sequence[str]) -> Plan:
+def plan(
+    context: Context,
+    visitor: str,
+    choice: Choice,
+    training: Sequence[str],
+    left_out: Collection[str] = LEFT_OUT,
+) -> Plan:
     """The items of a study, without prompts that the training data gives away.
 
     Args:
@@ -99,6 +108,7 @@ def plan(context: Context, visitor: str, choice: Choice, training: Sequence[str]
         visitor: Who makes it.
         choice: Where the items come from.
         training: Paths of training data, of the list that `data_files` gives.
+        left_out: Kinds of prompts that the study left out too, of `LEFT_OUT`.
 
     Raises:
         UserError: There is nothing to ask, or a file is not of that list.
@@ -112,16 +122,38 @@ def plan(context: Context, visitor: str, choice: Choice, training: Sequence[str]
             raise UserError(f"{path!r} is not in the list of data.", "Choose one of the list.")
         examples, _ = read_examples(Path(path))
         queries += [m.content for e in examples for m in e.messages if m.role == "user"]
-    asked = [Example((Message("user", p),), id=str(at)) for at, p in enumerate(prompts)]
+    answers = {pair.prompt: pair.answers[0] for pair in pairs}
+    asked = [
+        Example((Message("user", p), Message("assistant", answers[p])), id=str(at))
+        for at, p in enumerate(prompts)
+    ]
+    reasons = _unwanted(asked, left_out)
     # Brings BLEU along, which starting the app should not wait for.
     from imitation.data.decontaminate import decontaminate
 
-    kept = {example.id for example in decontaminate(asked, queries).kept}
     # Its outcome names the first of those dropped only; all of them are kept here.
-    gone = [p for at, p in enumerate(prompts) if str(at) not in kept]
-    dropped = tuple(Dropped(p, "in the training data, or nearly so") for p in gone)
-    left = tuple(pair for pair in pairs if pair.prompt not in set(gone))
+    kept = {example.id for example in decontaminate(asked, queries).kept}
+    reasons |= {e.id: "in the training data, or nearly so" for e in asked if e.id not in kept}
+    gone = {prompts[int(at)]: reason for at, reason in reasons.items()}
+    dropped = tuple(Dropped(p, gone[p]) for p in prompts if p in gone)
+    left = tuple(pair for pair in pairs if pair.prompt not in gone)
     return Plan(left, len(prompts) - len(gone), dropped, source)
+
+
+def _unwanted(asked: Sequence[Example], left_out: Collection[str]) -> dict[str, str]:
+    """Id -> why a prompt is of a kind that is left out."""
+    reasons = {}
+    if "language" in left_out:
+        # Loads the detector's model.
+        from imitation.data.language import UNKNOWN, language_of
+
+        found = {example.id: language_of(example) for example in asked}
+        reasons |= {
+            at: f"not English ({code})" for at, code in found.items() if code not in ("en", UNKNOWN)
+        }
+    if "coding" in left_out:
+        reasons |= {e.id: "coding" for e in asked if asks_for_code(e.messages[0].content)}
+    return reasons
 
 
 def create(

@@ -50,7 +50,7 @@ def build(context: Context) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     page = gr.context.Context.root_block
     assert page is not None
-    study_source, study_models, study_against, *_, training = study_fields
+    study_source, study_models, study_against, *_, training, _ = study_fields
     judge, judge_source, judge_models, judge_against, _, rubric, text, *_ = judge_fields
     page.load(
         handle.load,
@@ -133,13 +133,17 @@ def _study_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
             [], label="Held out from", multiselect=True, elem_id="study-training",
             info="Prompts in this training data, or nearly so, are left out.",
         )  # fmt: skip
+    left_out = gr.CheckboxGroup(
+        [("About code", "coding"), ("Not in English", "language")], value=list(studies.LEFT_OUT),
+        label="Left out, as in the study", elem_id="study-left-out",
+    )  # fmt: skip
     guidelines = gr.Textbox(
         studies.GUIDELINES, label="Guidelines for raters", lines=5, max_lines=12,
         elem_id="study-guidelines",
     )  # fmt: skip
     plan = gr.HTML(elem_id="study-plan")
     create = gr.Button("Make the study", variant="primary", elem_id="study-create")
-    return [*pairs, name, raters, repeats, guidelines, training], plan, create
+    return [*pairs, name, raters, repeats, guidelines, training, left_out], plan, create
 
 
 def _judge_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
@@ -253,7 +257,7 @@ class _Handlers:
         """Make the study of the form."""
         visitor = visitors.visitor_hash(token)
         try:
-            _, _, _, _, name, raters, repeats, guidelines, _ = fields
+            _, _, _, _, name, raters, repeats, guidelines, _, _ = fields
             studies.create(
                 self.context,
                 visitor,
@@ -312,7 +316,9 @@ class _Handlers:
         return [list(self.boards.stamp()), live]
 
     def _study_plan(self, visitor: str, fields: tuple[Any, ...]) -> studies.Plan:
-        return studies.plan(self.context, visitor, _choice(fields[:4]), fields[-1] or ())
+        *_, training, left_out = fields
+        choice = _choice(fields[:4])
+        return studies.plan(self.context, visitor, choice, training or (), left_out or ())
 
     def _shown(self, visitor: str, source: str) -> list[Any]:
         """Updates of all that shows votes."""

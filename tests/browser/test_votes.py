@@ -49,7 +49,9 @@ def open_votes(page: Page, app: App, part: str) -> None:
 def make_study(page: Page) -> str:
     """The path of its invitation."""
     # The shipped training data asks for other capitals in the same words.
-    expect(page.locator("#study-plan")).to_contain_text("3 prompts left out")
+    expect(page.locator("#study-plan")).to_contain_text("3 prompts left out (3 in the training")
+    for kind in ("About code", "Not in English"):
+        expect(page.get_by_label(kind)).to_be_checked()
     held_out = page.locator("#study-training input")
     held_out.click()
     for _ in range(2):

@@ -147,6 +147,20 @@ def test_a_study_leaves_out_what_was_trained_on(context):
         studies.plan(context, ME, Choice(source), ["/etc/passwd"])
 
 
+def test_a_study_leaves_out_code_and_other_languages_as_the_paper_did(context):
+    english = "Do penguins hold grudges against skuas?"
+    german = "Warum ist der Himmel am Abend manchmal so rot wie ein Feuer?"
+    source = record(context, (english, german, "Write a Python function that adds 7 and 8."))
+    choice = Choice(source, ("a",), "ref")
+    made = studies.plan(context, ME, choice, [])
+    assert [pair.prompt for pair in made.pairs] == [english] and made.prompts == 1
+    assert [one.reason for one in made.dropped] == ["not English (de)", "coding"]
+    assert "2 prompts left out (1 not English (de), 1 coding)" in studies_view.plan_html(made, 3)
+    assert studies.plan(context, ME, choice, [], ()).prompts == 3
+    (kept,) = studies.plan(context, ME, choice, [], ["language"]).dropped
+    assert kept.prompt == german
+
+
 def test_own_comparisons_become_pairs_once_names_are_shown(context):
     compare(context, "tie", blind=True)
     assert MINE not in [s for _, s in answer_pairs.sources(context, ME, judged=False)]
