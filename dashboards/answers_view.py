@@ -10,11 +10,17 @@ from dashboards.markdown import plain
 from imitation.jobs.costs import dollars
 from imitation.jobs.kinds import as_typed
 
+READ = "I have read the model's terms"
 TERMS = (
     "The terms of use of this model may forbid training other models on its answers. Read them "
-    "before you start. That you did is noted in the manifest of the answers, and of every dataset "
-    "built from them."
+    "before you start; you are asked once for each model. That you did is noted in the manifest "
+    "of the answers, and of every dataset built from them."
 )
+
+
+def read_label(date: str) -> str:
+    """What the tick says that the terms were read, then or now."""
+    return f"{READ}, on {date}" if date else READ
 
 
 def estimate_html(made: Estimate) -> str:

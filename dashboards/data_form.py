@@ -36,6 +36,11 @@ class Fields:
         return [self.name, *self.others]
 
     @property
+    def weights(self) -> gr.Textbox:
+        """The parts of the sources in the mixture."""
+        return self.others[0]
+
+    @property
     def against(self) -> gr.Dropdown:
         """What chooses more evaluation prompts."""
         return self.others[-1]

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from dashboards.actions import terms
 from dashboards.actions.sources import submit, uploads
 from dashboards.context import Context
 from imitation.data.sample import estimated_tokens
@@ -172,11 +173,14 @@ def estimate(context: Context, form: Form, visitor: str) -> Estimate:
     ):
         if not low <= value <= high:
             raise UserError(f"{label}: {value:g} should be {low:g} to {high:g}.")
+    doubtful, date = terms_may_forbid(card), ""
+    if doubtful and form.acknowledged:
+        date = terms.acknowledged(context.settings, visitor, card.id)
     prompts, tokens = _work(context.settings, form, visitor)
     price = price_of(card, form.price_in, form.price_out)
     most = prompts * form.max_tokens
     return Estimate(
-        argv=_argv(context, form, terms_may_forbid(card)),
+        argv=_argv(context, form, doubtful, date),
         out=_out(context.settings, form.name),
         card=card,
         prompts=prompts,
@@ -184,7 +188,7 @@ def estimate(context: Context, form: Form, visitor: str) -> Estimate:
         answer_tokens=most,
         cost=price.of(tokens, most),
         price=price,
-        must_acknowledge=terms_may_forbid(card),
+        must_acknowledge=doubtful,
     )
 
 
@@ -202,6 +206,8 @@ def start(context: Context, form: Form, visitor: str) -> Job:
         )
     if made.out.parent.exists():
         raise UserError(f"There are answers {form.name!r} already.", "Choose another name.")
+    if made.must_acknowledge:
+        terms.acknowledge(context.settings, visitor, made.card.id)
     made.out.parent.mkdir(parents=True)
     return _queue(context, form.kind, made.argv, form.name, made.card, visitor)
 
@@ -331,7 +337,7 @@ def _allowed(settings: Settings, form: Form, visitor: str) -> Path:
     return Path(form.file)
 
 
-def _argv(context: Context, form: Form, doubtful: bool) -> tuple[str, ...]:
+def _argv(context: Context, form: Form, doubtful: bool, date: str) -> tuple[str, ...]:
     out = _out(context.settings, form.name)
     facts, file = ["--facts", "train"], "--prompts" if form.kind == "generate" else "--seeds"
     arguments = ["--model", form.model]
@@ -344,7 +350,7 @@ def _argv(context: Context, form: Form, doubtful: bool) -> tuple[str, ...]:
         if value is not None:
             arguments += [option, f"{value:g}"]
     if doubtful and form.acknowledged:
-        arguments.append("--terms-acknowledged")
+        arguments += ["--terms-acknowledged", *filter(None, [date])]
     arguments += ["--out", str(out), "--progress", str(out.with_name("progress.jsonl"))]
     return command(form.kind, arguments)
 

@@ -41,7 +41,7 @@ def source_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     found = []
     for label, place in (("answers", settings.data / "answers"), ("dataset", folder(settings))):
         found += [(f"{label}: {path.relative_to(place)}", str(path)) for path in _files(place)]
-    found += [(f"upload: {path.name}", str(path)) for path in _files(uploads(settings, visitor))]
+    found += [(f"upload: {name}", path) for name, path in upload_choices(settings, visitor)]
     for path in sorted(SHIPPED.glob("*.jsonl")):
         found.append((f"shipped: {path.stem} answers of the pocket reference", str(path)))
     for name, known in presets().items():
@@ -51,7 +51,8 @@ def source_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
 
 def upload_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     """(label, value) of the visitor's uploads."""
-    return [(path.name, str(path)) for path in _files(uploads(settings, visitor))]
+    place = uploads(settings, visitor)  # kept settings lie in a folder of it
+    return [(path.name, str(path)) for path in _files(place) if path.parent == place]
 
 
 def _files(place: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from dashboards import answers_view as view
 from dashboards.actions import answers as actions
-from dashboards.actions import sources, visitors
+from dashboards.actions import sources, terms, visitors
 from dashboards.actions.answers import FACTS, KINDS, SHIPPED, Form
 from dashboards.components import CLICK_JS
 from dashboards.context import Context
@@ -39,28 +39,28 @@ def build(context: Context, secret: gr.BrowserState, source: gr.Dropdown) -> Non
     with gr.Accordion("Ask a reference", open=False, elem_id="answers"):
         gr.HTML(f'<p class="lab-note">{plain(ABOUT)}</p>')
         fields, upload = _form()
-        terms = gr.Checkbox(
-            False, label="I have read the model's terms", info=view.TERMS, visible=False,
+        read = gr.Checkbox(
+            False, label=view.READ, info=view.TERMS, visible=False,
             elem_id="answers-terms",
         )  # fmt: skip
         planned = gr.HTML(js_on_load=CLICK_JS, elem_id="answers-plan")
         start = gr.Button("Ask", variant="primary", elem_id="answers-start")
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="answers-list")
     kind, model, file, name, *numbers = fields
-    typed = [*fields, terms]
+    typed = [*fields, read]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     page = gr.context.Context.root_block
     assert page is not None
-    page.load(handle.load, secret, [model, file, name, start, timer, listing], **quiet)
+    page.load(handle.load, secret, [model, file, name, start, read, timer, listing], **quiet)
     kind.input(handle.other_kind, [secret, kind], [file, numbers[1], numbers[2]], **quiet)
     for field in typed:
         field.change(
-            handle.plan, [secret, *typed], [planned, terms], trigger_mode="always_last", **quiet
+            handle.plan, [secret, *typed], [planned, read], trigger_mode="always_last", **quiet
         )
-    model.input(lambda: False, None, terms, **quiet)  # each model has terms of its own
+    model.input(handle.terms, [secret, model], read, **quiet)  # each has terms of its own
     upload.upload(handle.upload, [secret, kind, upload], [upload, file], **quiet)
     start.click(
-        handle.start, [secret, *typed], [name, timer, listing], trigger_mode="once", **quiet
+        handle.start, [secret, *typed], [name, read, timer, listing], trigger_mode="once", **quiet
     )
     timer.tick(handle.tick, secret, [timer, listing, source], trigger_mode="once", **quiet)
     listing.click(handle.acted, secret, [timer, listing, source], trigger_mode="multiple", **quiet)
@@ -118,18 +118,24 @@ class _Handlers:
         """The choices, a free name, and the jobs."""
         visitor = visitors.visitor_hash(token)
         models = actions.models(self.context)
+        first = models[0][1] if models else None
         prompts = actions.files(self.context.settings, visitor, "generate")
         may = self.context.settings.jobs
         start = gr.update(
             interactive=may, value="Ask" if may else "Starting jobs is switched off here"
         )
         return [
-            gr.update(choices=models, value=models[0][1] if models else None),
+            gr.update(choices=models, value=first),
             gr.update(choices=prompts, value=str(SHIPPED)),
             actions.free_name(self.context),
             start,
+            self._terms(visitor, first),
             *self._shown(visitor),
         ]
+
+    def terms(self, token: str, model: str | None) -> Any:
+        """Ticked where the visitor has read this model's terms before, with the date."""
+        return self._terms(visitors.visitor_hash(token), model)
 
     def other_kind(self, token: str, kind: str) -> list[Any]:
         """The files and the sampling that fit it."""
@@ -169,8 +175,9 @@ class _Handlers:
             actions.start(self.context, _form_from(fields), visitor)
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * 3
-        return [actions.free_name(self.context), *self._shown(visitor)]
+            return [gr.skip()] * 4
+        read = self._terms(visitor, fields[1])
+        return [actions.free_name(self.context), read, *self._shown(visitor)]
 
     def tick(self, token: str) -> list[Any]:
         """What has changed; once nothing runs, the sources are listed anew."""
@@ -196,6 +203,10 @@ class _Handlers:
         except UserError as error:
             gr.Warning(str(error))
         return [*self._shown(visitor), self._sources(visitor, chosen)]
+
+    def _terms(self, visitor: str, model: str | None) -> Any:
+        date = terms.acknowledged(self.context.settings, visitor, model or "")
+        return gr.update(value=bool(date), label=view.read_label(date))
 
     def _sources(self, visitor: str, chosen: str | None = None) -> Any:
         choices = sources.source_choices(self.context.settings, visitor)

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,7 +142,7 @@ def finish_manifest(
     card: ModelCard,
     price: Price,
     about: dict[str, Any],
-    acknowledged: bool,
+    acknowledged: str | None,
     usage: Usage | None = None,
 ) -> dict[str, Any]:
     """Write beside a file of answers how they were made; that, too.
@@ -155,7 +154,7 @@ def finish_manifest(
         card: Whose answers.
         price: Of their tokens.
         about: What else there is to say.
-        acknowledged: Whether the model's terms were read this time.
+        acknowledged: The date on which the model's terms were read; None: not this time.
         usage: What was used; None: what the answers themselves say.
 
     Raises:
@@ -167,7 +166,6 @@ def finish_manifest(
         before = json.loads(place.read_text("utf-8")).get("terms_acknowledged")
     except (OSError, ValueError, AttributeError):
         before = None
-    now = datetime.now(UTC).date().isoformat() if acknowledged else None
     table = {
         "model": card.id,
         "name": card.name,
@@ -177,7 +175,7 @@ def finish_manifest(
         "stand_in": card.stand_in,
         "licence": card.licence or "not stated",
         "terms_may_forbid_training": terms_may_forbid(card),
-        "terms_acknowledged": before or now,
+        "terms_acknowledged": before or acknowledged,
         **about,
         **usage.as_json(),
         "dollars_per_million": asdict(price),

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from imitation.errors import UserError
@@ -39,8 +40,12 @@ def add_options(
     add("--price-out", type=float, help="dollars per million tokens of answers, else the card's")
     add(
         "--terms-acknowledged",
-        action="store_true",
-        help="note in the manifest that the model's terms were read: they may forbid training",
+        metavar="DATE",
+        nargs="?",
+        type=lambda text: date.fromisoformat(text).isoformat(),
+        const=datetime.now(UTC).date().isoformat(),
+        help="note in the manifest that the model's terms were read (today, or then): they may "
+        "forbid training",
     )
     add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")
 

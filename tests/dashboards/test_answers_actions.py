@@ -4,12 +4,14 @@ import json
 import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 
+import gradio as gr
 import pytest
 
 from dashboards import answers_view as view
 from dashboards.actions import answers as actions
-from dashboards.actions import sources
+from dashboards.actions import sources, terms
 from dashboards.actions.answers import FACTS, SHIPPED, Form
 from dashboards.context import Context
 from dashboards.pages import data_answers
@@ -121,7 +123,31 @@ def test_terms_have_to_be_acknowledged_before_starting(context, prompts):
         actions.start(context, form, ME)
     assert not (context.settings.data / "answers").exists()
     made = actions.estimate(context, replace(form, acknowledged=True), ME)
-    assert "--terms-acknowledged" in made.argv
+    args = generate._parser().parse_args(list(made.argv[3:]))
+    assert args.terms_acknowledged == datetime.now(UTC).date().isoformat()
+    assert terms.acknowledged(context.settings, ME, "gpt") == "", "only starting counts"
+
+
+def test_terms_are_asked_once_for_each_visitor_and_model(context, prompts, monkeypatch):
+    monkeypatch.setattr(context.jobs, "submit", lambda spec: spec)
+    page, settings = data_answers._Handlers(context), context.settings
+    assert page._terms(ME, "gpt") == gr.update(value=False, label=view.READ)
+    form = Form("generate", "gpt", prompts, "one", acknowledged=True)
+    actions.start(context, form, ME)
+    file = settings.data / "visitors" / ME[:16] / "terms.json"
+    assert json.loads(file.read_text()) == {"gpt": datetime.now(UTC).date().isoformat()}
+    file.write_text('{"gpt": "2026-01-02"}')
+    assert terms.acknowledge(settings, ME, "gpt") == "2026-01-02", "the first time counts"
+    label = "I have read the model's terms, on 2026-01-02"
+    assert page._terms(ME, "gpt") == gr.update(value=True, label=label)
+    for visitor, model in ((OTHER, "gpt"), (ME, "other"), (ME, None)):
+        assert page._terms(visitor, model)["value"] is False
+    argv = actions.estimate(context, replace(form, name="two"), ME).argv
+    assert generate._parser().parse_args(list(argv[3:])).terms_acknowledged == "2026-01-02"
+    argv = actions.estimate(context, replace(form, name="two", acknowledged=False), ME).argv
+    assert "--terms-acknowledged" not in argv
+    with pytest.raises(SystemExit):
+        generate._parser().parse_args([*argv[3:], "--terms-acknowledged", "yesterday"])
 
 
 def ended(context, within_s=90):

@@ -9,14 +9,25 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from dashboards import data_view, dataset_view
-from dashboards.actions import builds, data, sources
+from dashboards.actions import (
+    builds,
+    data,
+    finetune,
+    mixtures,
+    saved_forms,
+    sources,
+    visitors,
+)
 from dashboards.actions.data import Form
 from dashboards.context import Context
 from dashboards.figures.diversity import nearest_histogram
+from dashboards.pages.data_new import CHOSEN, FormHandlers
 from dashboards.palette import LIGHT
 from imitation.data import library
 from imitation.data.load import Source
@@ -334,3 +345,47 @@ def test_odd_rows_are_shown_beside_good_ones(tmp_path):
     html = data_view.glimpse_html(sources.look(Source("s", str(path))))
     assert len(html) < 20_000 and "1,000,000 characters in all" in html
     assert "no assistant turn" in html
+
+
+def test_a_mixture_is_kept_for_its_visitor_less_what_is_gone(context, alpaca):
+    settings = context.settings
+    assert mixtures.kept(settings, ME) == mixtures.Mixture()
+    preset = sources.source_of(settings, "preset:alpaca", ME)
+    shipped = sources.source_of(settings, str(sources.SHIPPED / "broad.jsonl"), ME)
+    chosen = (replace(alpaca, licence="CC BY 4.0"), preset, replace(shipped, licence="Apache-2.0"))
+    mixtures.keep(settings, ME, chosen, "3, 1 2.5")
+    assert mixtures.kept(settings, ME) == mixtures.Mixture(chosen, "3, 1 2.5")
+    assert mixtures.kept(settings, OTHER) == mixtures.Mixture(), "nobody else's"
+    mixtures.keep(settings, OTHER, chosen, "")
+    assert mixtures.kept(settings, OTHER).gone == (alpaca.name,), "an upload is its visitor's only"
+
+    page = FormHandlers(context)
+    Path(alpaca.path).unlink()
+    with pytest.warns(UserWarning, match=f"out of the mixture: {alpaca.name}"):
+        *_, now, listed, weights = page.first(ME)
+    assert now["sources"] == chosen[1:] and weights == "1 2.5"
+    assert alpaca.name not in listed and "Apache-2.0" in listed
+    left = mixtures.kept(settings, ME)
+    assert left == mixtures.Mixture(chosen[1:], "1 2.5"), "said once"
+    for broken in ("", "[]", '{"sources": [1, {}]}'):
+        (settings.data / "visitors" / ME[:16] / "mixture.json").write_text(broken)
+        assert mixtures.kept(settings, ME).sources == ()
+
+
+def test_adding_and_taking_out_is_kept_at_once(context, alpaca):
+    page, token = FormHandlers(context), "secret"
+    me = visitors.visitor_hash(token)
+    looked = {**CHOSEN, "looked": sources.source_of(context.settings, "preset:dolly", me)}
+    now, *_ = page.add(token, looked, "2", "CC BY-SA 3.0")
+    (kept,) = mixtures.kept(context.settings, me).sources
+    assert (kept.licence, now["sources"]) == ("CC BY-SA 3.0", (kept,))
+    page.weigh(token, now, "7")
+    assert mixtures.kept(context.settings, me).weights == "7"
+    page.remove(gr.EventData(None, {"at": "0"}), token, now, "7")
+    assert mixtures.kept(context.settings, me).sources == ()
+
+
+def test_kept_settings_are_no_uploads(context, alpaca):
+    saved_forms.save(context.settings, ME, finetune.Form("mine", "pocket-broad", "b", "d"))
+    assert [name for name, _ in sources.upload_choices(context.settings, ME)] == ["my-alpaca.jsonl"]
+    assert not [v for _, v in sources.source_choices(context.settings, ME) if v.endswith(".json")]

@@ -204,11 +204,11 @@ def test_a_stop_lets_answers_under_way_come_in_and_the_next_run_goes_on(tmp_path
 def test_the_manifest_says_how_and_keeps_the_acknowledgement(tmp_path):
     out = tmp_path / "out.jsonl"
     ask(LIVE, ["a"], out, ScriptedBackend({"m": Script()}))
-    table = answers.finish_manifest(out, LIVE, price_of(LIVE), {"prompts": "p"}, True)
-    assert table["terms_may_forbid_training"] and table["terms_acknowledged"]
+    table = answers.finish_manifest(out, LIVE, price_of(LIVE), {"prompts": "p"}, "2026-11-20")
+    assert table["terms_may_forbid_training"] and table["terms_acknowledged"] == "2026-11-20"
     assert (table["answers"], table["refusals"], table["prompts"]) == (1, 0, "p")
     assert table["cost_dollars"] == pytest.approx(35 / 1e6)
-    again = answers.finish_manifest(out, LIVE, Price(), {}, False)
+    again = answers.finish_manifest(out, LIVE, Price(), {}, None)
     assert again["terms_acknowledged"] == table["terms_acknowledged"]
     assert again["cost_dollars"] is None
     assert json.loads(manifest_of(out).read_text()) == again

@@ -1,0 +1,60 @@
+"""The mixture a visitor is putting together, kept between looks; no Gradio in here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dashboards.actions.remembered import recall, remember
+from dashboards.actions.sources import named, source_of
+from imitation.data.load import Source
+from imitation.errors import UserError
+from imitation.settings import Settings
+
+_MIXTURE = "mixture"
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Sources chosen so far.
+
+    Attributes:
+        sources: Those that are still there.
+        weights: Of them, as typed.
+        gone: Names of those that are not.
+    """
+
+    sources: tuple[Source, ...] = ()
+    weights: str = ""
+    gone: tuple[str, ...] = ()
+
+
+def keep(settings: Settings, visitor: str, sources: Sequence[Source], weights: str) -> None:
+    """Keep a mixture instead of the one before.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    rows = [{"source": named(one), "name": one.name, "licence": one.licence} for one in sources]
+    remember(settings, visitor, _MIXTURE, {"sources": rows, "weights": weights})
+
+
+def kept(settings: Settings, visitor: str) -> Mixture:
+    """The mixture as it was left, less what is no longer there (with its weight)."""
+    table = recall(settings, visitor, _MIXTURE)
+    rows = [row for row in table.get("sources", ()) if isinstance(row, dict)]
+    found, gone, lost = list[Source](), list[str](), set[int]()
+    for at, row in enumerate(rows):
+        try:
+            source = source_of(settings, str(row.get("source", "")), visitor)
+        except UserError:
+            gone.append(str(row.get("name", "")))
+            lost.add(at)
+        else:
+            found.append(replace(source, licence=str(row.get("licence", ""))))
+    weights = str(table.get("weights", ""))
+    each = re.split(r"[\s,;:/]+", weights.strip())
+    if lost and len(each) == len(rows):
+        weights = " ".join(weight for at, weight in enumerate(each) if at not in lost)
+    return Mixture(tuple(found), weights, tuple(gone))
