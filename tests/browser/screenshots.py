@@ -61,7 +61,7 @@ def main() -> int:
                     for route in PAGES:
                         name = route.path.strip("/") or "compare"
                         page.goto(f"{app.url}{route.path}?__theme={theme}")
-                        expect(page.locator(".lab-title").first).to_be_visible()
+                        expect(page.locator("h1").first).to_be_visible()
                         page.wait_for_timeout(1500)
                         target = out / f"{name}-{size}-{theme}.png"
                         shoot(page, app, route.path, target)
