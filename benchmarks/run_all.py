@@ -49,7 +49,8 @@ def parse(output: str) -> list[dict]:
     """
     rows = []
     for line in output.splitlines():
-        if line.startswith("{"):
+        # Libraries print of their own, dicts too; a result is told by its first key.
+        if line.startswith('{"name"'):
             row = json.loads(line)
             if tuple(row) != KEYS or row["ok"] not in STATUS:
                 raise ValueError(f"not a result: {line}")
