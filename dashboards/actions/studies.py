@@ -15,8 +15,9 @@ from imitation.data.format import read_examples
 from imitation.errors import UserError
 from imitation.evaluation.stats import wilson
 from imitation.evaluation.votes import order_effect, oriented
-from imitation.storage import studies, votes
-from imitation.storage.studies import Dropped, Rated, Showing, Study
+from imitation.storage import studies, study_ratings, votes
+from imitation.storage.studies import Dropped, Study
+from imitation.storage.study_ratings import Rated, Showing
 from imitation.values import Example, Interval, Message, Outcome, Pair
 
 __all__ = ["Dropped", "Showing", "Study"]
@@ -192,12 +193,12 @@ def watched(context: Context, visitor: str) -> list[Watched]:
     db = context.db
     found = []
     for study in studies.of_visitor(db, visitor):
-        rated = studies.ratings(db, study.id)
+        rated = study_ratings.ratings(db, study.id)
         found.append(
             Watched(
                 study,
                 sum(not one.again for one in rated),
-                studies.complete(db, study),
+                study_ratings.complete(db, study),
                 _raters(rated),
                 votes.refused(db, study.id),
             )
@@ -213,7 +214,7 @@ def export(context: Context, visitor: str, identity: str) -> tuple[str, str]:
     """
     study = own(context, visitor, identity)
     stem = "".join(c if c.isalnum() else "-" for c in study.name).strip("-")[:60] or "study"
-    return f"{stem}.jsonl", "\n".join(studies.export_lines(context.db, study)) + "\n"
+    return f"{stem}.jsonl", "\n".join(study_ratings.export_lines(context.db, study)) + "\n"
 
 
 def own(context: Context, visitor: str, identity: str) -> Study:
@@ -255,7 +256,7 @@ def invited(context: Context, invite: str) -> Study | None:
 
 def show(context: Context, study: Study, visitor: str) -> Showing | None:
     """What a rater rates next, None where nothing is left."""
-    return studies.show(context.db, study, visitor)
+    return study_ratings.show(context.db, study, visitor)
 
 
 def vote(context: Context, invite: str, visitor: str, token: str, outcome: str) -> None:
@@ -264,7 +265,7 @@ def vote(context: Context, invite: str, visitor: str, token: str, outcome: str) 
     Raises:
         UserError: It was refused.
     """
-    studies.vote(context.db, invite, visitor, token, outcome)
+    study_ratings.vote(context.db, invite, visitor, token, outcome)
 
 
 def _raters(rated: Sequence[Rated]) -> tuple[Rater, ...]:

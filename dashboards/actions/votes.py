@@ -23,7 +23,7 @@ from imitation.evaluation.votes import (
     order_effect,
     win_rates,
 )
-from imitation.storage import judgements, studies, votes
+from imitation.storage import judgements, studies, study_ratings, votes
 from imitation.values import Interval, Preference
 
 PEOPLE, COMPARE = "people", "compare"
@@ -182,7 +182,7 @@ def everybody(db: sqlite3.Connection, visitor: str) -> list[Preference]:
 
 
 def _study(db: sqlite3.Connection, identity: str) -> list[Preference]:
-    return [rated.preference for rated in studies.ratings(db, identity) if not rated.again]
+    return [rated.preference for rated in study_ratings.ratings(db, identity) if not rated.again]
 
 
 def _board(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import UserError
-from imitation.storage import studies, votes
+from imitation.storage import studies, study_ratings, votes
 from imitation.storage.database import connect
 from imitation.values import Pair
 
@@ -32,7 +32,8 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     found = Clock()
-    monkeypatch.setattr(studies, "time", found)
+    for module in (studies, study_ratings):
+        monkeypatch.setattr(module, "time", found)
     return found
 
 
@@ -48,9 +49,9 @@ def make(db, n=4, **options):
 def rate(db, study, rater, clock, outcome="first"):
     """Rate all that is left for a rater; the pairs they saw."""
     seen = []
-    while showing := studies.show(db, study, rater):
+    while showing := study_ratings.show(db, study, rater):
         clock.now += 10
-        studies.vote(db, study.invite, rater, showing.token, outcome)
+        study_ratings.vote(db, study.invite, rater, showing.token, outcome)
         seen.append(showing.pair)
     return seen
 
@@ -59,25 +60,25 @@ def test_every_item_gets_its_ratings_and_no_more(db, clock):
     study = make(db, 6, raters=3, repeat_every=0)
     for rater in "pqrst":
         rate(db, study, rater, clock)
-    found = studies.ratings(db, study.id)
+    found = study_ratings.ratings(db, study.id)
     assert set(Counter(r.preference.pair.key for r in found).values()) == {3}
-    assert len(found) == 18 and studies.complete(db, study) == 6
-    assert studies.show(db, study, "u") is None
+    assert len(found) == 18 and study_ratings.complete(db, study) == 6
+    assert study_ratings.show(db, study, "u") is None
 
 
 def test_two_at_once_do_not_take_the_same_last_place(db, clock):
     study = make(db, 1, raters=1)
-    assert studies.show(db, study, "p") is not None
-    assert studies.show(db, study, "q") is None, "held for the first"
-    clock.now += studies.HELD_S + 1
-    other = studies.show(db, study, "q")
+    assert study_ratings.show(db, study, "p") is not None
+    assert study_ratings.show(db, study, "q") is None, "held for the first"
+    clock.now += study_ratings.HELD_S + 1
+    other = study_ratings.show(db, study, "q")
     assert other is not None
-    assert studies.show(db, study, "p") is None, "taken over meanwhile"
+    assert study_ratings.show(db, study, "p") is None, "taken over meanwhile"
 
 
 def test_reloading_shows_the_same_item(db):
     study = make(db)
-    one, again = studies.show(db, study, "p"), studies.show(db, study, "p")
+    one, again = study_ratings.show(db, study, "p"), study_ratings.show(db, study, "p")
     assert (one.token, one.pair) == (again.token, again.pair)
 
 
@@ -91,51 +92,51 @@ def test_repeats_come_the_other_way_round_and_count_apart(db, clock):
     study = make(db, 9, raters=3, repeat_every=5)
     seen = rate(db, study, "p", clock)
     assert len(seen) == 11 and seen[4] == seen[0].swapped
-    found = studies.ratings(db, study.id)
+    found = study_ratings.ratings(db, study.id)
     assert [r.again for r in found].count(True) == 2 and found[4].again
     assert {r.seconds for r in found} == {10.0}
-    assert studies.complete(db, study) == 0
+    assert study_ratings.complete(db, study) == 0
 
 
 def refused(db, study, *vote):
     with pytest.raises(UserError) as caught:
-        studies.vote(db, *vote)
+        study_ratings.vote(db, *vote)
     assert caught.value.hint
     return votes.refused(db, study.id)
 
 
 def test_votes_that_are_refused_are_counted(db, clock):
     study = make(db, 4, repeat_every=0)
-    showing = studies.show(db, study, "p")
+    showing = study_ratings.show(db, study, "p")
     ballot = (study.invite, "p", showing.token)
     assert refused(db, study, *ballot, "first") == {"too fast": 1}
     clock.now += 5
     assert refused(db, study, study.invite, "q", showing.token, "first")["not shown"] == 1
     assert refused(db, study, study.invite, "p", "guessed", "first")["not shown"] == 2
     assert refused(db, study, *ballot, "all")["not shown"] == 3
-    studies.vote(db, *ballot, "second")
+    study_ratings.vote(db, *ballot, "second")
     assert refused(db, study, *ballot, "first")["twice"] == 1
-    (kept,) = studies.ratings(db, study.id)
+    (kept,) = study_ratings.ratings(db, study.id)
     assert kept.preference.outcome == "second"
-    later = studies.show(db, study, "p")
+    later = study_ratings.show(db, study, "p")
     clock.now += 5
     assert studies.set_open(db, study.id, "me", False)
     assert refused(db, study, study.invite, "p", later.token, "first")["after closing"] == 1
     with pytest.raises(UserError, match="opens no study"):
-        studies.vote(db, "guessed", "p", later.token, "first")
-    assert studies.show(db, studies.get(db, study.id), "p") is None
-    assert len(studies.ratings(db, study.id)) == 1
+        study_ratings.vote(db, "guessed", "p", later.token, "first")
+    assert study_ratings.show(db, studies.get(db, study.id), "p") is None
+    assert len(study_ratings.ratings(db, study.id)) == 1
 
 
 def test_of_votes_at_once_one_counts(db, clock, tmp_path):
     study = make(db, 1)
-    showing = studies.show(db, study, "p")
+    showing = study_ratings.show(db, study, "p")
     clock.now += 5
 
     def vote(_):
         own = connect(tmp_path / "lab.sqlite3")
         try:
-            studies.vote(own, study.invite, "p", showing.token, "first")
+            study_ratings.vote(own, study.invite, "p", showing.token, "first")
             return 1
         except UserError:
             return 0
@@ -166,7 +167,7 @@ def test_an_export_says_who_was_preferred_and_no_visitor(db, clock):
     study = make(db, 2, repeat_every=0)
     rate(db, study, "secret-hash", clock, "tie")
     rate(db, study, "other", clock, "first")
-    lines = [json.loads(line) for line in studies.export_lines(db, study)]
+    lines = [json.loads(line) for line in study_ratings.export_lines(db, study)]
     assert [line["prompt"] for line in lines] == ["q0", "q1"]
     assert lines[0]["answers"] == {"a": "a0", "b": "b0"}
     by_rater = {r["rater"]: r for r in lines[0]["ratings"]}
