@@ -46,7 +46,11 @@ const redraw = () => draw().catch((error) => {
 
 element.addEventListener('click', (event) => {
   const format = event.target.closest('button[data-format]')?.dataset.format;
-  if (format) window.Plotly.downloadImage(plot(), { format, width: 1200, height: 560, scale: 2, filename: setting('filename') ?? 'loss' });
+  if (!format) return;
+  // A picture has a ground of its own: dark colours on a white page would be lost.
+  const ground = getComputedStyle(document.body).getPropertyValue('--lab-ground').trim();
+  const { data, layout } = plot();
+  window.Plotly.downloadImage({ data, layout: { ...layout, paper_bgcolor: ground } }, { format, width: 1200, height: setting('height') ?? 560, scale: 2, filename: setting('filename') ?? 'loss' });
 });
 watch('value', redraw);
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });

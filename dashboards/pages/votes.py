@@ -13,11 +13,13 @@ from dashboards import studies_view, votes_view
 from dashboards.actions import answer_pairs, judges, studies, visitors
 from dashboards.actions.answer_pairs import Choice
 from dashboards.actions.finetune import data_files
-from dashboards.actions.votes import PEOPLE, Boards
+from dashboards.actions.votes import PEOPLE, Board, Boards
 from dashboards.compare_form import MESSAGE_JS
 from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.job_view import problem_html
+from dashboards.palette import LIGHT
+from dashboards.votes_form import EVERY_TWO, board_figure, judge_form, study_form
 from imitation.errors import UserError
 from imitation.evaluation.judge import rubrics
 
@@ -26,7 +28,8 @@ LEDE = (
     "and what is left once style is taken out."
 )
 POLL_S = 3.0
-EVERY_TWO = "Every two of them"
+SHOWN = 7
+"""Components that show votes."""
 
 
 def build(context: Context) -> None:
@@ -39,14 +42,15 @@ def build(context: Context) -> None:
     fooled = gr.HTML(elem_id="votes-fooled")
     source = gr.Dropdown([], label="Whose verdicts", elem_id="votes-source")
     board = gr.HTML(elem_id="votes-board")
+    figure = board_figure()
     with gr.Accordion("Studies: blind, by invitation", open=False, elem_id="votes-studies"):
-        study_fields, study_plan, create = _study_form()
+        study_fields, study_plan, create = study_form()
         study_list = gr.HTML(js_on_load=CLICK_JS, elem_id="studies-list")
     with gr.Accordion("Judges: any model of the catalog", open=False, elem_id="votes-judges"):
-        judge_fields, judge_plan, start = _judge_form()
+        judge_fields, judge_plan, start = judge_form()
         judge_list = gr.HTML(js_on_load=CLICK_JS, elem_id="judges-list")
 
-    shown = [stamp, fooled, source, board, study_list, judge_list]
+    shown = [stamp, fooled, source, board, study_list, judge_list, figure]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     page = gr.context.Context.root_block
     assert page is not None
@@ -93,80 +97,6 @@ def build(context: Context) -> None:
     message.change(None, message, None, js=MESSAGE_JS, api_visibility="private")
 
 
-def _pairs_form(name: str) -> list[gr.components.Component]:
-    """Where the pairs come from: source, models, against, prompts."""
-    with gr.Row():
-        source = gr.Dropdown([], label="Answers from", elem_id=f"{name}-source")
-        models = gr.Dropdown(
-            [], label="Models", info="All where none is chosen.", multiselect=True,
-            elem_id=f"{name}-models",
-        )  # fmt: skip
-        against = gr.Dropdown(
-            [(EVERY_TWO, "")], value="", label="Compared with", elem_id=f"{name}-against",
-            info="Each with one model, or every two.",
-        )  # fmt: skip
-        prompts = gr.Number(
-            0, label="Prompts", info="At most, drawn at random; 0: all.", precision=0, minimum=0,
-            min_width=140, elem_id=f"{name}-prompts",
-        )  # fmt: skip
-    return [source, models, against, prompts]
-
-
-def _study_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
-    gr.HTML(
-        '<p class="lab-note">Raters see a question and two answers, without names and in an order '
-        "drawn for each, and say A, B or equal. Whoever has the link can rate; one browser is one "
-        "rater.</p>"
-    )
-    pairs = _pairs_form("study")
-    with gr.Row():
-        name = gr.Textbox(label="Name", max_length=120, elem_id="study-name")
-        raters = gr.Number(
-            3, label="Ratings an item", precision=0, minimum=1, maximum=20, min_width=140,
-            info="The majority decides.", elem_id="study-raters",
-        )  # fmt: skip
-        repeats = gr.Number(
-            10, label="Repeat every", precision=0, minimum=0, min_width=140,
-            info="Items, to see if a rater says the same; 0: never.", elem_id="study-repeats",
-        )  # fmt: skip
-        training = gr.Dropdown(
-            [], label="Held out from", multiselect=True, elem_id="study-training",
-            info="Prompts in this training data, or nearly so, are left out.",
-        )  # fmt: skip
-    left_out = gr.CheckboxGroup(
-        [("About code", "coding"), ("Not in English", "language")], value=list(studies.LEFT_OUT),
-        label="Left out, as in the study", elem_id="study-left-out",
-    )  # fmt: skip
-    guidelines = gr.Textbox(
-        studies.GUIDELINES, label="Guidelines for raters", lines=5, max_lines=12,
-        elem_id="study-guidelines",
-    )  # fmt: skip
-    plan = gr.HTML(elem_id="study-plan")
-    create = gr.Button("Make the study", variant="primary", elem_id="study-create")
-    return [*pairs, name, raters, repeats, guidelines, training, left_out], plan, create
-
-
-def _judge_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
-    with gr.Row():
-        judge = gr.Dropdown(
-            [], label="Judge", info="GPT-4 where a card has it.", elem_id="judge-judge"
-        )
-        rubric = gr.Dropdown(
-            [], label="Rubric", info="What the judge is told; edit it below.",
-            elem_id="judge-rubric",
-        )  # fmt: skip
-        tokens = gr.Number(
-            512, label="Longest answer", info="Of the judge, in tokens.", precision=0, minimum=1,
-            maximum=judges.MAX_TOKENS, min_width=140, elem_id="judge-tokens",
-        )  # fmt: skip
-    pairs = _pairs_form("judge")
-    both = gr.Checkbox(True, label="Ask about every pair in both orders", elem_id="judge-orders")
-    text = gr.Textbox(label="What the judge is told", lines=6, max_lines=18, elem_id="judge-text")
-    plan = gr.HTML(elem_id="judge-plan")
-    start = gr.Button("Start judging", variant="primary", elem_id="judge-start")
-    return [judge, *pairs, rubric, text, both, tokens], plan, start
-
-
 class _Handlers:
     """What the listeners do; each returns the updates of its outputs."""
 
@@ -199,7 +129,7 @@ class _Handlers:
                 interactive=may,
                 value="Start judging" if may else "Starting jobs is switched off here",
             ),
-            *self._shown(visitor, PEOPLE),
+            *self._shown(visitor, ""),
         ]
 
     def tick(self, token: str, source: str | None, stamp: Any) -> list[Any]:
@@ -207,7 +137,7 @@ class _Handlers:
         visitor = visitors.visitor_hash(token)
         live = any(one.live for one in judges.listed(self.context, visitor))
         if not live and self._stamp(visitor) == stamp:
-            return [gr.skip()] * 6
+            return [gr.skip()] * SHOWN
         return self._shown(visitor, source or PEOPLE)
 
     def other_source(self, token: str, source: str | None) -> list[Any]:
@@ -270,7 +200,7 @@ class _Handlers:
             gr.Info("The study is open. Send its link to raters.")
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * 6
+            return [gr.skip()] * SHOWN
         return self._shown(visitor, source or PEOPLE)
 
     def start(self, token: str, source: str | None, *fields: Any) -> list[Any]:
@@ -280,7 +210,7 @@ class _Handlers:
             run = judges.start(self.context, visitor, _judge_form_from(fields))
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * 6
+            return [gr.skip()] * SHOWN
         return self._shown(visitor, f"judge:{run}")
 
     def acted(self, event: gr.EventData, token: str, source: str | None) -> list[Any]:
@@ -331,7 +261,21 @@ class _Handlers:
             votes_view.board_html(board, self.boards.name),
             studies_view.studies_html(studies.watched(self.context, visitor)),
             studies_view.judges_html(judges.listed(self.context, visitor)),
+            self._figure(board),
         ]
+
+    def _figure(self, board: Board) -> dict[str, Any] | None:
+        """A board as plain Plotly JSON; None without verdicts."""
+        if not board.verdicts:
+            return None
+        from dashboards.figures.preferences import preferences
+        from dashboards.figures.template import plotly_template
+
+        drawn = preferences(
+            board.plain, board.styled, board.rates, self.boards.name, LIGHT, plotly_template(LIGHT)
+        )
+        figure: dict[str, Any] = json.loads(drawn.to_json())
+        return {**figure, "filename": "votes", "height": figure["layout"]["height"]}
 
 
 def _choice(fields: tuple[Any, ...]) -> Choice:

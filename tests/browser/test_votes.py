@@ -112,6 +112,14 @@ def test_a_study_moves_the_board(page: Page, browser: Browser, app: App) -> None
     lines = [json.loads(line) for line in download.value.path().read_text("utf-8").splitlines()]
     assert [r["preferred"] for line in lines for r in line["ratings"]] == ["wrong-model"] * 6
 
+    page.get_by_text("The board as a figure").click()
+    expect(page.locator("#votes-figure .main-svg").first).to_be_visible()
+    for kind, begins in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        with page.expect_download() as download:
+            page.locator(f"#votes-figure [data-format={kind}]").click()
+        assert download.value.suggested_filename == f"votes.{kind}"
+        assert download.value.path().read_bytes().startswith(begins)
+
     page.get_by_role("button", name="Close", exact=True).click()
     expect(study).to_contain_text("Closed")
     rater, _ = open_page(browser, width=390)

@@ -87,6 +87,24 @@ def test_a_vote_moves_the_board_at_the_next_look(context):
     assert "1 vote refused: 1 twice" in handle.tick(token, PEOPLE, stamp)[3]
 
 
+def test_the_boards_figure_holds_its_values(context):
+    handle = _Handlers(context)
+    assert handle.load("me")[-1] is None, "no verdict, no figure"
+    for n in range(3):
+        compare(context, "<script>" if n else "tie", f"Question {n}?")
+    figure = handle.other_source("me", PEOPLE)[-1]
+    assert (figure["filename"], figure["height"]) == ("votes", figure["layout"]["height"])
+    board = Boards(context).board(PEOPLE, ME)
+    scores = [rating.score for rating in board.plain.models]
+    plain = figure["data"][0]
+    assert plain["x"] == [score.value for score in scores]
+    assert plain["error_x"]["array"] == [score.high - score.value for score in scores]
+    assert [[n for _, n in plain["customdata"]]] == [[3, 3]]
+    assert [trace["text"] for trace in figure["data"][2:]] == [["2"], ["1"], [""]]
+    text = json.dumps(figure)
+    assert "<script>" not in text and "&lt;script&gt;" in text
+
+
 def test_votes_with_names_shown_are_set_aside_and_said(context):
     compare(context, "pocket-base", blind=False)
     board = Boards(context).board(PEOPLE, ME)
@@ -232,7 +250,7 @@ def test_doubtful_raters_are_named(context, monkeypatch):
     study = studies.create(context, ME, made, name="S", guidelines="", raters=3, repeat_every=2)
     invite = studies.own(context, ME, study).invite
     now = [1e6]
-    monkeypatch.setattr("imitation.storage.studies.time.time", lambda: now[0])
+    monkeypatch.setattr("imitation.storage.study_ratings.time.time", lambda: now[0])
     while showing := studies.show(context, studies.invited(context, invite), YOU):
         now[0] += 2
         studies.vote(context, invite, YOU, showing.token, "first")
