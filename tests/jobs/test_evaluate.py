@@ -283,6 +283,24 @@ def test_bad_commands_say_what_to_do(server: FakeOpenAI, tmp_path: Path) -> None
     assert main([*out, "--shots", "many"]) == 2
 
 
+def test_a_task_that_does_not_exist_ends_the_command_before_anything_is_written(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    """Through lm-eval's whole list of tasks, a wrong suite beside a right one."""
+    out = tmp_path / "run"
+    argv = [sys.executable, "-m", "imitation.jobs.evaluate", "--models", "m", "--out", str(out)]
+    done = subprocess.run(
+        [*argv, "--tasks", "pocket_facts", "pocket_fact", "hellaswagg"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "There is no lm-eval task 'pocket_fact', 'hellaswagg'." in done.stderr
+    assert "For 'pocket_fact': pocket_facts" in done.stderr
+    assert "For 'hellaswagg': hellaswag" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert not out.exists() and not server.requests
+
+
 def test_killed_in_the_middle_it_goes_on(server: FakeOpenAI, tmp_path: Path) -> None:
     server.delay_s = 0.2
     out = tmp_path / "run"
