@@ -73,7 +73,7 @@ def build(context: Context, secret: gr.BrowserState, place: gr.State, detail: gr
     out.click(
         handle.take_out, [secret, place], shown, trigger_mode="once",
         js="(...all) => window.confirm('Take it out of Compare, and delete its adapter there?')"
-        " ? all : [all[0], {}]",
+        " ? all : ['', all[1]]",  # the second one is a state, which the server has from itself
         **quiet,
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ class _Handlers:
 
     def take_out(self, token: str, place: dict[str, Any]) -> list[Any]:
         """Take it out of Compare, once confirmed."""
-        if not place.get("run"):
+        if not token:
             return [gr.skip()] * 7
         visitor = visitors.visitor_hash(token)
         return self._tried(

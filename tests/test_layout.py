@@ -26,7 +26,7 @@ RANKS = {
     "dashboards": 6,
     "app": 7,
 }
-HEAVY = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets"}
+HEAVY = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets", "trackio"}
 
 
 def part(module: str) -> str | None:

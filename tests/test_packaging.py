@@ -101,7 +101,7 @@ def test_importing_and_building_the_app_starts_nothing_and_loads_no_torch(tmp_pa
         app.build(read_settings())
         assert me.children() == [], me.children()
         assert not [c for c in me.net_connections() if c.status == psutil.CONN_LISTEN]
-        jobs = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets"}
+        jobs = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets", "trackio"}
         print(sorted(jobs & set(sys.modules)))
     """
     result = subprocess.run(

@@ -1,16 +1,12 @@
-"""A run in trackio too, on this machine: `trackio show --project imitation-lab` draws it.
-
-trackio is no requirement: `pip install "imitation-lab[tracking]"` or `pip install trackio`.
-"""
+"""A run in trackio too, on this machine; `training.tracking_server` serves its page."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from imitation.errors import UserError
 from imitation.settings import Settings
 from training.config import TrainingConfig, to_table
 
@@ -18,27 +14,24 @@ PROJECT = "imitation-lab"
 _STEP = ("loss", "learning_rate", "grad_norm", "tokens", "trained_tokens")
 
 
+def folder(settings: Settings) -> Path:
+    """Where trackio keeps its own, unless TRACKIO_DIR says otherwise."""
+    return settings.data / "trackio"
+
+
 class Tracker:
     """Passes progress lines on to trackio.
 
     Args:
         config: Of the run; its name is the run's there.
-        settings: The data folder, in which trackio keeps its own unless TRACKIO_DIR says otherwise.
+        settings: The data folder.
         resumed: Go on with the run of that name.
-
-    Raises:
-        UserError: trackio is not installed.
     """
 
     def __init__(self, config: TrainingConfig, settings: Settings, *, resumed: bool) -> None:
-        os.environ.setdefault("TRACKIO_DIR", str(settings.data / "trackio"))
-        try:
-            trackio: Any = import_module("trackio")  # an extra, not a dependency
-        except ImportError as error:
-            raise UserError(
-                "track = true needs trackio, which is not installed.",
-                "Run: pip install trackio. Or set track = false; the page draws the curves anyhow.",
-            ) from error
+        os.environ.setdefault("TRACKIO_DIR", str(folder(settings)))  # read by the import
+        import trackio
+
         self._trackio = trackio
         trackio.init(
             project=PROJECT,

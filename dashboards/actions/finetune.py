@@ -52,7 +52,7 @@ OVERRIDES = {
     "score_every": ("Held-out scores every", "Steps, of style and facts; 0 takes none."),
     "score_items": ("Prompts per score", "More are steadier and take longer."),
     "save_every": ("Checkpoint every", "Steps; a run goes on from the last one."),
-    "track": ("Log to trackio", "On this machine; needs pip install trackio."),
+    "track": ("Log to trackio", "Also; its page opens under the run."),
 }  # fmt: skip
 """Fields of the config that the form shows: key -> label, explanation."""
 MORE = tuple(list(OVERRIDES)[10:])

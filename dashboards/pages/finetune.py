@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from dashboards import after_view
+from dashboards import after_view, tracking_view
 from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.finetune_form import form_fields, own_data, saved_settings
@@ -56,6 +56,7 @@ def build(context: Context) -> None:
     figure = _figure()
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
+    tracking_view.build(context, place, detail)
     after_view.build(context, secret, place, detail)
     log = gr.HTML(elem_id="finetune-log", autoscroll=True)
 

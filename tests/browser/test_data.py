@@ -31,6 +31,11 @@ def test_a_dataset_from_its_file_to_the_fine_tune_page(
     page.locator("#data-licence :is(input, textarea)").fill("CC BY 4.0")
     page.click("#data-add")
     expect(page.locator("#data-plan")).to_contain_text("--licences 'CC BY 4.0'")
+    page.locator("#data-weights :is(input, textarea)").fill("2")
+    expect(page.locator("#data-plan")).to_contain_text("--weights 2")
+    page.reload()  # the mixture stays
+    expect(page.locator("#data-sources")).to_contain_text("1. mine")
+    expect(page.locator("#data-plan")).to_contain_text("--licences 'CC BY 4.0' --weights 2")
     page.locator("#data-name :is(input, textarea)").fill("mine")
     expect(page.locator("#data-plan")).to_contain_text("datasets/mine")
     page.click("#data-build")

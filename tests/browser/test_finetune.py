@@ -54,6 +54,9 @@ def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) ->
     fill(page, "name", "no good name")
     expect(page.locator("#finetune-plan [role=alert]")).to_contain_text("'no good name'")
     fill(page, "name", "mine-1")
+    page.get_by_text("More settings").click()
+    page.locator("#finetune-track input").check()
+    expect(page.locator("#finetune-plan")).to_contain_text("--set track=true")
     expect(page.locator("#finetune-plan")).to_contain_text("1 step,")
     page.locator("#finetune-plan").get_by_role("button", name="Copy").click()
     command = page.evaluate("navigator.clipboard.readText()")
@@ -72,10 +75,21 @@ def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) ->
     expect(rows.first).to_contain_text("Done", timeout=MINUTES)
     expect(rows.first).to_contain_text("step 1 of 1")
     expect(page.locator("#finetune-figure .lab-plot .main-svg").first).to_be_visible()
+    page.locator("#tracking").get_by_text("trackio").click()
+    page.get_by_role("button", name="Open trackio").click()
+    tracked = page.frame_locator("iframe[title=trackio]")
+    expect(tracked.get_by_text("mine-1").first).to_be_visible()
     page.get_by_role("button", name="Promote to Compare").click()
     expect(page.get_by_role("link", name="In Compare")).to_be_visible()
     (card,) = tomllib.loads((app.data / "models.toml").read_text())["model"]
     assert (card["id"], card["role"]) == ("mine-1", "imitation")
+
+    page.get_by_text("Share it, serve it elsewhere").click()
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.click("#after-out")
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("#finetune-name :is(input, textarea)")).to_have_value("mine-2")
+    assert "mine-1" in (app.data / "models.toml").read_text(), "asked first, and told no"
 
     page.get_by_role("link", name="In Compare").click()
     expect(page.locator("#arena .lab-col").first).to_be_visible()

@@ -7,10 +7,11 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from dashboards import finetune_view as view
-from dashboards import job_view, probe_view
+from dashboards import job_view, probe_view, tracking_view
 from dashboards.actions import finetune as actions
 from dashboards.actions import probes, saved_forms
 from dashboards.actions.finetune import Form
@@ -479,3 +480,20 @@ def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(context
     file.unlink()
     with pytest.warns(UserWarning, match="data mix is gone"):
         assert handle.filled_again(run.form, ME)[3]["value"] is None
+
+
+def test_trackio_is_offered_for_tracked_runs_where_the_browser_reaches_it(context, form):
+    tracked = replace(form, changes={**form.changes, "track": True})
+    argv = actions.plan(context, tracked, ME).argv[3:]
+    one = run_job(context, TRAINS, argv=argv)
+    two = run_job(context, TRAINS, "two")
+    handle = tracking_view._Handlers(context)
+    offered = [handle.offer({"run": run})["visible"] for run in (one.id, two.id, "gone", "")]
+    assert offered == [True, False, False, False]
+    click = gr.EventData(None, {"do": "open", "host": "lab.example.org"})
+    far = handle.open(click)
+    assert "cannot reach" in far and "trackio show --project imitation-lab" in far
+    assert handle._server is None, "nothing is started for a browser that cannot reach it"
+    context.settings = replace(context.settings, jobs=False)
+    assert "IMITATION_JOBS" in handle.open(gr.EventData(None, {"host": "localhost"}))
+    ended(context, one), ended(context, two)

@@ -1,12 +1,7 @@
 """Full fine-tuning by the paper's recipe, bases of all kinds, and what is refused."""
 
 import json
-import os
 import shutil
-import sqlite3
-import subprocess
-import sys
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +16,6 @@ from training import checkpoints
 from training.base import find_base, load_base
 from training.config import TrainingConfig, preset
 from training.methods import LEAST_SCALE, check_method, make_optimizer, set_rates
-from training.tracking import Tracker
 
 TINY = ["--set", "max_tokens=128", "--set", "threads=1", "--set", "validation=0.2"]
 
@@ -121,30 +115,3 @@ def test_an_adapter_on_a_local_folder_is_kept_but_not_for_the_engine(small, pock
     assert run_here(pocket_settings, [*arguments, "--out", str(out)]) == 0, events(out, "failed")
     assert (out / "checkpoint" / "adapter_model.safetensors").is_file()
     assert "no GGUF" in events(out, "not_exported")[0]["reason"]
-
-
-def test_tracking_without_trackio_is_said_plainly(pocket_settings, monkeypatch):
-    monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(UserError, match="pip install trackio"):
-        Tracker(preset("pocket-local"), pocket_settings, resumed=False)
-
-
-def test_tracked_a_run_is_in_trackio_on_this_machine(tmp_path):
-    pytest.importorskip("trackio", reason="trackio is an extra, not installed here")
-    code = (
-        "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from imitation.settings import read_settings; from training.config import preset\n"
-        "from training.tracking import Tracker\n"
-        "settings = replace(read_settings({}), data=Path(sys.argv[1]))\n"
-        "tracker = Tracker(preset('pocket-local'), settings, resumed=False)\n"
-        "tracker({'event': 'validation', 'step': 0, 'loss': 2.5})\n"
-        "tracker({'event': 'setup'})\n"
-        "tracker.finish()\n"
-    )
-    env = {key: value for key, value in os.environ.items() if not key.startswith("TRACKIO")}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=env, timeout=60)
-    assert done.returncode == 0
-    (file,) = (tmp_path / "trackio").glob("*.db")
-    with closing(sqlite3.connect(file)) as db:
-        (metrics,) = [row[0] for row in db.execute("SELECT metrics FROM metrics")]
-    assert json.loads(metrics)["validation_loss"] == 2.5
