@@ -81,7 +81,7 @@ def build(context: Context) -> None:
     mixed = [secret, chosen, fields.weights]
     add.click(new.add, [*mixed, licence], [chosen, listed, glimpse, confirm], **quiet)
     listed.click(new.remove, mixed, [chosen, listed], **quiet)
-    fields.weights.input(new.weigh, mixed, None, trigger_mode="always_last", **quiet)
+    fields.weights.change(new.weigh, mixed, None, trigger_mode="always_last", **quiet)
     typed = [chosen, *fields.all]
     for field in (chosen, *fields.all):
         field.change(new.plan, [secret, *typed], planned, trigger_mode="always_last", **quiet)

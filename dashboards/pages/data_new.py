@@ -18,7 +18,7 @@ from imitation.data.load import Source
 from imitation.errors import UserError
 from imitation.jobs.kinds import as_typed
 
-CHOSEN: dict[str, Any] = {"sources": (), "looked": None, "job": ""}
+CHOSEN: dict[str, Any] = {"sources": (), "looked": None, "job": "", "loaded": False}
 
 
 class FormHandlers:
@@ -42,7 +42,7 @@ class FormHandlers:
                 interactive=settings.jobs,
                 value="Build" if settings.jobs else "Starting jobs is switched off here",
             ),
-            {**CHOSEN, "sources": left.sources},
+            {**CHOSEN, "sources": left.sources, "loaded": True},
             view.mixture_html(left.sources),
             left.weights,
         ]
@@ -126,8 +126,9 @@ class FormHandlers:
         return [{**chosen, "sources": kept}, view.mixture_html(kept)]
 
     def weigh(self, token: str, chosen: dict[str, Any], weights: str) -> None:
-        """Keep the weights as they are typed."""
-        self._keep(visitors.visitor_hash(token), chosen["sources"], weights)
+        """Keep the weights as they are typed; not those of a page that is still being loaded."""
+        if chosen["loaded"]:
+            self._keep(visitors.visitor_hash(token), chosen["sources"], weights)
 
     def plan(self, token: str, chosen: dict[str, Any], *fields: Any) -> str:
         """The command line of the form."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,19 @@ from tests.browser.conftest import App
 from tests.jobs.test_build_dataset import rows
 
 pytestmark = pytest.mark.slow
+
+
+def kept(app: App) -> str:
+    """The mixture as the app has kept it."""
+    (file,) = (app.data / "visitors").glob("*/mixture.json")
+    return file.read_text()
+
+
+def wait_for(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_dataset_from_its_file_to_the_fine_tune_page(
@@ -33,6 +48,7 @@ def test_a_dataset_from_its_file_to_the_fine_tune_page(
     expect(page.locator("#data-plan")).to_contain_text("--licences 'CC BY 4.0'")
     page.locator("#data-weights :is(input, textarea)").fill("2")
     expect(page.locator("#data-plan")).to_contain_text("--weights 2")
+    wait_for(lambda: '"weights": "2"' in kept(app))
     page.reload()  # the mixture stays
     expect(page.locator("#data-sources")).to_contain_text("1. mine")
     expect(page.locator("#data-plan")).to_contain_text("--licences 'CC BY 4.0' --weights 2")

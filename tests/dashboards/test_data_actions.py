@@ -379,7 +379,9 @@ def test_adding_and_taking_out_is_kept_at_once(context, alpaca):
     now, *_ = page.add(token, looked, "2", "CC BY-SA 3.0")
     (kept,) = mixtures.kept(context.settings, me).sources
     assert (kept.licence, now["sources"]) == ("CC BY-SA 3.0", (kept,))
-    page.weigh(token, now, "7")
+    page.weigh(token, now, "1")
+    assert mixtures.kept(context.settings, me).weights == "2", "the page is still being loaded"
+    page.weigh(token, {**now, "loaded": True}, "7")
     assert mixtures.kept(context.settings, me).weights == "7"
     page.remove(gr.EventData(None, {"at": "0"}), token, now, "7")
     assert mixtures.kept(context.settings, me).sources == ()
