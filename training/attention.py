@@ -14,7 +14,39 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from imitation.errors import UserError
+
 PACKED, USUAL = "packed", "sdpa"
+_WINDOWED = ("sliding_attention", "chunked_attention")
+
+
+def check_packable(lm: Any, block: int) -> None:
+    """Return if conversations that share a block of `block` tokens stay apart in this model.
+
+    They do where every layer mixes tokens by attention alone, over all earlier ones of a block.
+
+    Raises:
+        UserError: A layer mixes them otherwise (convolution, recurrence), sees less than a block,
+            or computes its attention in a way of its own.
+    """
+    config = lm.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = min(
+        getattr(config, name, None) or block for name in ("sliding_window", "attention_chunk_size")
+    )
+    used = bool(kinds & set(_WINDOWED)) or not getattr(config, "layer_types", None)
+    if odd := sorted(kinds - {"full_attention", *_WINDOWED}):
+        why = f"it has layers of {', '.join(odd)}"
+    elif used and window < block:
+        why = f"its layers see {window} tokens, less than a block of {block}"
+    elif not getattr(lm, "_supports_attention_backend", False):
+        why = "it computes attention in a way of its own"
+    else:
+        return
+    raise UserError(
+        f"Conversations cannot be packed into blocks with {type(lm).__name__}: {why}.",
+        "Set packing = false.",
+    )
 
 
 def packed_attention(

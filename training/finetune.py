@@ -35,7 +35,7 @@ from imitation.data.encode import IGNORED, Encoded
 from imitation.errors import IntegrityError, UserError
 from imitation.settings import Settings, available_cores, read_settings
 from training import checkpoints
-from training.attention import PACKED, attending
+from training.attention import PACKED, attending, check_packable
 from training.base import choose_dtype
 from training.checkpoints import State
 from training.collate import all_batches, collate, collate_packed, micro_batches
@@ -71,6 +71,8 @@ def setup(
     dtype, seconds = choose_dtype(config.dtype)
     progress.write("setup", dtype=dtype, probe_s=seconds, threads=torch.get_num_threads())
     base = load_for(config, settings, dtype)
+    if config.packing:
+        check_packable(base.model, config.max_tokens)
     stop.check()
     found = load_data(config, data, base)
     return Run(config, base, trainable(base.model, config), found, dtype, stop)
