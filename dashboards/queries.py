@@ -11,6 +11,7 @@ from pathlib import Path
 from dashboards.figures.measured import OwnScore
 from imitation.errors import StorageError
 from imitation.evaluation import report as reports
+from imitation.evaluation import report_files
 from imitation.evaluation.report import Gap, Measured, Report, Score, comparable
 from imitation.storage import jobs
 
@@ -71,7 +72,7 @@ def report_of(folder: Path) -> Report | None:
 
 @lru_cache(maxsize=64)
 def _report(folder: Path, _changed: int) -> Report:
-    return reports.load(folder)
+    return report_files.load(folder)
 
 
 def _of_report(report: Report, run: str, name: str, created: float) -> list[OwnScore]:

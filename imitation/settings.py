@@ -36,6 +36,7 @@ class Settings:
         code_exec: Whether code that models wrote may be run in the sandbox (IMITATION_CODE_EXEC):
             True even where the sandbox lacks a wall, None only where it lacks none, False never.
         toxicity: The classifier of toxicity (IMITATION_TOXICITY): profanity, openai or hub:MODEL.
+        copies: Engines of one embedded model at most; jobs that ask much at once set it.
     """
 
     data: Path
@@ -49,6 +50,7 @@ class Settings:
     jobs: bool = True
     code_exec: bool | None = None
     toxicity: str = "profanity"
+    copies: int = 1
 
     @property
     def database(self) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dashboards.context import Context
 from dashboards.queries import BY_HAND, KINDS, by_hand, report_of
 from imitation.errors import UserError
-from imitation.evaluation import report
+from imitation.evaluation import report, report_files
 from imitation.evaluation.report import LiveScore, Report
 from imitation.evaluation.samples import Page, Query, Sample, Samples, Verdict
 from imitation.jobs.kinds import as_typed
@@ -273,7 +273,7 @@ def open_in_compare(
         sample = index.get(number)
     if sample is None:
         raise UserError(f"The run has no sample {number}.", "Load the page again.")
-    run = report.load_run(folder)
+    run = report_files.load_run(folder)
     asked = [model for model in run.models if model.id in sample.replies]
     if len(asked) < 2:
         raise UserError("One model alone answered this sample.", "Compare needs two.")
@@ -316,7 +316,7 @@ def _by_hand(made: float, folder: Path) -> Evaluation:
     """A run that a command wrote, rather than a job of the page."""
     ended = (folder / report.REPORT).is_file()
     try:
-        command = as_typed(report.load_run(folder).argv)
+        command = as_typed(report_files.load_run(folder).argv)
     except UserError as error:
         command = str(error)
     return Evaluation(
@@ -330,7 +330,7 @@ def _by_hand(made: float, folder: Path) -> Evaluation:
         ahead=0,
         command=command,
         out=folder,
-        scores=tuple(report.live_scores(folder)),
+        scores=tuple(report_files.live_scores(folder)),
         reported=ended,
     )
 
@@ -349,6 +349,6 @@ def _evaluation(job: Job, visitor: str, live: Sequence[Job]) -> Evaluation:
         ahead=sum(one.spec.device == spec.device and one.number < job.number for one in live),
         command=as_typed(spec.argv),
         out=out,
-        scores=tuple(report.live_scores(out)),
+        scores=tuple(report_files.live_scores(out)),
         reported=(out / report.REPORT).is_file(),
     )

@@ -17,17 +17,16 @@ from dashboards.actions import evaluations, visitors
 from dashboards.actions.evaluate import Form
 from dashboards.actions.evaluations import Browse, Evaluation, Evaluations
 from dashboards.actions.votes import everybody
-from dashboards.compare_form import MESSAGE_JS, choices, defaults
-from dashboards.components import CLICK_JS, ROLE_NAMES
+from dashboards.compare_form import MESSAGE_JS
+from dashboards.components import CLICK_JS
 from dashboards.context import Context
+from dashboards.evaluate_form import import_form, new_form
 from dashboards.job_view import log_html, problem_html
 from dashboards.queries import report_of
 from imitation.errors import UserError
 from imitation.evaluation import export
 from imitation.evaluation.report import Report
-from imitation.evaluation.suites import SUITES, Listed
 from imitation.jobs.kinds import as_typed
-from imitation.values import ROLES
 
 LEDE = (
     "A benchmark asks what a model can do; style asks only how it sounds. Measure a base, its "
@@ -47,11 +46,11 @@ def build(context: Context) -> None:
     timer = gr.Timer(POLL_S, active=False)
     gr.HTML(f'<h1 class="lab-title">Evaluate</h1><p class="lab-lede">{LEDE}</p>')
     with gr.Accordion("New evaluation", open=True, elem_id="evaluate-new") as form:
-        fields, index = _form(context)
+        fields, index = new_form(context)
         planned = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-plan")
         start = gr.Button("Start", variant="primary", elem_id="evaluate-start")
     with gr.Accordion("Import results of lm-eval", open=False, elem_id="evaluate-import"):
-        files, roles, load = _import_form()
+        files, roles, load = import_form()
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-detail")
     with gr.Column(visible=False, elem_id="evaluate-samples") as browser:
@@ -98,80 +97,6 @@ _MESSAGE_JS = MESSAGE_JS.replace(
     "  if (message.kind === 'open') window.location.assign(new URL('./' + message.to, "
     "window.location.href));\n  if (message.kind === 'file') {",
 )
-
-
-def _form(context: Context) -> tuple[list[gr.components.Component], gr.Button]:
-    chosen = defaults(context.catalog().values())
-    with gr.Row():
-        pickers = [
-            gr.Dropdown(
-                choices(context, role),
-                value=[one for one in chosen if context.catalog()[one].role == role],
-                label=ROLE_NAMES[role],
-                multiselect=True,
-                elem_classes=f"lab-picker lab-role-{role}",
-            )
-            for role in ROLES
-        ]
-    with gr.Row():
-        tasks = gr.Dropdown(
-            _task_choices(context),
-            value=["pocket"],
-            label="Benchmarks",
-            info="A suite, or lm-eval's name of any task; type to search.",
-            multiselect=True,
-            allow_custom_value=True,
-            scale=3,
-            elem_id="evaluate-tasks",
-        )
-        limit = gr.Number(
-            100, label="Samples a task", info="At most; 0 takes all.", precision=0, minimum=0,
-            elem_id="evaluate-limit",
-        )  # fmt: skip
-        name = gr.Textbox(
-            label="Name", info="Of the run and its folder.", max_length=80, elem_id="evaluate-name"
-        )
-    index = gr.Button(
-        "List every lm-eval task for the picker (a job of about a minute)", size="sm",
-        elem_id="evaluate-index",
-    )  # fmt: skip
-    return [name, tasks, limit, *pickers], index
-
-
-def _import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
-    files = gr.File(
-        label="results_*.json, and samples_*.jsonl (--log_samples) for gaps and the browser",
-        file_count="multiple", file_types=[".json", ".jsonl"], height=130,
-        elem_id="evaluate-files",
-    )  # fmt: skip
-    with gr.Row():
-        roles = gr.Textbox(
-            label="Roles", placeholder="llama=base alpaca=imitation chatgpt=reference", scale=3,
-            info="Model=role as the results name the models; others are bases.",
-        )  # fmt: skip
-        load = gr.Button("Import under the name above", scale=1, elem_id="evaluate-load")
-    return files, roles, load
-
-
-def _task_choices(context: Context) -> list[tuple[str, str]]:
-    suites = {
-        "pocket": "Pocket suite (no network)",
-        "study": "The study's: MMLU, Natural Questions, HumanEval, RealToxicityPrompts",
-    }
-    try:
-        lines = actions.found_tasks(context, "")
-    except UserError:
-        lines = []
-    return [
-        *((suites[name], name) for name in SUITES),
-        *((_described(one), one.name) for one in lines),
-    ]
-
-
-def _described(line: Listed) -> str:
-    facts = [line.metric, f"{line.n:,} samples" if line.n else "", line.downloads]
-    facts = [fact for fact in facts if fact]
-    return f"{line.name} ({', '.join(facts)})" if facts else line.name
 
 
 class _Handlers:

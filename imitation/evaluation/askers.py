@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from imitation.errors import BackendError, UserError
 from imitation.evaluation.likelihood import EchoLikelihood, Likelihood, LlamaLikelihood, why_not
@@ -167,7 +167,10 @@ class CatalogAsker:
         stack.push_async_callback(sessions.close)
         if self._card.backend == "openai":
             return EchoLikelihood(self._card, settings, sessions)
-        backend = cast(EmbeddedBackend, self._backends["embedded"])
+        # One engine with all cores: copies gain nothing here, and where a prompt was read before
+        # moves its probabilities a little.
+        backend = EmbeddedBackend(replace(settings, copies=1))
+        stack.push_async_callback(backend.close)
         root = await stack.enter_async_context(backend.server(self._card))
         plain = LlamaLikelihood(self._card, root, sessions, settings.timeout_s)
         if self.template != "chat":

@@ -1,4 +1,4 @@
-"""A report as CSV or Markdown; as JSON it is `imitation.evaluation.report.as_json`."""
+"""A report as CSV or Markdown; as JSON it is `imitation.evaluation.report_files.as_json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Callable, Mapping
 
 from imitation.errors import UserError
-from imitation.evaluation.report import Report, Score, as_json
+from imitation.evaluation.report import Report, Score
+from imitation.evaluation.report_files import as_json
 from imitation.models.catalog import nearest
 from imitation.values import Interval
 

@@ -22,11 +22,8 @@ from imitation.evaluation.report import (
     Run,
     Score,
     comparable,
-    live_scores,
-    load,
-    load_run,
-    save,
 )
+from imitation.evaluation.report_files import live_scores, load, load_run, save
 from imitation.evaluation.results import Answered, TaskResult
 from imitation.evaluation.samples import Reply, Sample
 from imitation.evaluation.stats import (

@@ -21,8 +21,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +29,16 @@ from imitation.evaluation import measure, results
 from imitation.evaluation.answers import Answers
 from imitation.evaluation.askers import Asker, CatalogAsker, TransformersAsker
 from imitation.evaluation.benchmarks import SEED, Asking, manager, run, without_tags, write
-from imitation.evaluation.report import (
-    PROGRESS,
-    RESPONSES,
-    RESULTS,
-    Measured,
-    Report,
-    Run,
-    load_run,
-    save,
-)
+from imitation.evaluation.report import PROGRESS, RESPONSES, RESULTS, Report
+from imitation.evaluation.report_files import save
 from imitation.evaluation.suites import expand
 from imitation.jobs.evaluated import Local, Subject, subjects
 from imitation.jobs.evaluation_progress import Progress
+from imitation.jobs.evaluation_run import run_of
 from imitation.models.backends import Backends
 from imitation.models.dequantised import dequantised
 from imitation.models.pocket import weights_path
 from imitation.settings import Settings, read_settings
-
-LIBRARIES = ("lm_eval", "transformers", "torch", "xllamacpp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +74,7 @@ def evaluate(
     settings = read_settings()
     # Wrong names end it here, before anything is written or asked.
     tasks = without_tags(tasks, manager(tasks, job.asking.more_tasks))
-    whole = _run_of(job, chosen, tasks, argv, _earlier(job.out))
+    whole = run_of(job.out, chosen, tasks, job.asking, job.shots, argv)
     save(whole, job.out)
     pairs = [(subject.measured.id, task) for subject in chosen for task in tasks]
     progress = Progress(job.out / PROGRESS, pairs, job.asking.limit or 300)
@@ -169,7 +158,8 @@ def _finished(job: Job, model: str, task: str) -> bool:
 
 def _asker(settings: Settings, job: Job, subject: Subject) -> Asker:
     if subject.card is not None and subject.local is None:
-        return CatalogAsker(Backends(settings), subject.card, job.concurrency, job.asking.seed)
+        backends = Backends(replace(settings, copies=job.concurrency))
+        return CatalogAsker(backends, subject.card, job.concurrency, job.asking.seed)
     local = subject.local
     if local is None or not local.folder:  # a pocket model's weights
         assert subject.card is not None
@@ -192,55 +182,6 @@ def _notes(settings: Settings, task: str) -> Iterator[str]:
         yield from (f"The sandbox could not ensure that {text}." for text in missing_walls())
     if task.endswith("toxicity"):
         yield f"Toxicity is what the classifier {settings.toxicity!r} takes for it."
-
-
-def _earlier(out: Path) -> Run | None:
-    return load_run(out) if (out / "run.json").is_file() else None
-
-
-def _run_of(
-    job: Job, chosen: Sequence[Subject], tasks: Sequence[str], argv: Sequence[str],
-    before: Run | None,
-) -> Run:  # fmt: skip
-    """What run.json says: an earlier run of the folder with what is asked now added."""
-    models = {m.id: m for m in before.models} if before else {}
-    for subject in chosen:
-        known = models.setdefault(subject.measured.id, subject.measured)
-        if replace(known, name=subject.measured.name) != subject.measured:
-            raise UserError(
-                f"{job.out} holds answers of another {known.id!r} ({_differs(known, subject)}).",
-                "Name another folder, or delete this one.",
-            )
-    if before and (before.limit, before.seed) != (job.asking.limit, job.asking.seed):
-        print("limit or seed differ from the run's before: tasks are run again", file=sys.stderr)
-    every = dict.fromkeys([*(before.tasks if before else ()), *tasks])
-    return Run(
-        id=job.out.name,
-        created=before.created if before else datetime.now(UTC).isoformat(timespec="seconds"),
-        argv=tuple(argv),
-        models=tuple(models.values()),
-        tasks=tuple(every),
-        shots={**(before.shots if before else {}), **job.shots},
-        limit=job.asking.limit,
-        seed=job.asking.seed,
-        versions=_versions(),
-    )
-
-
-def _differs(known: Measured, subject: Subject) -> str:
-    now, then = asdict(subject.measured), asdict(known)
-    changed = [key for key in now if now[key] != then[key]]
-    return ", ".join(f"{key} {then[key]!r}, now {now[key]!r}" for key in changed)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 @contextmanager

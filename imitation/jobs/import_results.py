@@ -19,7 +19,8 @@ from pathlib import Path
 
 from imitation.errors import UserError
 from imitation.evaluation import measure, results
-from imitation.evaluation.report import RESULTS, RUN, Measured, Report, Run, save
+from imitation.evaluation.report import RESULTS, RUN, Measured, Report, Run
+from imitation.evaluation.report_files import save
 from imitation.evaluation.results import TaskResult
 from imitation.models.catalog import nearest
 from imitation.settings import read_settings

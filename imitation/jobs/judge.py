@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,7 @@ async def _ask_all(
     concurrency: int,
     report: Callable[[dict[str, Any]], None],
 ) -> judgements.Counts:
-    backends = Backends(settings)
+    backends = Backends(replace(settings, copies=concurrency))
     sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=run.max_tokens, seed=0)
 
     async def completer(question: str) -> Completion:

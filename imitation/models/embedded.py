@@ -6,6 +6,9 @@ are ended (they come back within about a second, with their share), and a busy o
 has until its answer is done. `prepare` names all engines wanted at once, so that none of them
 starts with more than its share.
 
+Where many questions go to one model (evaluations), several engines of few threads are worth more
+than one of many, whose threads wait for each other at every layer. `copies` allows for them.
+
 Safe to use from several event loops and threads: engines are watched by threads, tables are
 changed under a lock that is never held while waiting.
 """
@@ -100,11 +103,13 @@ class EmbeddedBackend:
     """See `imitation.models.backends.Backend`.
 
     Args:
-        settings: Cores, cache, idle time, how long an engine may be silent or take to start.
+        settings: Cores, copies of a model, cache, idle time, how long an engine may be silent or
+            take to start.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._copies = range(max(1, min(settings.copies, settings.cores)))
         # A ready engine never refuses for a while: asking again would only hide its end.
         self._client = OpenAIBackend(settings, Patience(attempts=1))
         self._engines: dict[EngineSpec, _Engine] = {}
@@ -255,11 +260,14 @@ class EmbeddedBackend:
                 raise BackendError("The lab is shutting down.", "Start it again.")
             for spec in [spec for spec, engine in self._engines.items() if engine.is_over()]:
                 del self._engines[spec]
-            share = share_of(self._settings.cores, len(self._engines.keys() | wanted.keys()))
+            # Copies count before they are needed: threads are fixed at the start.
+            copies = {replace(spec, copy=number) for spec in wanted for number in self._copies}
+            share = share_of(self._settings.cores, len(self._engines.keys() | copies))
             for spec, engine in list(self._engines.items()):
                 if engine.is_idle() and engine.threads > share:
                     surplus.append(self._engines.pop(spec))
-            for spec, kind in wanted.items():
+            for model, kind in wanted.items():
+                spec = self._least_busy(model)
                 if spec not in self._engines:
                     self._launch(spec, kind, share)
                 engine = self._engines[spec]
@@ -270,6 +278,11 @@ class EmbeddedBackend:
         if surplus:
             threading.Thread(target=_end, args=(surplus,), daemon=True).start()
         return claimed
+
+    def _least_busy(self, spec: EngineSpec) -> EngineSpec:
+        """The copy of an engine that has least to do."""
+        copies = [replace(spec, copy=number) for number in self._copies]
+        return min(copies, key=lambda c: self._engines[c].uses if c in self._engines else 0)
 
     def _launch(self, spec: EngineSpec, kind: str, threads: int) -> None:
         engine = self._engines[spec] = _Engine(spec, threads)

@@ -38,16 +38,19 @@ class EngineSpec:
         weights: The model's GGUF.
         adapter: LoRA GGUF preloaded on it, if any.
         context: Tokens each of its slots holds.
+        copy: Number among engines of the same model, for work that is asked in parallel.
     """
 
     weights: Path
     adapter: Path | None = None
     context: int = 2048
+    copy: int = 0
 
     @property
     def name(self) -> str:
         """Short name, for the request, the log and people."""
-        return self.weights.stem + (f"+{self.adapter.stem}" if self.adapter else "")
+        name = self.weights.stem + (f"+{self.adapter.stem}" if self.adapter else "")
+        return name + (f"-{self.copy + 1}" if self.copy else "")
 
 
 class EngineProcess:

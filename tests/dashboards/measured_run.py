@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from imitation.evaluation import report, samples
+from imitation.evaluation import report, report_files, samples
 from imitation.evaluation.report import Difference, Gap, Measured, Report, Run, Score
 from imitation.evaluation.samples import Reply, Sample
 from imitation.evaluation.stats import wilson
@@ -48,7 +48,7 @@ def finished_run(
 
 def save(run: Run, out: Path, task: str) -> None:
     """run.json, report.json and samples.sqlite."""
-    report.save(run, out)
+    report_files.save(run, out)
     scores = [
         Score(model.id, task, "exact_match", wilson(RIGHT[model.id], N), shots=3,
               template=model.template, task_version="1.0", samples="f" * 64)
@@ -61,7 +61,9 @@ def save(run: Run, out: Path, task: str) -> None:
             (Difference("shots", "3", "5"),) if model.id == "pocket-local" else ())
         for model in MODELS if model.role == "imitation"
     )  # fmt: skip
-    report.save(Report(run, tuple(scores), gaps, ("Answers were cut at 32 tokens.",), True), out)
+    report_files.save(
+        Report(run, tuple(scores), gaps, ("Answers were cut at 32 tokens.",), True), out
+    )
     samples.write(
         out / report.SAMPLES, [m.id for m in MODELS], (_sample(i, task) for i in range(N))
     )

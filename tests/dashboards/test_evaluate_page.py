@@ -16,7 +16,7 @@ from dashboards.figure_page import figures_json, own_json
 from dashboards.own_section import Choice
 from dashboards.queries import own_scores, report_of
 from imitation.errors import UserError
-from imitation.evaluation import report
+from imitation.evaluation import report, report_files
 from imitation.evaluation.samples import Samples
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
@@ -97,7 +97,7 @@ def test_scores_gaps_and_badges_of_a_run(context, run):
 
 
 def test_a_score_that_could_not_be_had_says_why_and_is_not_zero(context, run):
-    found = report.load(run)
+    found = report_files.load(run)
     refused = replace(
         found.scores[0], value=Interval(None, None, None, 0), reason="No log-likelihoods <here>."
     )
@@ -117,7 +117,7 @@ def test_only_who_started_a_run_can_change_it(context, run):
 
 
 def test_the_studys_question_is_one_filter(context, run):
-    wanted = evaluations.gap_filter(report.load(run))
+    wanted = evaluations.gap_filter(report_files.load(run))
     assert wanted == {"pocket-broad": "wrong", "pocket-reference": "right"}
     found = evaluations.browse(run, Browse(verdicts=wanted))
     assert found.total == 51 - 30  # by the numbers of the fixture

@@ -13,7 +13,8 @@ import pytest
 from imitation.errors import StorageError, UserError
 from imitation.evaluation import measure, report
 from imitation.evaluation.export import export, percent
-from imitation.evaluation.report import Measured, Report, Run, comparable, load, save
+from imitation.evaluation.report import Measured, Report, Run, comparable
+from imitation.evaluation.report_files import load, save
 from imitation.evaluation.samples import Query, Samples
 from imitation.values import Interval
 from tests.evaluation.lm_eval_files import write_result

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import UserError
-from imitation.evaluation.report import load
+from imitation.evaluation.report_files import load
 from imitation.evaluation.results import read
 from imitation.jobs.import_results import import_results, main
 from tests.evaluation.lm_eval_files import write_result

@@ -17,7 +17,8 @@ from imitation.errors import UserError
 from imitation.evaluation import measure, results
 from imitation.evaluation.code_exec import missing_walls
 from imitation.evaluation.export import export
-from imitation.evaluation.report import Report, comparable, live_scores, load
+from imitation.evaluation.report import Report, comparable
+from imitation.evaluation.report_files import live_scores, load
 from imitation.evaluation.samples import Query, Samples
 from imitation.evaluation.suites import TASKS
 from imitation.facts import facts_of

@@ -96,6 +96,23 @@ async def test_requests_at_once_share_one_start_and_answer_alike(engines):
 
 
 @pytest.mark.slow
+async def test_copies_share_the_cores_and_answer_like_one(pocket_settings):
+    single = EmbeddedBackend(replace(pocket_settings, cores=2))
+    several = EmbeddedBackend(replace(pocket_settings, cores=2, copies=4))
+    asked = [[Message("user", f"Say the number {n} and its double.")] for n in range(6)]
+    try:
+        one = [(await complete(single, WHOLE, ask, GREEDY)).text for ask in asked]
+        many = await asyncio.gather(*(complete(several, WHOLE, ask, GREEDY) for ask in asked))
+        assert [answer.text for answer in many] == one
+        assert [engine.threads for engine in single.status()] == [2]
+        assert [engine.threads for engine in several.status()] == [1, 1], "no more than cores"
+        assert len({engine.name for engine in several.status()}) == 2
+    finally:
+        await single.close()
+        await several.close()
+
+
+@pytest.mark.slow
 async def test_a_seed_gives_the_same_answer_again(engines):
     sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=24, seed=7)
     texts = [(await complete(engines, WHOLE, ASK, sampling)).text for _ in range(3)]
