@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 
@@ -88,12 +89,12 @@ class _Handlers:
 def page_html(url: str) -> str:
     """The page in a frame, and a link to it."""
     said = (
-        "Served by this machine to this machine; where this page came through a forwarded port, "
-        "forward that one too."
+        "Served by this machine to this machine: where this page came through a forwarded port, "
+        f"forward {urlsplit(url).port} too."
     )
     return (
-        f'<p class="lab-note"><a href="{plain(url)}" target="_blank" rel="noopener">Open it on its '
-        f"own</a> ({plain(url)}). {plain(said)}</p>"
+        f'<p class="lab-links"><a href="{plain(url)}" target="_blank" rel="noopener">Open it on '
+        f"its own</a><span>{plain(said)}</span></p>"
         f'<iframe class="lab-frame" title="trackio" src="{plain(url)}" loading="lazy" '
         'sandbox="allow-scripts allow-same-origin allow-popups allow-downloads"></iframe>'
     )

@@ -92,7 +92,8 @@ def main() -> int:
     _, url, *_ = trackio.show(
         host=LOOPBACK, server_port=port, open_browser=False, share=False, block_thread=False
     )
-    print(json.dumps({"url": f"{url}?project={PROJECT}"}), file=report, flush=True)
+    # Its own default smooths, and so invents a start that no run has had.
+    print(json.dumps({"url": f"{url}?project={PROJECT}&smoothing=0"}), file=report, flush=True)
     report.close()
     sys.stdin.buffer.read()
     os._exit(0)  # its threads would hold the end back
