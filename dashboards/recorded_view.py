@@ -235,4 +235,6 @@ def _share(interval: Interval) -> str:
 
 
 def _tone(interval: Interval | None) -> str:
-    return "not judged" if interval is None else _share(interval)
+    if interval is None:
+        return "not judged"
+    return _share(interval) if interval.n else "no verdict"

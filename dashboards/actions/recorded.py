@@ -206,6 +206,8 @@ def style_report(db: sqlite3.Connection, identity: str, reference: str) -> Style
 def toned_report(db: sqlite3.Connection, identity: str, reference: str, visitor: str) -> Toned:
     """Style of the set's models with the tone that the newest judge of its answers heard.
 
+    A run none of whose replies held a verdict counts only where there is no other.
+
     Raises:
         UserError: The set is gone, or has no such model.
     """
@@ -224,10 +226,12 @@ def _toned(
     if not runs:
         return Toned(found)
     recording = recordings.load(db, identity)
+    mute = Toned(found)
     for run, name, _ in runs:
         said = judgements.single(db, run)
         heard = with_tone(found, recording, said)
-        if heard.reference_tone or any(model.tone for model in heard.models):
+        tones = [heard.reference_tone, *(model.tone for model in heard.models)]
+        if any(tones):
             answers = {
                 (p.text, model, given[p.id])
                 for model, given in recording.answers.items()
@@ -235,8 +239,11 @@ def _toned(
                 if p.id in given
             }
             unread = sum(one is None and key in answers for key, one in said.items())
-            return Toned(heard, name, unread)
-    return Toned(found)
+            toned = Toned(heard, name, unread)
+            if any(tone and tone.n for tone in tones):
+                return toned
+            mute = mute if mute.judge else toned
+    return mute
 
 
 def _summary(recording: Recording) -> str:

@@ -223,6 +223,12 @@ def test_tone_is_absent_without_a_judge_and_stands_with_its_n(settings, db, file
     assert "gpt-3.5-turbo (reference)" in shown() and "100.0% [51.0, 100.0] of 4" in shown()
     assert shown().count("not judged") == 2, "alpaca and the one with the evil name"
     assert "T &lt;b&gt;" in shown() and "1 of its replies held no verdict" in shown()
+    later = judgements.add(db, pairs, **options | {"name": "mute"}, visitor="me")
+    for task in judgements.left(db, later):
+        judgements.record(db, later, task.row, Verdict(None, problem="refusal"), "x")
+    assert "mute" not in shown() and "of 3" in shown(), "a judge that said nothing hides no other"
+    judgements.delete(db, run, "me")
+    assert "mute" in shown() and shown().count("no verdict") == 3
 
 
 # ---- in a browser
