@@ -7,7 +7,8 @@ has until its answer is done. `prepare` names all engines wanted at once, so tha
 starts with more than its share.
 
 Where many questions go to one model (evaluations), several engines of few threads are worth more
-than one of many, whose threads wait for each other at every layer. `copies` allows for them.
+than one of many, whose threads wait for each other at every layer: on 2 cores, 4 questions at once,
+4.3 short answers/s against 4.0, on busy cores 3.9 against 3.1. `copies` allows for them.
 
 Safe to use from several event loops and threads: engines are watched by threads, tables are
 changed under a lock that is never held while waiting.
