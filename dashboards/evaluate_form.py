@@ -46,7 +46,7 @@ def new_form(context: Context) -> tuple[list[gr.components.Component], gr.Button
             label="Name", info="Of the run and its folder.", max_length=80, elem_id="evaluate-name"
         )
     index = gr.Button(
-        "List every lm-eval task for the picker (a job of about a minute)", size="sm",
+        "List all lm-eval tasks (takes a minute)", size="sm",
         elem_id="evaluate-index",
     )  # fmt: skip
     return [name, tasks, limit, *pickers], index

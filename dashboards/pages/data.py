@@ -83,8 +83,9 @@ def build(context: Context) -> None:
     listed.click(new.remove, mixed, [chosen, listed], **quiet)
     fields.weights.change(new.weigh, mixed, None, trigger_mode="always_last", **quiet)
     typed = [chosen, *fields.all]
-    for field in (chosen, *fields.all):
-        field.change(new.plan, [secret, *typed], planned, trigger_mode="always_last", **quiet)
+    # One listener for all: a reply to an earlier change never comes after that to a later one.
+    changed = [field.change for field in typed]
+    gr.on(changed, new.plan, [secret, *typed], planned, trigger_mode="always_last", **quiet)
     start.click(
         built.start, [secret, *typed], [fields.name, *shown, *deep], trigger_mode="once", **quiet
     )

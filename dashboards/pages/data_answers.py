@@ -53,10 +53,10 @@ def build(context: Context, secret: gr.BrowserState, source: gr.Dropdown) -> Non
     assert page is not None
     page.load(handle.load, secret, [model, file, name, start, read, timer, listing], **quiet)
     kind.input(handle.other_kind, [secret, kind], [file, numbers[1], numbers[2]], **quiet)
-    for field in typed:
-        field.change(
-            handle.plan, [secret, *typed], [planned, read], trigger_mode="always_last", **quiet
-        )
+    # One listener for all: a reply to an earlier change never comes after that to a later one.
+    changed = [field.change for field in typed]
+    shown = [planned, read]
+    gr.on(changed, handle.plan, [secret, *typed], shown, trigger_mode="always_last", **quiet)
     model.input(handle.terms, [secret, model], read, **quiet)  # each has terms of its own
     upload.upload(handle.upload, [secret, kind, upload], [upload, file], **quiet)
     start.click(

@@ -71,8 +71,9 @@ def build(context: Context) -> None:
     page.load(handle.load, [secret, search], [secret, form, start, fields[0], *shown], **quiet)
     page.load(handle.plan, [secret, *fields], planned, **quiet)
     timer.tick(handle.tick, [secret, place, search], shown, trigger_mode="once", **quiet)
-    for field in fields:
-        field.change(handle.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
+    # One listener for all: a reply to an earlier change never comes after that to a later one.
+    changed = [field.change for field in fields]
+    gr.on(changed, handle.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
     start.click(
         handle.start, [secret, search, *fields], [form, fields[0], *shown],
         trigger_mode="once", **quiet,

@@ -68,8 +68,9 @@ def build(context: Context) -> None:
     page.load(runs.load, secret, [secret, form, start, saved, *fields, planned, *shown], **quiet)
     timer.tick(runs.tick, [secret, place], shown, trigger_mode="once", **quiet)
     preset.input(new.other_preset, [secret, *fields], [*fields, planned], **quiet)
-    for field in (name, base, data, *numbers):
-        field.change(new.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
+    # One listener for all: a reply to an earlier change never comes after that to a later one.
+    changed = [field.change for field in (name, base, data, *numbers)]
+    gr.on(changed, new.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
     upload.upload(new.upload, [secret, upload], [upload, data], **quiet)
     start.click(runs.start, [secret, *fields], [form, name, *shown], trigger_mode="once", **quiet)
     looked = [probe, ready, probed]

@@ -70,22 +70,13 @@ def build(context: Context) -> None:
     ):
         picked.change(handle.models, [secret, picked], [models, against], **quiet)
     rubric.input(handle.rubric, rubric, text, **quiet)
-    for field in study_fields:
-        field.change(
-            handle.plan_study,
-            [secret, *study_fields],
-            study_plan,
-            trigger_mode="always_last",
-            **quiet,
-        )
-    for field in judge_fields:
-        field.change(
-            handle.plan_judge,
-            [secret, *judge_fields],
-            judge_plan,
-            trigger_mode="always_last",
-            **quiet,
-        )
+    # One listener for all: a reply to an earlier change never comes after that to a later one.
+    for form, plan, planned in (
+        (study_fields, handle.plan_study, study_plan),
+        (judge_fields, handle.plan_judge, judge_plan),
+    ):
+        changed = [field.change for field in form]
+        gr.on(changed, plan, [secret, *form], planned, trigger_mode="always_last", **quiet)
     create.click(
         handle.create, [secret, source, *study_fields], shown, trigger_mode="once", **quiet
     )
