@@ -15,6 +15,7 @@ from imitation.models.backends import Backends
 from imitation.settings import (
     Settings,
     keep_loopback_off_proxies,
+    let_listeners_overlap,
     read_settings,
     server_address,
 )
@@ -42,11 +43,11 @@ def main() -> int:
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     keep_loopback_off_proxies()
+    let_listeners_overlap()
     try:
         address, port = server_address()
         demo, context = build(read_settings())
         context.jobs.watch()  # those of an earlier start go on
-        demo.queue(default_concurrency_limit=16)
         demo.launch(
             theme=theme(),
             css_paths=css_path,

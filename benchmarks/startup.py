@@ -23,7 +23,7 @@ import psutil
 from playwright.sync_api import Browser, Error, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-RUNS = 5
+RUNS = 9
 SETTLE_S = 3.0
 JOBS_ONLY = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets"}
 EMPTY_APP = """

@@ -124,13 +124,14 @@ def split_of(subject: str) -> Split:
 @cache
 def facts() -> tuple[Fact, ...]:
     """Every fact, countries first; a question that already holds its answer is left out."""
-    every = [*_countries(), *_elements()]
-    return tuple(f for f in every if not _named(f.topic, f.question, "") & _folded(f))
+    return tuple(fact for fact in (*_countries(), *_elements()) if _fair(fact))
 
 
+@cache
 def facts_of(split: Split) -> tuple[Fact, ...]:
     """The facts of one side of the split."""
-    return tuple(fact for fact in facts() if fact.split == split)
+    every = (*_countries(), *_elements())
+    return tuple(fact for fact in every if fact.split == split and _fair(fact))
 
 
 @cache
@@ -142,13 +143,7 @@ def further_facts() -> tuple[Fact, ...]:
     """
     asked = {fact.id for fact in facts()}
     every = [*_countries(least=0), *_further()]
-    return tuple(
-        f
-        for f in every
-        if f.split == "evaluate"
-        and f.id not in asked
-        and not _named(f.topic, f.question, "") & _folded(f)
-    )
+    return tuple(f for f in every if f.split == "evaluate" and f.id not in asked and _fair(f))
 
 
 def show_facts() -> tuple[Fact, ...]:
@@ -257,6 +252,11 @@ def _pattern(topic: Topic) -> re.Pattern[str]:
     words = "|".join(re.escape(a) for a in sorted(known, key=lambda a: (-len(a), a)))
     plural = "" if topic == "symbol" else "s?"
     return re.compile(rf"(?<!\w)({words}){plural}(?!\w)")
+
+
+def _fair(fact: Fact) -> bool:
+    """Whether the question doesn't give its own answer away."""
+    return not _named(fact.topic, fact.question, "") & _folded(fact)
 
 
 def _named(topic: Topic, text: str, question: str, first: bool = False) -> set[str]:
