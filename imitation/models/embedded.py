@@ -270,12 +270,11 @@ class EmbeddedBackend:
             for model, kind in wanted.items():
                 spec = self._least_busy(model)
                 if spec not in self._engines:
-                    self._launch(spec, kind, share)
-                engine = self._engines[spec]
-                engine.uses += 1
-                if not engine.ready.done() and progress is not silent:
-                    engine.listeners.append(progress)
-                claimed.append(engine)
+                    self._launch(spec, kind, share, progress)
+                elif not self._engines[spec].ready.done():
+                    self._engines[spec].listeners.append(progress)
+                self._engines[spec].uses += 1
+                claimed.append(self._engines[spec])
         if surplus:
             threading.Thread(target=_end, args=(surplus,), daemon=True).start()
         return claimed
@@ -285,8 +284,9 @@ class EmbeddedBackend:
         copies = [replace(spec, copy=number) for number in self._copies]
         return min(copies, key=lambda c: self._engines[c].uses if c in self._engines else 0)
 
-    def _launch(self, spec: EngineSpec, kind: str, threads: int) -> None:
-        engine = self._engines[spec] = _Engine(spec, threads)
+    def _launch(self, spec: EngineSpec, kind: str, threads: int, progress: Progress) -> None:
+        # Listened to before it starts, so that its first word is heard.
+        engine = self._engines[spec] = _Engine(spec, threads, listeners=[progress])
         threading.Thread(target=self._start, args=(engine, kind), daemon=True).start()
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._end_idle, daemon=True)
