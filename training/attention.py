@@ -30,14 +30,14 @@ def check_packable(lm: Any, block: int) -> None:
             or computes its attention in a way of its own.
     """
     config = lm.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    told = getattr(config, "layer_types", None)  # absent: all alike, windowed where one is named
+    kinds = set(told or _WINDOWED)
     window = min(
         getattr(config, name, None) or block for name in ("sliding_window", "attention_chunk_size")
     )
-    used = bool(kinds & set(_WINDOWED)) or not getattr(config, "layer_types", None)
     if odd := sorted(kinds - {"full_attention", *_WINDOWED}):
         why = f"it has layers of {', '.join(odd)}"
-    elif used and window < block:
+    elif kinds & set(_WINDOWED) and window < block:
         why = f"its layers see {window} tokens, less than a block of {block}"
     elif not getattr(lm, "_supports_attention_backend", False):
         why = "it computes attention in a way of its own"

@@ -2,18 +2,14 @@
 element.addEventListener('click', async (event) => {
   const button = event.target.closest('button[data-view], button[data-format]');
   if (!button) return;
-  const section = sectionOf(button);
-  if (button.dataset.view) {
-    section.dataset.view = button.dataset.view;
-    section.querySelectorAll('button[data-view]').forEach((b) => b.setAttribute('aria-pressed', b === button));
-    redraw([...section.querySelectorAll('.lab-plot')]);
-  } else {
-    await ready;
-    await loadPlotly();
-    const { figure: id, format } = button.dataset;
-    const name = `${id}${section.dataset.view === 'gap' ? '-gap-closed' : ''}.${format}`;
-    save(await picture(id, format, section), name);
+  if (!button.dataset.view) {
+    await download(button);
+    return;
   }
+  const section = sectionOf(button);
+  section.dataset.view = button.dataset.view;
+  section.querySelectorAll('button[data-view]').forEach((b) => b.setAttribute('aria-pressed', b === button));
+  redraw([...section.querySelectorAll('.lab-plot')]);
 });
 
 const own = element.querySelector('.lab-own');

@@ -128,6 +128,15 @@ function save(url, name) {
   link.click();
 }
 
+// What a button[data-format] asks for; `ready` is each page's own.
+async function download(button) {
+  await ready;
+  await loadPlotly();
+  const section = sectionOf(button);
+  const { figure: id, format } = button.dataset;
+  save(await picture(id, format, section), `${id}${section.dataset.view === 'gap' ? '-gap-closed' : ''}.${format}`);
+}
+
 const plots = () => [...element.querySelectorAll('.lab-plot')];
 
 function failed(error, nodes) {

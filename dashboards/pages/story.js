@@ -96,15 +96,11 @@ async function file() {
 element.addEventListener('click', async (event) => {
   const button = event.target.closest('button');
   if (!button) return;
-  const { go, do: what, format, figure: id } = button.dataset;
+  const { go, do: what, format } = button.dataset;
   if (go) show(current + Number(go));
   else if (what === 'present') await present();
   else if (what === 'save') await file();
-  else if (format) {
-    await ready;
-    await loadPlotly();
-    save(await picture(id, format, sectionOf(button)), `${id}.${format}`);
-  }
+  else if (format) await download(button);
 });
 
 // What this laboratory measured: its figure in the finding's place on the last slide but one.
