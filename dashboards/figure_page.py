@@ -11,17 +11,16 @@ import json
 import re
 from functools import cache, lru_cache
 from html import escape
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from dashboards import own_section
 from dashboards.context import Context
+from dashboards.drawing import drawing, script
 from dashboards.figures.measured import OwnScore
 from dashboards.gap_sections import FigureSlot, Section, sections
-from dashboards.palette import DARK, LIGHT
+from dashboards.palette import LIGHT
 from dashboards.published import load_later, load_paper
 from dashboards.queries import own_scores
 
@@ -30,17 +29,14 @@ if TYPE_CHECKING:
 
     from dashboards.figures.panels import View
 
-_PLOTS = Path(__file__).parent / "pages" / "plots.js"
 
-
-def figure_page(context: Context, html: str, script: Path, **props: Any) -> gr.HTML:
+def figure_page(context: Context, html: str, own_script: str) -> gr.HTML:
     """A page's content.
 
     Args:
         context: Its store is read when a visitor's script asks for the figures.
         html: Sections; a `.lab-plot[data-figure]` in them is drawn.
-        script: The page's own, run after `plots.js` in the same function.
-        props: What the script finds in `props` besides the colours.
+        own_script: The page's, by its name; run after `plots.js` in the same function.
     """
 
     def gap_figures(_arguments: object = None) -> dict[str, Any]:
@@ -51,19 +47,13 @@ def figure_page(context: Context, html: str, script: Path, **props: Any) -> gr.H
         """The section of own runs for what its filters are set to: {"html", "figures"}."""
         return own_json(own_scores(context.db, context.jobs.runs), own_section.Choice.of(wanted))
 
-    plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
-    gr.set_static_paths([plotly_js])
     return gr.HTML(
         html,
-        js_on_load=_PLOTS.read_text(encoding="utf-8") + script.read_text(encoding="utf-8"),
+        js_on_load=script("plots.js", own_script),
         apply_default_css=False,
         server_functions=[gap_figures, own_runs],
         colours=dict(LIGHT.items()),
-        dark={
-            light: dark for (_, light), (_, dark) in zip(LIGHT.items(), DARK.items(), strict=True)
-        },
-        plotly=f"/gradio_api/file={plotly_js.as_posix()}",
-        **props,
+        **drawing(),
     )
 
 

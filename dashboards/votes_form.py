@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 import gradio as gr
 
 from dashboards.actions import judges, studies
-from dashboards.palette import DARK, LIGHT
+from dashboards.drawing import figure_component
 
 EVERY_TWO = "Every two of them"
-_SCRIPT = Path(__file__).parent / "pages" / "figure.js"
 _FIGURE = (
     '<figure class="lab-figure" hidden><details class="lab-more">'
     "<summary>The board as a figure, to look closer at or to take along</summary>"
@@ -25,17 +21,7 @@ _FIGURE = (
 
 def board_figure() -> gr.HTML:
     """Room for a board's figure, folded up; drawn once it is opened."""
-    plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
-    gr.set_static_paths([plotly_js])
-    return gr.HTML(
-        None,
-        html_template=_FIGURE,
-        js_on_load=_SCRIPT.read_text(encoding="utf-8"),
-        apply_default_css=False,
-        dark={one: other for (_, one), (_, other) in zip(LIGHT.items(), DARK.items(), strict=True)},
-        plotly=f"/gradio_api/file={plotly_js.as_posix()}",
-        elem_id="votes-figure",
-    )
+    return figure_component(_FIGURE, "votes-figure")
 
 
 def _pairs_form(name: str) -> list[gr.components.Component]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,8 +11,9 @@ from dashboards.actions import sources
 from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.data_form import settings_form, source_form
+from dashboards.drawing import figure_component
 from dashboards.pages import data_answers
-from dashboards.pages.data_built import PLACE, PLOTLY, BuildHandlers
+from dashboards.pages.data_built import PLACE, BuildHandlers
 from dashboards.pages.data_new import CHOSEN, FormHandlers
 
 LEDE = (
@@ -21,7 +21,6 @@ LEDE = (
     "from. Builds go on when this page is closed; each is an ordinary command."
 )
 POLL_S = 2.0
-_SCRIPT = Path(__file__).with_name("figure.js")
 FIGURE = (
     '<figure class="lab-figure" hidden><div class="lab-plot" role="img" aria-label="Histogram of '
     'nearest-query BLEU; the text beside it holds the mean"></div>'
@@ -110,21 +109,11 @@ def _detail(context: Context) -> tuple[Any, ...]:
                 origin = gr.Dropdown([], label="Source", elem_id="data-origin")
             found = gr.HTML(js_on_load=CLICK_JS, elem_id="data-found")
         with gr.Tab("Diversity"):
-            figure = _figure()
+            figure = figure_component(FIGURE, "data-figure")
             diversity = gr.HTML(elem_id="data-diversity")
         with gr.Tab("Manifest"):
             manifest = gr.HTML(elem_id="data-manifest")
     datasets = sources.folder(context.settings)
     # Datasets are served from where they lie: a copy for each look takes too long.
-    gr.set_static_paths([PLOTLY, datasets])
+    gr.set_static_paths([datasets])
     return counts, search, origin, found, figure, diversity, manifest
-
-
-def _figure() -> gr.HTML:
-    return gr.HTML(
-        None,
-        html_template=FIGURE,
-        js_on_load=_SCRIPT.read_text(encoding="utf-8"),
-        apply_default_css=False,
-        elem_id="data-figure",
-    )

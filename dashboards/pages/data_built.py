@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,15 +14,15 @@ from dashboards.actions import data as actions
 from dashboards.actions.builds import Build
 from dashboards.context import Context
 from dashboards.data_form import form_from
+from dashboards.drawing import drawing
 from dashboards.job_view import problem_html
 from dashboards.pages.data_new import CHOSEN, FormHandlers
-from dashboards.palette import DARK, LIGHT
+from dashboards.palette import LIGHT
 from dashboards.published import load_paper
 from imitation.data import library
 from imitation.errors import UserError
 
 PLACE: dict[str, Any] = {"name": "", "shown": "", "page": 0}
-PLOTLY = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
 
 
 class BuildHandlers:
@@ -158,6 +156,4 @@ def _drawn(report: dict[str, Any] | None) -> dict[str, Any] | None:
     template = plotly_template(LIGHT)
     drawn = nearest_histogram(report["histogram"], report["mean_bleu"], published, LIGHT, template)
     figure: dict[str, Any] = json.loads(drawn.to_json())
-    dark = {one: other for (_, one), (_, other) in zip(LIGHT.items(), DARK.items(), strict=True)}
-    plotly = f"/gradio_api/file={PLOTLY.as_posix()}"
-    return {**figure, "dark": dark, "plotly": plotly, "filename": "diversity"}
+    return {**figure, **drawing(), "filename": "diversity"}

@@ -1,27 +1,7 @@
 // Runs once for a figure of its own component (gr.HTML's js_on_load): draws props.value, a Plotly figure in light
-// colours, again whenever it changes, in the colours and width of the moment.
-// A figure that isn't in the page yet when its value comes loses its props: the value has them too.
-const setting = (name) => props[name] ?? props.value?.[name];
-const isDark = () => document.body.classList.contains('dark');
+// colours, again whenever it changes, in the colours and width of the moment. Runs after drawing.js.
 const plot = () => element.querySelector('.lab-plot');
 let drawnWidth = 0;
-
-// Figures come in light colours; each has one counterpart for dark.
-function coloured(value) {
-  const text = JSON.stringify(value);
-  return JSON.parse(isDark() ? text.replace(/#[0-9a-f]{6}/g, (c) => setting('dark')[c] ?? c) : text);
-}
-
-function loadPlotly() {
-  window.labPlotly ??= window.Plotly ? Promise.resolve() : new Promise((resolve, reject) => {
-    const script = document.createElement('script');
-    script.src = `${window.gradio_config?.root ?? ''}${setting('plotly')}`;
-    script.onload = resolve;
-    script.onerror = () => reject(new Error(`${script.src} did not load`));
-    document.head.append(script);
-  });
-  return window.labPlotly;
-}
 
 async function draw() {
   const node = plot();

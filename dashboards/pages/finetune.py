@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,10 +9,10 @@ import gradio as gr
 from dashboards import after_view, tracking_view
 from dashboards.components import CLICK_JS
 from dashboards.context import Context
+from dashboards.drawing import figure_component
 from dashboards.finetune_form import form_fields, own_data, saved_settings
 from dashboards.pages.finetune_new import NO_PROBE, FormHandlers
 from dashboards.pages.finetune_runs import START, RunHandlers
-from dashboards.palette import DARK, LIGHT
 
 LEDE = (
     "An imitation is a base fine-tuned on the reference's answers. Runs go on when this page is "
@@ -22,7 +20,6 @@ LEDE = (
 )
 POLL_S = 2.0
 PROBE_S = 0.7
-_SCRIPT = Path(__file__).with_name("figure.js")
 FIGURE = (
     '<figure class="lab-figure" hidden><div class="lab-plot" role="img" '
     'aria-label="Loss over steps of the runs in the chart; the list holds the last values"></div>'
@@ -53,7 +50,7 @@ def build(context: Context) -> None:
             look = gr.Button("Estimate memory and time", elem_id="finetune-estimate")
             show = gr.Button("Show the first batch", elem_id="finetune-batch")
         probed = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-probe")
-    figure = _figure()
+    figure = figure_component(FIGURE, "finetune-figure")
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
     tracking_view.build(context, place, detail)
@@ -87,17 +84,3 @@ def build(context: Context) -> None:
 
 def _where(context: Context) -> str:
     return f"Files in {context.settings.data / 'datasets'} are listed too; or upload one here."
-
-
-def _figure() -> gr.HTML:
-    plotly_js = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
-    gr.set_static_paths([plotly_js])
-    return gr.HTML(
-        None,
-        html_template=FIGURE,
-        js_on_load=_SCRIPT.read_text(encoding="utf-8"),
-        apply_default_css=False,
-        dark={one: other for (_, one), (_, other) in zip(LIGHT.items(), DARK.items(), strict=True)},
-        plotly=f"/gradio_api/file={plotly_js.as_posix()}",
-        elem_id="finetune-figure",
-    )

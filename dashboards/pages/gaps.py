@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from urllib.parse import quote
 
 from dashboards.context import Context
@@ -13,12 +12,10 @@ from dashboards.gap_sections import Section
 from dashboards.gap_table import to_csv
 from dashboards.published import load_paper
 
-_SCRIPT = Path(__file__).with_name("gaps.js")
-
 
 def build(context: Context) -> None:
     """Add the page."""
-    figure_page(context, page_html(published_sections()), _SCRIPT)
+    figure_page(context, page_html(published_sections()), "gaps.js")
 
 
 def page_html(found: Sequence[Section]) -> str:

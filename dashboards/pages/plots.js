@@ -1,31 +1,14 @@
 // Figures of a page whose sections are static HTML: drawn when they come near the screen, in the
-// colours and columns of the moment. Each page's own script follows in the same function.
-const { colours, dark, plotly } = props;
+// colours and columns of the moment. Runs after drawing.js; each page's own
+// script follows in the same function.
+const { colours } = props;
 let figures;
 let template;
 const drawn = new Map();
 const EXPORT = { width: 1600, height: 900, scale: 2 };
 
-const isDark = () => document.body.classList.contains('dark');
 const sectionOf = (node) => node.closest('[data-view][data-title]');
 const viewOf = (node) => sectionOf(node).dataset.view;
-
-// Figures come in light colours; each has one counterpart for dark.
-function coloured(value) {
-  const text = JSON.stringify(value);
-  return JSON.parse(isDark() ? text.replace(/#[0-9a-f]{6}/g, (c) => dark[c] ?? c) : text);
-}
-
-function loadPlotly() {
-  window.labPlotly ??= window.Plotly ? Promise.resolve() : new Promise((resolve, reject) => {
-    const script = document.createElement('script');
-    script.src = `${window.gradio_config?.root ?? ''}${plotly}`;
-    script.onload = resolve;
-    script.onerror = () => reject(new Error(`${script.src} did not load`));
-    document.head.append(script);
-  });
-  return window.labPlotly;
-}
 
 function columnsFor(meta, width) {
   return [3, 2, 1].find((n) => n <= meta.columns && (n === 1 || width >= meta.widths[n]));

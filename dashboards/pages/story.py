@@ -7,7 +7,6 @@ something of them, which tests/dashboards/test_gaps_page.py checks with the find
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import NamedTuple
 
 from dashboards.context import Context
@@ -15,7 +14,6 @@ from dashboards.figure_page import figure_html, figure_page, prose, published_se
 from dashboards.gap_sections import FigureSlot, Section
 from dashboards.published import load_paper
 
-_SCRIPT = Path(__file__).with_name("story.js")
 HOW = "Arrow keys turn the slides; F shows them full screen."
 
 
@@ -40,7 +38,7 @@ SLIDES = (
 
 def build(context: Context) -> None:
     """Add the page."""
-    figure_page(context, story_html(), _SCRIPT)
+    figure_page(context, story_html(), "story.js")
 
 
 def story_html() -> str:
