@@ -94,6 +94,8 @@ def _facts(run: Run) -> str:
         parts.append(f"{run.ahead} before it" if run.ahead else "next")
     if found.steps and found.step:
         parts.append(f"step {found.step:,} of {found.steps:,}")
+    if found.resumed:
+        parts.append(f"went on from step {found.resumed:,}")
     if found.loss:
         parts.append(f"loss {found.loss[-1][1]:.3f}")
     if found.validation:

@@ -41,7 +41,7 @@ _DOING = {
     "": "starting",
     "setup": "loading the base and the data",
     "start": "loading the base and the data",
-    "resumed": "going on from its checkpoint",
+    "resumed": "training",
     "step": "training",
     "validation": "training",
     "score": "training",

@@ -121,5 +121,7 @@ async function start() {
   followDark();
 }
 
-show((Number.parseInt(location.hash.slice(1), 10) || 1) - 1);
+const showAddressed = () => show((Number.parseInt(location.hash.slice(1), 10) || 1) - 1);
+window.addEventListener('hashchange', () => { if (element.isConnected) showAddressed(); });
+showAddressed();
 const ready = start().catch((error) => failed(error, plots()));

@@ -29,6 +29,7 @@ class Progress:
         event: The last event, "" before any.
         step: Steps done.
         steps: Steps in all, None where not known.
+        resumed: Step it last went on from, None for a run in one go.
         elapsed_s: Seconds between the start and the last event.
         loss: (step, loss per output token).
         learning_rate: (step, learning rate).
@@ -42,6 +43,7 @@ class Progress:
     event: str = ""
     step: int = 0
     steps: int | None = None
+    resumed: int | None = None
     elapsed_s: float = 0.0
     loss: list[tuple[int, float]] = field(default_factory=list)
     learning_rate: list[tuple[int, float]] = field(default_factory=list)
@@ -84,6 +86,8 @@ class Progress:
                 self.validation.append((step, loss))
         elif self.event == "score":
             self._add_score(line)
+        elif self.event == "resumed":
+            self.resumed = _whole(line.get("step"))
         elif self.event == "failed":
             self.failure = (str(line.get("message", "")), str(line.get("hint", "")))
 

@@ -29,6 +29,8 @@ def test_slides_turn_and_are_saved_as_a_file_that_needs_nothing_else(
     assert page.url == f"{app.url}/story#3"
     page.reload()
     expect(place).to_have_text("3 / 10")
+    page.evaluate("location.hash = '#5'")  # as typed into the address bar
+    expect(place).to_have_text("5 / 10")
     page.keyboard.press("End")
     expect(shown.locator("h2")).to_have_text("What to take from it")
 

@@ -107,11 +107,14 @@ def test_a_file_begun_anew_is_read_anew(tmp_path):
 def test_steps_done_again_after_a_resume_replace_the_first_ones(tmp_path):
     path = tmp_path / "p.jsonl"
     write(path, *(step(n) for n in range(1, 9)), {"event": "validation", "step": 8, "loss": 1.0})
+    assert Reader(path).read().resumed is None
+    write(path, {"event": "resumed", "step": 5, "steps": 100})
     write(path, step(6, loss=0.5, elapsed_s=1.0), step(7, loss=0.4, elapsed_s=2.0))
     progress = Reader(path).read()
     assert [n for n, _ in progress.loss] == [1, 2, 3, 4, 5, 6, 7]
     assert progress.loss[-2:] == [(6, 0.5), (7, 0.4)]
     assert progress.validation == []
+    assert progress.resumed == 5
     assert progress.eta_s == pytest.approx(93.0)
 
 
