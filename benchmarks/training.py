@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 DATA = ROOT / "imitation" / "data" / "pocket"
-STEPS, BATCH, MICRO, BLOCK, ROUNDS = 2, 8, 4, 256, 3
+STEPS, BATCH, MICRO, BLOCK, ROUNDS = 6, 8, 4, 256, 3
 TARGETS = {"packed": 1.0, "padded": 1.5}
 
 
@@ -38,10 +38,7 @@ def conversations() -> list:
 
 def ours(config, data: Path, settings, folder: Path) -> dict:
     """One pass of our loop over STEPS steps; the seconds of the steps alone."""
-    from contextlib import nullcontext
-
     from training import finetune
-    from training.attention import PACKED, attending
     from training.collate import all_batches
     from training.events import Progress, Stop
     from training.methods import make_optimizer
@@ -51,7 +48,7 @@ def ours(config, data: Path, settings, folder: Path) -> dict:
     run = finetune.setup(config, data, settings, progress, Stop())
     plan = all_batches(run.data.train, config.batch_size, 1, 0)[: STEPS + 1]
     optimizer, place = make_optimizer(run.model, config), Place()
-    with attending(run.model, PACKED) if config.packing else nullcontext():
+    with run.attending():
         finetune.step(run, optimizer, progress, place, plan)  # not timed
         tokens, trained = place.tokens, place.trained
         began, used = time.perf_counter(), time.process_time()

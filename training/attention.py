@@ -1,7 +1,7 @@
-"""Attention over packed rows: each conversation sees itself alone.
+"""Attention over rows that hold conversations end to end: each sees itself alone.
 
-Registered with transformers as "packed". Rows hold conversations end to end; each is computed by
-itself, causally, so nothing crosses a border and no time goes into pairs that would be masked.
+Registered with transformers as "packed". Each conversation is computed by itself, causally, so
+nothing crosses a border, nothing is padded, and no time goes into pairs that would be masked.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PACKED, USUAL = "packed", "sdpa"
 _WINDOWED = ("sliding_attention", "chunked_attention")
 
 
-def check_packable(lm: Any, block: int) -> None:
-    """Return if conversations that share a block of `block` tokens stay apart in this model.
+def unpackable(lm: Any, block: int) -> str:
+    """Why conversations in one row of `block` tokens would not stay apart in this model.
 
     They do where every layer mixes tokens by attention alone, over all earlier ones of a block.
 
-    Raises:
-        UserError: A layer mixes them otherwise (convolution, recurrence), sees less than a block,
-            or computes its attention in a way of its own.
+    Returns:
+        The reason, "" where they do: a layer mixes tokens otherwise (convolution, recurrence), sees
+        less than a block, or computes its attention in a way of its own.
     """
     config = lm.config.get_text_config()
     told = getattr(config, "layer_types", None)  # absent: all alike, windowed where one is named
@@ -36,17 +36,25 @@ def check_packable(lm: Any, block: int) -> None:
         getattr(config, name, None) or block for name in ("sliding_window", "attention_chunk_size")
     )
     if odd := sorted(kinds - {"full_attention", *_WINDOWED}):
-        why = f"it has layers of {', '.join(odd)}"
-    elif kinds & set(_WINDOWED) and window < block:
-        why = f"its layers see {window} tokens, less than a block of {block}"
-    elif not getattr(lm, "_supports_attention_backend", False):
-        why = "it computes attention in a way of its own"
-    else:
-        return
-    raise UserError(
-        f"Conversations cannot be packed into blocks with {type(lm).__name__}: {why}.",
-        "Set packing = false.",
-    )
+        return f"it has layers of {', '.join(odd)}"
+    if kinds & set(_WINDOWED) and window < block:
+        return f"its layers see {window} tokens, less than a block of {block}"
+    if not getattr(lm, "_supports_attention_backend", False):
+        return "it computes attention in a way of its own"
+    return ""
+
+
+def check_packable(lm: Any, block: int) -> None:
+    """Return if conversations that share a block of `block` tokens stay apart in this model.
+
+    Raises:
+        UserError: They would not; see `unpackable`.
+    """
+    if why := unpackable(lm, block):
+        raise UserError(
+            f"Conversations cannot be packed into blocks with {type(lm).__name__}: {why}.",
+            "Set packing = false.",
+        )
 
 
 def packed_attention(

@@ -53,8 +53,8 @@ def collate(examples: Sequence[Encoded], pad: int) -> dict[str, Any]:
     }
 
 
-def collate_packed(blocks: Sequence[Encoded]) -> dict[str, Any]:
-    """One row of shape (1, tokens) that holds blocks end to end, without padding.
+def collate_joined(examples: Sequence[Encoded]) -> dict[str, Any]:
+    """One row of shape (1, tokens): conversations, or blocks of them, end to end without padding.
 
     Returns:
         "input_ids", "position_ids" (from 0 in each conversation) and "labels" as int64, and
@@ -63,7 +63,7 @@ def collate_packed(blocks: Sequence[Encoded]) -> dict[str, Any]:
     ids: list[int] = []
     labels: list[int] = []
     lengths: list[int] = []
-    for block in blocks:
+    for block in examples:
         ids += block.ids
         # What is predicted from the last token of another conversation has no loss.
         labels += [IGNORED if i in block.starts else x for i, x in enumerate(block.labels)]

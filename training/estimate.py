@@ -15,7 +15,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from imitation.data.encode import Encoded
 from imitation.errors import UserError
 from imitation.settings import Settings, available_cores, read_settings
 from training import finetune
-from training.attention import PACKED, attending
 from training.base import choose_dtype, load_shape, load_text
 from training.collate import all_batches, micro_batches
 from training.command import add_run, config_of
@@ -132,7 +130,7 @@ def _speed(config: TrainingConfig, data: Data, settings: Settings, dtype: str) -
     batch = all_batches(data.train, config.batch_size, 1, config.seed)[0][1]
     parts = list(micro_batches(batch, config.micro_batch))
     middle = parts[len(parts) // 2 :] + parts[: len(parts) // 2]
-    with attending(run.model, PACKED) if config.packing else nullcontext():
+    with run.attending():
         _timed(run, middle[:1])
         timed = (middle * PROBED)[1 : 1 + PROBED] if len(middle) > 1 else middle * PROBED
         seconds = _timed(run, timed)

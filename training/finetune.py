@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,10 +35,10 @@ from imitation.data.encode import IGNORED, Encoded
 from imitation.errors import IntegrityError, UserError
 from imitation.settings import Settings, available_cores, read_settings
 from training import checkpoints
-from training.attention import PACKED, attending, check_packable
+from training.attention import check_packable
 from training.base import choose_dtype
 from training.checkpoints import State
-from training.collate import all_batches, collate, collate_packed, micro_batches
+from training.collate import all_batches, collate, collate_joined, micro_batches
 from training.command import add_run, config_of
 from training.config import TrainingConfig, to_table
 from training.data import load_data
@@ -183,7 +183,7 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
     if state:
         progress.write("resumed", step=place.step, steps=len(plan))
     try:
-        with attending(run.model, PACKED) if config.packing else nullcontext():
+        with run.attending():
             if not place.watched:
                 _watch(run, progress, place, plan)
             while place.step < len(plan):
@@ -274,8 +274,8 @@ def backward(run: Run, batch: Sequence[Encoded]) -> float:
 
 def _loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
     """Summed cross entropy of the output tokens; only these go through the large last layer."""
-    if run.config.packing:
-        inputs = collate_packed(examples)
+    if run.joined:
+        inputs = collate_joined(examples)
     else:
         inputs = collate(examples, run.base.tokenizer.pad_token_id)
     lm = core(run.model)

@@ -20,7 +20,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from imitation.data.encode import Encoded
-from training.attention import PACKED, attending
+from training.attention import PACKED, attending, unpackable
 from training.collate import micro_batches
 from training.config import TrainingConfig
 from training.methods import core, trainable
@@ -51,6 +51,7 @@ class Shape:
         vocabulary: Of the model.
         per_layer: Bytes a layer keeps for the backward pass, per token.
         outside: Bytes kept outside the layers, per token, logits not counted.
+        joined: Conversations computed at once lie end to end, instead of padded to the longest.
     """
 
     weights: int
@@ -63,6 +64,7 @@ class Shape:
     vocabulary: int
     per_layer: float
     outside: float
+    joined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
 
     with torch.device("meta"):
         whole = trainable(AutoModelForCausalLM.from_config(model_config), config)
+    joined = not unpackable(core(whole), config.max_tokens)
     sizes = [p.numel() for p in whole.parameters() if p.requires_grad]
     width, kept = (getattr(torch, name).itemsize for name in (dtype, stored))
     frozen = sum(p.numel() for p in whole.parameters()) - sum(sizes)
@@ -117,11 +120,11 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         **{**model_config.to_dict(), "vocab_size": 64, "pad_token_id": 0, "bos_token_id": 0,
            "eos_token_id": 0, "num_hidden_layers": 1, "layer_types": None}
     )  # fmt: skip
-    one = _kept(small, config, dtype, stored)
+    one = _kept(small, config, dtype, stored, joined)
     small.num_hidden_layers = 2
     if getattr(small, "layer_types", None):
         small.layer_types = list(small.layer_types) * 2
-    layer = _kept(small, config, dtype, stored) - one
+    layer = _kept(small, config, dtype, stored, joined) - one
     four_bits = config.method == "qlora"
     return Shape(
         weights=int(frozen * (0.55 if four_bits else kept)) + sum(sizes) * kept,
@@ -134,10 +137,11 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         vocabulary=model_config.vocab_size,
         per_layer=layer,
         outside=max(0.0, one - layer),
+        joined=joined,
     )
 
 
-def _kept(small: Any, config: TrainingConfig, dtype: str, stored: str) -> float:
+def _kept(small: Any, config: TrainingConfig, dtype: str, stored: str, joined: bool) -> float:
     """Bytes per token that a forward pass of a small model keeps for the backward pass."""
     from transformers import AutoModelForCausalLM
 
@@ -158,14 +162,14 @@ def _kept(small: Any, config: TrainingConfig, dtype: str, stored: str) -> float:
         "input_ids": torch.zeros(1, PROBE_TOKENS, dtype=torch.long),
         "position_ids": torch.arange(PROBE_TOKENS).unsqueeze(0),
     }
-    packed = {"lengths": [PROBE_TOKENS]} if config.packing else {}
+    lengths = {"lengths": [PROBE_TOKENS]} if joined else {}
     mixed = torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != stored)
     with (
-        attending(model, PACKED) if packed else nullcontext(),
+        attending(model, PACKED) if joined else nullcontext(),
         mixed,
         saved_tensors_hooks(note, lambda held: held),
     ):
-        hidden = core(model).base_model(**row, **packed, use_cache=False).last_hidden_state
+        hidden = core(model).base_model(**row, **lengths, use_cache=False).last_hidden_state
     del hidden
     return sum(seen.values()) / PROBE_TOKENS
 
@@ -203,13 +207,13 @@ def largest_peak(
     """The peak of a run: that of its most demanding micro-batch."""
     parts = [p for batch in batches for p in micro_batches(batch, config.micro_batch)]
     return max(
-        (peak(shape, config, _tokens(p, config), sum(e.trained for e in p)) for p in parts),
+        (peak(shape, config, _tokens(p, shape), sum(e.trained for e in p)) for p in parts),
         key=lambda found: found.total,
     )
 
 
-def _tokens(part: Sequence[Encoded], config: TrainingConfig) -> int:
-    if config.packing:
+def _tokens(part: Sequence[Encoded], shape: Shape) -> int:
+    if shape.joined:
         return sum(len(e.ids) for e in part)
     return len(part) * max(len(e.ids) for e in part)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from torch.optim import AdamW
 
 from imitation.data.encode import Encoded
 from training import checkpoints
+from training.attention import PACKED, attending, unpackable
 from training.base import Base
 from training.checkpoints import State
 from training.config import TrainingConfig, to_table
 from training.data import Data
 from training.events import Progress, Stop
+from training.methods import core
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class Run:
     data: Data
     dtype: str
     stop: Stop = field(default_factory=Stop)
+
+    @property
+    def joined(self) -> bool:
+        """Whether conversations computed at once lie end to end in a row, instead of padded."""
+        return not unpackable(core(self.model), self.config.max_tokens)
+
+    def attending(self) -> AbstractContextManager[None]:
+        """Where the model attends as its rows are laid out."""
+        return attending(self.model, PACKED) if self.joined else nullcontext()
 
 
 Plan = Sequence[tuple[int, list[Encoded]]]

@@ -1,14 +1,21 @@
-"""Which models conversations may be packed for."""
+"""Which models conversations may be packed for, and that none mixes them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
+from imitation.data.encode import Encoded
 from imitation.errors import UserError
+from training import finetune
 from training.attention import check_packable
+from training.config import preset
+from training.run import Run
 
 TINY = {
     "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -41,3 +48,35 @@ def test_layers_that_see_the_whole_block_may_be_packed(kind: str, more: dict[str
 def test_others_are_refused_with_the_reason(kind: str, more: dict[str, Any], why: str) -> None:
     with pytest.raises(UserError, match=why):
         check_packable(tiny(kind, **more), 2048)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "joined"),
+    [
+        ("Llama", {}, True),
+        ("Mistral", {"sliding_window": 4}, False),
+        ("Lfm2", {"layer_types": ["conv", "full_attention"]}, False),
+    ],
+)
+def test_the_loss_of_a_batch_is_that_of_its_conversations(
+    kind: str, more: dict[str, Any], joined: bool
+) -> None:
+    """However they are laid out: end to end, or padded where layers would mix them."""
+    torch.manual_seed(0)
+    lm = tiny(kind, **more)
+    config = replace(preset("pocket-local"), method="full", max_tokens=16)
+    base: Any = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0))
+    data: Any = None
+    run = Run(config, base, lm, data, "float32")
+    batch = [Encoded(str(n), ids := tuple(range(n, 3 * n)), ids) for n in (5, 3, 6)]
+    assert run.joined is joined
+    with run.attending(), torch.no_grad():
+        together = float(finetune._loss(run, batch))
+        alone = sum(float(finetune._loss(run, [one])) for one in batch)
+    with torch.no_grad():
+        usual = sum(
+            float(lm(torch.tensor([one.ids]), labels=torch.tensor([one.labels])).loss) * one.trained
+            for one in batch
+        )
+    assert together == pytest.approx(alone, rel=1e-5)
+    assert together == pytest.approx(usual, rel=1e-5)

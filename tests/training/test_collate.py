@@ -3,7 +3,7 @@
 import torch
 
 from imitation.data.encode import IGNORED, Encoded, pack
-from training.collate import all_batches, batches, collate, collate_packed, micro_batches
+from training.collate import all_batches, batches, collate, collate_joined, micro_batches
 
 
 def encoded(n):
@@ -35,7 +35,7 @@ def test_padding():
 
 
 def test_a_packed_row_has_no_padding_and_positions_of_its_own():
-    row = collate_packed(pack([encoded(3), encoded(2), encoded(4)], 6))
+    row = collate_joined(pack([encoded(3), encoded(2), encoded(4)], 6))
     assert row["lengths"] == [3, 2, 4] or sorted(row["lengths"]) == [2, 3, 4]
     assert row["input_ids"].shape == (1, 9)
     for start in (row["position_ids"][0] == 0).nonzero().flatten().tolist():

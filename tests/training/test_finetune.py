@@ -17,6 +17,7 @@ from training.config import preset
 from training.events import Progress, Stop
 from training.export import export, load_adapter, prove, tensors
 from training.methods import rate_share
+from training.run import Run
 
 CONFIG = replace(preset("pocket-local"), epochs=3, batch_size=4, validation=0.2, threads=1)
 
@@ -111,10 +112,10 @@ def test_in_a_block_no_conversation_attends_to_another(trained):
     lm = run.model.get_base_model().eval()
     one, two, three = run.data.train[:3]
     rows = [pack([one, two], 500)[0], pack([three], 500)[0]]
-    inputs = finetune.collate_packed(rows)
+    inputs = finetune.collate_joined(rows)
     labels = inputs.pop("labels")
     with torch.no_grad():
-        with finetune.attending(lm, finetune.PACKED):
+        with run.attending():
             together = lm(**inputs, use_cache=False).logits[0]
         alone = [lm(torch.tensor([e.ids])).logits[0] for e in (one, two, three)]
         naive = lm(inputs["input_ids"]).logits[0]
@@ -128,19 +129,19 @@ def test_in_a_block_no_conversation_attends_to_another(trained):
 
 
 @pytest.mark.slow
-def test_packed_the_loss_and_gradients_are_those_of_padded_batches(trained):
+def test_end_to_end_packed_and_padded_give_the_same_gradients(trained, monkeypatch):
     run, _, _ = trained
-    padded = gradients(run)
+    assert run.joined
     blocks = pack(run.data.train[:2], 500)
     assert len(blocks) == 1
-    packed = replace(
-        run,
-        config=replace(CONFIG, packing=True),
-        data=replace(run.data, train=blocks),
-    )
-    with finetune.attending(run.model, finetune.PACKED):
-        again = gradients(packed)
-    assert all(torch.allclose(padded[name], again[name], atol=1e-5) for name in padded)
+    with run.attending():
+        joined = gradients(run)
+        packed = gradients(replace(run, data=replace(run.data, train=blocks)))
+    monkeypatch.setattr(Run, "joined", property(lambda _: False))
+    with run.attending():
+        padded = gradients(run)
+    for found in (packed, padded):
+        assert all(torch.allclose(joined[name], found[name], atol=1e-5) for name in joined)
 
 
 @pytest.mark.slow
