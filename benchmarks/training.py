@@ -3,14 +3,17 @@
 Same base, conversations, LoRA, number format, loss on the answers alone, batch, and one log line a
 step, in one process one after the other, several times in turn. Against its packed mode, where
 both pack into the same blocks, and against its padded default on conversations of mixed length.
-One JSON line each; ours over theirs in trained tokens per second.
+One JSON line each; ours over theirs in trained tokens per second. Then the peak resident memory of
+each in a process of its own, less what it had before it loaded the base.
 
-    python benchmarks/training.py
+    python benchmarks/training.py [speed|memory]     both, or one of them
 """
 
 import json
 import random
+import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -142,10 +145,10 @@ def theirs(config, data: Path, settings, folder: Path) -> dict:
     }
 
 
-def compare(mode: str, data: Path, settings, folder: Path) -> dict:
+def config_of(mode: str):
     from training.config import preset
 
-    config = replace(
+    return replace(
         preset("pocket-broad"),
         packing=mode == "packed",
         max_tokens=BLOCK,
@@ -153,6 +156,10 @@ def compare(mode: str, data: Path, settings, folder: Path) -> dict:
         micro_batch=MICRO,
         validation=0.0,
     )
+
+
+def compare(mode: str, data: Path, settings, folder: Path) -> dict:
+    config = config_of(mode)
     rates: dict[str, list[dict]] = {"ours": [], "theirs": []}
     for _ in range(ROUNDS):
         for name, run in (("ours", ours), ("theirs", theirs)):
@@ -191,7 +198,54 @@ def compare(mode: str, data: Path, settings, folder: Path) -> dict:
     }
 
 
-def main() -> None:
+def peak(side: str, mode: str, data: Path) -> int:
+    """Bytes at the peak of a child process that trains one side, less those of its imports."""
+    command = [sys.executable, __file__, "child", side, mode, str(data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{side}, {mode}\n{done.stderr[-2000:]}")
+    return int(done.stdout.splitlines()[-1])
+
+
+def child(side: str, mode: str, data: str) -> None:
+    """Train one side; print the peak."""
+    import trl  # noqa: F401
+    from trl import SFTTrainer  # noqa: F401
+
+    from imitation.settings import read_settings
+    from training import finetune  # noqa: F401
+
+    def status(key: str) -> int:
+        found = re.search(rf"^{key}:\s+(\d+)", Path("/proc/self/status").read_text("ascii"), re.M)
+        assert found
+        return 1024 * int(found[1])
+
+    start = status("VmRSS")
+    with tempfile.TemporaryDirectory() as folder:
+        (ours if side == "ours" else theirs)(
+            config_of(mode), Path(data), read_settings(), Path(folder)
+        )
+    print(status("VmHWM") - start)
+
+
+def weigh(mode: str, data: Path) -> dict:
+    found = {side: peak(side, mode, data) for side in ("ours", "theirs")}
+    ratio = found["ours"] / found["theirs"]
+    return {
+        "name": f"training: peak memory, ours over TRL's SFTTrainer, {mode}",
+        "value": round(ratio, 2),
+        "unit": "x",
+        "target": "<= 1.0x",
+        "ok": ratio <= 1,
+        "n": 1,
+        "details": {
+            "mb": {side: round(size / 1e6) for side, size in found.items()},
+            "steps": STEPS + 1,
+        },
+    }
+
+
+def main(parts: list[str]) -> None:
     try:
         import trl
     except ImportError:
@@ -209,11 +263,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_examples(folder / "data.jsonl", conversations())
-        for mode in TARGETS:
-            row = compare(mode, folder / "data.jsonl", read_settings(), folder)
-            print(json.dumps({**row, "details": {**row["details"], "trl": trl.__version__}}),
-                  flush=True)  # fmt: skip
+        data = folder / "data.jsonl"
+        kinds = {
+            "speed": lambda mode: compare(mode, data, read_settings(), folder),
+            "memory": lambda mode: weigh(mode, data),
+        }
+        for kind in parts or kinds:
+            for mode in TARGETS:
+                row = kinds[kind](mode)
+                row["details"]["trl"] = trl.__version__
+                print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["child"]:
+        child(*sys.argv[2:])
+    else:
+        main(sys.argv[1:])
