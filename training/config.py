@@ -13,6 +13,7 @@ from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import nearest
 from imitation.models.gguf_files import LORA_MODULES
 
+ADAPTER, MODEL = "adapter.gguf", "model.gguf"
 PRESETS = Path(__file__).parent / "presets"
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "method": ("lora", "qlora", "full"),
@@ -110,6 +111,11 @@ class TrainingConfig:
         """
         if problems := _problems(self):
             raise ConfigError("training config", problems, "Change these values.")
+
+    @property
+    def gguf(self) -> str:
+        """Name of the file a finished run leaves for the embedded engine."""
+        return MODEL if self.method == "full" else ADAPTER
 
 
 _RANGES: dict[str, tuple[float, float, str]] = {

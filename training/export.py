@@ -1,8 +1,9 @@
-"""The trained adapter as GGUF, kept only if the engine then answers as transformers does.
+"""What was trained as GGUF, kept only if the engine then answers as transformers does.
 
-    python -m training.export --run runs/local
+    python -m training.export --run runs/local --data answers.jsonl
 
-makes adapter.gguf again from a run's checkpoint; training.finetune does it by itself.
+makes adapter.gguf, or model.gguf of all weights, again from a run's checkpoint; training.finetune
+does it by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from imitation.data.format import read_examples
 from imitation.errors import IntegrityError, UserError
 from imitation.models.backends import Backends, complete
 from imitation.models.catalog import ModelCard, load_catalog
-from imitation.models.gguf_files import check_adapter, write_lora
+from imitation.models.gguf_files import check_adapter, write_lora, write_weights
 from imitation.settings import Settings, read_settings
 from imitation.values import Completion, Example, Message, Sampling
 from training import checkpoints
@@ -65,37 +66,45 @@ def export(
     settings: Settings,
     target: Path,
 ) -> Proof:
-    """Write the adapter to `target` and prove it on the first prompts of `examples`.
+    """Write the adapter, or all weights, to `target`; prove it on the first prompts of `examples`.
 
-    The weights are rounded to float16 in `model` too, so that both sides hold the same numbers.
+    What was trained is rounded to float16 in `model` too, so that both sides hold the same numbers.
 
     Raises:
-        UserError: It is no adapter, or its base is no GGUF.
+        UserError: Its base is no GGUF.
         IntegrityError: The engine's greedy answers are not those of transformers; the file is
             gone.
     """
-    if base.gguf is None or config.method == "full":
+    if base.gguf is None:
         raise UserError(
-            f"{config.name} cannot be written as an adapter for the embedded engine.",
-            "That takes an adapter (method lora or qlora) on a base that is a GGUF.",
+            f"{config.name} cannot be written for the embedded engine.",
+            "That takes a base that is a GGUF, such as pocket-base.",
         )
     _round(model)
-    write_lora(
-        target,
-        tensors(model),
-        config.alpha,
-        heads=base.model.config.num_attention_heads,
-        kv_heads=base.model.config.num_key_value_heads,
-        metadata={"general.name": config.name},
-    )
+    if config.method == "full":
+        weights = {name: w.float().cpu().numpy() for name, w in model.state_dict().items()}
+        write_weights(base.gguf, target, weights, name=config.name)
+    else:
+        write_lora(
+            target,
+            tensors(model),
+            config.alpha,
+            heads=base.model.config.num_attention_heads,
+            kv_heads=base.model.config.num_key_value_heads,
+            metadata={"general.name": config.name},
+        )
     try:
-        check_adapter(target, base.gguf)
         card = replace(
             load_catalog(settings.catalogs)[config.base],
             id=f"{config.name}-check",
             role="imitation",
-            adapter=str(target.resolve()),
         )
+        file = str(target.resolve())
+        if config.method == "full":
+            card = replace(card, weights=file)
+        else:
+            check_adapter(target, base.gguf)
+            card = replace(card, adapter=file)
         return prove(model, base, card, [e.messages[:-1] for e in examples[:PROMPTS]], settings)
     except BaseException:
         target.unlink(missing_ok=True)
@@ -121,7 +130,7 @@ def prove(
         found = gaps_to(model, base, messages, answer)
         if found and max(found) > TOSS_UP:
             raise IntegrityError(
-                f"The exported adapter is not the trained one. Asked {messages[-1].content!r}, the "
+                f"What was exported is not what was trained. Asked {messages[-1].content!r}, the "
                 f"engine says {answer.text!r}, where transformers prefers another token by "
                 f"{max(found):.2f} logits.",
                 "The file was removed; the checkpoint is kept.",
@@ -183,8 +192,8 @@ async def _served(
         await backends.close()
 
 
-def load_adapter(base: Base, folder: Path) -> Any:
-    """A base with the adapter of a checkpoint on it.
+def load_adapter(base: Base, folder: Path, *, trainable: bool = False) -> Any:
+    """A base with the adapter of a checkpoint on it, as it was trained or only to be asked.
 
     Raises:
         IntegrityError: There is none, or it belongs to another base.
@@ -192,7 +201,7 @@ def load_adapter(base: Base, folder: Path) -> Any:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(base.model, folder)
+        return PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
     except (ValueError, OSError, RuntimeError) as error:
         first = str(error).strip().splitlines()
         raise IntegrityError(
@@ -202,9 +211,9 @@ def load_adapter(base: Base, folder: Path) -> Any:
 
 
 def _round(model: Any) -> None:
-    """Adapter weights to the nearest float16 number, in place."""
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
+    """Matrices that were trained to the nearest float16 number, in place."""
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.ndim > 1:
             parameter.data = parameter.data.half().to(parameter.dtype)
 
 
@@ -218,9 +227,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = read_settings()
         config, _, _ = checkpoints.load(args.run / checkpoints.FOLDER)
         base = load_base(settings, config.base, "float32", config.prompt_format)
-        model = load_adapter(base, args.run / checkpoints.FOLDER)
+        kept = args.run / checkpoints.FOLDER
+        if config.method == "full":
+            base = replace(base, model=load_base(settings, str(kept), "float32").model)
+            model = base.model
+        else:
+            model = load_adapter(base, kept, trainable=True)
         examples, _ = read_examples(args.data)
-        proof = export(model, base, config, examples, settings, args.run / "adapter.gguf")
+        proof = export(model, base, config, examples, settings, args.run / config.gguf)
     except UserError as error:
         print(f"export: {error}", file=sys.stderr)
         return 1

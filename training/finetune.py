@@ -2,9 +2,9 @@
 
     python -m training.finetune --preset pocket-broad --data answers.jsonl --out runs/broad
 
-The out folder gets progress.jsonl (a line per step), checkpoint/ and, where the base is a GGUF and
-an adapter was trained, adapter.gguf. SIGTERM saves the run's state and ends it; the same command
-with --resume goes on from there.
+The out folder gets progress.jsonl (a line per step), checkpoint/ and, where the base is a GGUF,
+adapter.gguf, or model.gguf where all weights were trained. SIGTERM saves the run's state and ends
+it; the same command with --resume goes on from there.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _told(
 
 
 def _keep(run: Run, out: Path, settings: Settings, progress: Progress, *, export_too: bool) -> None:
-    """Leave what was learned: checkpoint/, then adapter.gguf where the engine can serve it."""
+    """Leave what was learned: checkpoint/, then a GGUF where the engine can serve it."""
     checkpoints.save(
         out / checkpoints.FOLDER,
         run.model,
@@ -159,11 +159,11 @@ def _keep(run: Run, out: Path, settings: Settings, progress: Progress, *, export
     (out / checkpoints.STATE).unlink(missing_ok=True)
     if not export_too:
         return
-    if run.config.method == "full" or run.base.gguf is None:
-        why = "all weights were trained" if run.config.method == "full" else "its base is no GGUF"
-        progress.write("not_exported", reason=f"The embedded engine serves no GGUF of it: {why}.")
+    if run.base.gguf is None:
+        why = "The embedded engine serves no GGUF of it: its base is none."
+        progress.write("not_exported", reason=why)
         return
-    target = out / "adapter.gguf"
+    target = out / run.config.gguf
     proof = export(run.model, run.base, run.config, run.data.examples, settings, target)
     progress.write("exported", file=target.name, proof=asdict(proof))
 

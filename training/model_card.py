@@ -16,9 +16,10 @@ from imitation.data.library import data_file
 from imitation.data.manifest import MANIFEST
 from imitation.errors import IntegrityError
 from imitation.models.catalog import Catalog
+from training.config import ADAPTER, MODEL
 
 SCHEMA = 1
-CHECKPOINT, ADAPTER = "checkpoint", "adapter.gguf"
+CHECKPOINT = "checkpoint"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -159,7 +160,7 @@ def _metrics(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _files(run: Path) -> dict[str, dict[str, Any]]:
-    paths = [*sorted((run / CHECKPOINT).glob("*.safetensors")), run / ADAPTER]
+    paths = [*sorted((run / CHECKPOINT).glob("*.safetensors")), run / ADAPTER, run / MODEL]
     return {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in paths

@@ -3,7 +3,7 @@
     HF_TOKEN=... python -m training.push --run runs/broad --repo me/my-imitation
 
 The repository is made private unless --public is given. The token is read from HF_TOKEN in the
-environment and nowhere else. Sent are the checkpoint, adapter.gguf where there is one, README.md
+environment and nowhere else. Sent are the checkpoint, its GGUF where there is one, README.md
 (the card) and imitation.json (the same as values); paths of this machine stay here.
 """
 
@@ -23,7 +23,8 @@ from imitation.errors import StorageError, UserError
 from imitation.jobs.reporting import Report
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings, secret
-from training.model_card import ADAPTER, CHECKPOINT, describe, markdown
+from training.config import ADAPTER, MODEL
+from training.model_card import CHECKPOINT, describe, markdown
 
 TOKEN = "HF_TOKEN"
 _REPO = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}")
@@ -37,8 +38,7 @@ def files_of(run: Path, card: dict[str, Any]) -> dict[str, Path | bytes]:
         for path in sorted((run / CHECKPOINT).iterdir())
         if path.is_file() and path.suffix in _WEIGHTS
     }
-    if (run / ADAPTER).is_file():
-        found[ADAPTER] = run / ADAPTER
+    found |= {name: run / name for name in (ADAPTER, MODEL) if (run / name).is_file()}
     if "adapter_config.json" in found:  # PEFT writes the folder its base was loaded from
         table = json.loads((run / CHECKPOINT / "adapter_config.json").read_text("utf-8"))
         table["base_model_name_or_path"] = card["base"]["id"]

@@ -141,7 +141,7 @@ def keep_card(context: Context, run: Job) -> dict[str, Any]:
 
 
 def take_out(context: Context, identity: str, visitor: str) -> str:
-    """Take a run's model out of Compare, with its adapter and card; what to know.
+    """Take a run's model out of Compare, with its GGUF and card; what to know.
 
     Raises:
         UserError: It is not this visitor's, or is no model of Compare.
@@ -160,7 +160,7 @@ def take_out(context: Context, identity: str, visitor: str) -> str:
         for end in ("gguf", "json", "md"):
             _kept(context.settings, name, end).unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(f"The adapter of {name} cannot be deleted: {error}.") from error
+        raise StorageError(f"The files of {name} cannot be deleted: {error}.") from error
     return said
 
 

@@ -36,6 +36,8 @@ SHOWN = 50
 """Runs in the list, the newest."""
 STATE = "state.pt"
 """What training.checkpoints leaves in the folder of a run to go on from."""
+ADAPTER, MODEL = "adapter.gguf", "model.gguf"
+"""What training.export leaves there for the embedded engine: an adapter, or all weights."""
 _EARLY = ("stopped", "failed", "out_of_memory")
 _DOING = {
     "": "starting",
@@ -69,7 +71,7 @@ class Run:
         form: What was asked for.
         command: As one types it.
         out: Folder of the results.
-        exported: Whether its adapter can be served.
+        exported: Whether the embedded engine can serve it.
         resumable: Whether it has ended early and left a checkpoint to go on from.
         kept: Folder of the weights it ended with, "" before.
         promoted: Whether it is in Compare.
@@ -185,18 +187,21 @@ class Runs:
         return start(self._context, again, visitor)
 
     def promote(self, identity: str, visitor: str) -> ModelCard:
-        """Add a finished run's adapter to the catalog, so that it is a model of Compare.
+        """Add what a finished run made to the catalog, so that it is a model of Compare.
 
-        The adapter is copied, so that the run may be deleted.
+        The file is copied, so that the run may be deleted.
 
         Raises:
-            UserError: It is not this visitor's, has no adapter, or its name is taken.
-            StorageError: The adapter or the catalog could not be written.
+            UserError: It is not this visitor's, has nothing to serve, or its name is taken.
+            StorageError: The file or the catalog could not be written.
         """
         job = self._own(identity, visitor)
-        adapter = Path(job.spec.out) / "adapter.gguf"
-        if job.state != "done" or not adapter.is_file():
-            raise UserError(f"{job.spec.name} has no adapter to serve.", "Only finished runs do.")
+        made = _exported(Path(job.spec.out))
+        if job.state != "done" or made is None:
+            raise UserError(
+                f"{job.spec.name} has no GGUF to serve.",
+                "Finished runs of the catalog's embedded bases do.",
+            )
         catalog = self._context.catalog()
         if job.spec.name in catalog:
             raise UserError(f"There is a model {job.spec.name!r} already.", "See Compare.")
@@ -207,8 +212,8 @@ class Runs:
             name=job.spec.name,
             role="imitation",
             backend="embedded",
-            weights=base.weights,
-            adapter=f"adapters/{job.spec.name}.gguf",
+            weights=base.weights if made.name == ADAPTER else f"adapters/{job.spec.name}.gguf",
+            adapter=f"adapters/{job.spec.name}.gguf" if made.name == ADAPTER else "",
             base=base.id,
             prompt_format=base.prompt_format,
             context=base.context,
@@ -218,10 +223,10 @@ class Runs:
             notes=f"{base.name}, fine-tuned on {data_name(form.data)} on this machine.",
         )
         settings = self._context.settings
-        kept = settings.data / card.adapter
+        kept = settings.data / (card.adapter or card.weights)
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(adapter, kept)
+            shutil.copyfile(made, kept)
         except OSError as error:
             raise StorageError(f"{kept} cannot be written: {error}.") from error
         try:
@@ -262,7 +267,7 @@ class Runs:
             form=form_of(job.spec.argv),
             command=as_typed(job.spec.argv),
             out=out,
-            exported=job.state == "done" and (out / "adapter.gguf").is_file(),
+            exported=job.state == "done" and _exported(out) is not None,
             resumable=job.state in _EARLY and (out / STATE).is_file(),
             kept=str(out / "checkpoint") if (out / "checkpoint").is_dir() else "",
             promoted=job.spec.name in self._context.catalog(),
@@ -273,3 +278,8 @@ class Runs:
         with self._lock:
             reader = self._readers.setdefault(job.id, Reader(Path(job.spec.progress)))
             return reader.read()
+
+
+def _exported(out: Path) -> Path | None:
+    """The file of a run that the embedded engine can serve, None where there is none."""
+    return next((out / name for name in (ADAPTER, MODEL) if (out / name).is_file()), None)

@@ -1,4 +1,4 @@
-"""GGUF files without torch: cut layers out of a model, write and check a LoRA adapter.
+"""GGUF files without torch: cut layers out of a model, write weights, write and check an adapter.
 
 Formats: ggml `docs/gguf.md`; adapter keys as in llama.cpp `convert_lora_to_gguf.py`.
 """
@@ -32,6 +32,17 @@ LORA_MODULES: Mapping[str, str] = {
     "down_proj": "ffn_down",
 }
 """transformers' name of a Llama projection -> its name in `blk.N.<name>.weight`."""
+
+_TENSORS: Mapping[str, str] = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    **{ours: f"self_attn.{name}" for name, ours in LORA_MODULES.items() if "attn" in ours},
+    **{ours: f"mlp.{name}" for name, ours in LORA_MODULES.items() if "ffn" in ours},
+}
+"""GGUF's name of a Llama tensor, block and ".weight" left out -> transformers' name."""
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _LORA = re.compile(r"blk\.\d+\..+\.weight\.lora_[ab]")
@@ -80,7 +91,7 @@ def cut(source: Path, target: Path, drop_layers: Collection[int]) -> None:
         StorageError: `target` cannot be written.
     """
     reader = read(source)
-    header = {name: f for name, f in reader.fields.items() if not name.startswith(_SET_BY_WRITER)}
+    header = _header(reader)
     if "llama.block_count" not in header:
         raise IntegrityError(f"{source} is not a llama model: it has no llama.block_count.")
     layers = int(header["llama.block_count"].contents())
@@ -90,10 +101,7 @@ def cut(source: Path, target: Path, drop_layers: Collection[int]) -> None:
     number = {old: new for new, old in enumerate(kept)}
     with written_aside(target) as aside:
         writer = gguf.GGUFWriter(aside, "llama")
-        for name, f in header.items():
-            value = len(kept) if name == "llama.block_count" else f.contents()
-            array_of = f.types[-1] if f.types[0] == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(name, value, f.types[0], array_of)
+        _copy_header(writer, header, {"llama.block_count": len(kept)})
         for tensor in reader.tensors:
             name = tensor.name
             if block := _BLOCK.fullmatch(name):
@@ -157,11 +165,8 @@ def write_lora(
         if module in ("q_proj", "k_proj"):
             b = rotary_rows(b, heads if module == "q_proj" else kv_heads)
         for end, array in (("a", a), ("b", b)):
-            with np.errstate(over="ignore"):
-                half = np.ascontiguousarray(array, dtype=np.float16)
-            if not np.isfinite(half).all():
-                raise IntegrityError(f"{where}: {end.upper()} has values float16 cannot hold.")
-            out[f"blk.{layer}.{LORA_MODULES[module]}.weight.lora_{end}"] = half
+            key = f"blk.{layer}.{LORA_MODULES[module]}.weight.lora_{end}"
+            out[key] = _narrowed(array, f"{where}: {end.upper()}")
     with written_aside(target) as aside:
         writer = gguf.GGUFWriter(aside, "llama")
         writer.add_type(gguf.GGUFType.ADAPTER)
@@ -172,6 +177,76 @@ def write_lora(
         for name, half in out.items():
             writer.add_tensor(name, half)
         _write(writer)
+
+
+def write_weights(base: Path, target: Path, weights: Mapping[str, Array], *, name: str) -> None:
+    """Write all weights of a model of the llama architecture, with the header of its base.
+
+    Matrices are written in float16, vectors in float32.
+
+    Args:
+        base: The GGUF the model was trained from; its tensors say which there are.
+        target: Replaced if it exists, in one step.
+        weights: transformers' name, such as "model.norm.weight", -> values.
+        name: For the header.
+
+    Raises:
+        IntegrityError: `base` is no such model, a tensor is missing or of another shape, or a
+            value float16 cannot hold.
+        StorageError: `target` cannot be written.
+    """
+    reader = read(base)
+    header = _header(reader)
+    try:
+        heads = {
+            "attn_q": int(header["llama.attention.head_count"].contents()),
+            "attn_k": int(header["llama.attention.head_count_kv"].contents()),
+        }
+    except KeyError as error:
+        raise IntegrityError(f"{base} is not a llama model: it has no {error}.") from error
+    with written_aside(target) as aside:
+        writer = gguf.GGUFWriter(aside, "llama")
+        half = int(gguf.LlamaFileType.MOSTLY_F16)
+        _copy_header(writer, header, {"general.name": name, "general.file_type": half})
+        for tensor in reader.tensors:
+            block = _BLOCK.fullmatch(tensor.name)
+            kind = (block[2] if block else tensor.name).removesuffix(".weight")
+            if kind not in _TENSORS:  # not trained, such as the factors of the rotation
+                writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+                continue
+            layer = f"model.layers.{block[1]}." if block else ""
+            found = weights.get(f"{layer}{_TENSORS[kind]}.weight")
+            shape = tuple(int(n) for n in reversed(tensor.shape))
+            if found is None or found.shape != shape:
+                has = "is missing" if found is None else f"has the shape {found.shape}"
+                raise IntegrityError(f"{tensor.name} {has}; {base.name} has {shape} there.")
+            if kind in heads:
+                found = rotary_rows(found, heads[kind])
+            writer.add_tensor(tensor.name, _narrowed(found, tensor.name))
+        _write(writer)
+
+
+def _header(reader: gguf.GGUFReader) -> dict[str, gguf.ReaderField]:
+    return {name: f for name, f in reader.fields.items() if not name.startswith(_SET_BY_WRITER)}
+
+
+def _copy_header(
+    writer: gguf.GGUFWriter, header: Mapping[str, gguf.ReaderField], changes: Mapping[str, Any]
+) -> None:
+    for name, f in header.items():
+        array_of = f.types[-1] if f.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(name, changes.get(name, f.contents()), f.types[0], array_of)
+
+
+def _narrowed(values: Array, where: str) -> Array:
+    """Matrices in float16, vectors in float32."""
+    if values.ndim < 2:
+        return np.ascontiguousarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        half = np.ascontiguousarray(values, dtype=np.float16)
+    if not np.isfinite(half).all():
+        raise IntegrityError(f"{where} has values float16 cannot hold.")
+    return half
 
 
 def check_adapter(adapter: Path, base: Path) -> None:

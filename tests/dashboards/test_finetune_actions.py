@@ -274,10 +274,23 @@ def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(context, for
     assert Path(context.catalog()["one"].adapter).read_bytes() == b"GGUF"
 
 
+def test_all_weights_are_promoted_like_an_adapter(context, form):
+    runs = Runs(context)
+    argv = actions.plan(context, form, ME).argv[3:]
+    job = ended(context, run_job(context, TRAINS.replace("adapter.gguf", "model.gguf"), argv=argv))
+    assert 'data-do="promote"' in view.detail_html(runs.look(ME)[0])
+    runs.promote(job.id, ME)
+    runs.delete(job.id, ME)
+    card = context.catalog()["one"]
+    assert (card.role, card.base, card.adapter) == ("imitation", "pocket-base", "")
+    assert Path(card.weights).read_bytes() == b"GGUF"
+    assert Path(card.weights).is_relative_to(context.settings.data)
+
+
 def test_only_what_can_be_served_is_promoted(context):
     runs = Runs(context)
     job = ended(context, run_job(context, "raise SystemExit(1)"))
-    with pytest.raises(UserError, match="no adapter"):
+    with pytest.raises(UserError, match="no GGUF to serve"):
         runs.promote(job.id, ME)
 
 

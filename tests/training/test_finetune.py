@@ -9,10 +9,12 @@ import torch
 from imitation.data.encode import pack
 from imitation.data.format import write_examples
 from imitation.errors import IntegrityError
+from imitation.models import gguf_files
 from imitation.models.catalog import load_catalog
 from imitation.models.gguf_files import read_metadata, write_lora
 from imitation.values import Example, Message
 from training import checkpoints, finetune
+from training.base import load_base
 from training.config import preset
 from training.events import Progress, Stop
 from training.export import export, load_adapter, prove, tensors
@@ -159,6 +161,43 @@ def test_a_checkpoint_carries_config_format_and_data(trained):
 
 
 @pytest.mark.slow
+def test_all_weights_are_exported_and_answer_alike(tmp_path, pocket_settings, monkeypatch):
+    write_examples(tmp_path / "data.jsonl", answers())
+    options = ["--preset", "pocket-local", "--data", str(tmp_path / "data.jsonl")]
+    for change in ("epochs=1", 'method="full"', "learning_rate=1e-4", "threads=1"):
+        options += ["--set", change]
+    monkeypatch.setattr(finetune, "read_settings", lambda: pocket_settings)
+    assert finetune.main([*options, "--out", str(tmp_path / "run")]) == 0
+    (told,) = events(tmp_path / "run", "exported")
+    assert told["file"] == "model.gguf" and told["proof"]["tokens"] > 20
+    target = tmp_path / "run" / "model.gguf"
+    metadata = read_metadata(target)
+    assert metadata["general.name"] == "pocket-local" and metadata["general.file_type"] == 1
+    assert metadata["llama.block_count"] == 26
+    base = load_base(pocket_settings, "pocket-base", "float32")
+    kept = load_base(pocket_settings, str(tmp_path / "run" / "checkpoint"), "float32").model
+    kept.requires_grad_(True)
+    config, _, _ = checkpoints.load(tmp_path / "run" / "checkpoint")
+    before = {name: w.clone() for name, w in base.model.state_dict().items()}
+    assert any(not torch.equal(w, before[name]) for name, w in kept.state_dict().items())
+
+    again = [kept, base, config, answers(), pocket_settings, tmp_path / "again.gguf"]
+    assert export(*again).answers == 5, "from the checkpoint, as the command does"
+    monkeypatch.setattr(gguf_files, "rotary_rows", lambda rows, heads: rows)
+    with pytest.raises(IntegrityError, match="not what was trained"):
+        export(*again)
+    assert not (tmp_path / "again.gguf").exists()
+    weights = {name: w.numpy() for name, w in before.items()}
+    del weights["model.layers.3.mlp.up_proj.weight"]
+    with pytest.raises(IntegrityError, match=r"blk\.3\.ffn_up\.weight is missing"):
+        gguf_files.write_weights(base.gguf, tmp_path / "no.gguf", weights, name="x")
+    weights["model.layers.3.mlp.up_proj.weight"] = before["model.norm.weight"].numpy()
+    with pytest.raises(IntegrityError, match=r"has the shape \(576,\)"):
+        gguf_files.write_weights(base.gguf, tmp_path / "no.gguf", weights, name="x")
+    assert not (tmp_path / "no.gguf").exists()
+
+
+@pytest.mark.slow
 def test_the_engine_answers_as_transformers_does(trained):
     run, settings, folder = trained
     target = folder / "adapter.gguf"
@@ -173,7 +212,7 @@ def test_a_wrong_adapter_is_refused(trained, tmp_path):
     run, settings, _ = trained
     base = load_catalog(settings.catalogs)["pocket-base"]
     asked = [example.messages[:-1] for example in run.data.examples]
-    with pytest.raises(IntegrityError, match="not the trained one"):
+    with pytest.raises(IntegrityError, match="not what was trained"):
         prove(run.model, run.base, base, asked, settings)  # the base alone
     shape = run.base.model.config
     scrambled = {place: (a[::-1].copy(), b) for place, (a, b) in tensors(run.model).items()}
@@ -185,7 +224,7 @@ def test_a_wrong_adapter_is_refused(trained, tmp_path):
         kv_heads=shape.num_key_value_heads,
     )
     wrong = replace(base, adapter=str(tmp_path / "x.gguf"))
-    with pytest.raises(IntegrityError, match="not the trained one"):
+    with pytest.raises(IntegrityError, match="not what was trained"):
         prove(run.model, run.base, wrong, asked, settings)
 
 
