@@ -160,7 +160,8 @@ def no_change(
 
     For right and wrong (values 0 and 1) McNemar's test in its exact form (Psychometrika 12, 1947):
     the discordant pairs as fair coin throws. Otherwise twice the smaller share of bootstrap means
-    of the differences on one side of 0. None below two pairs.
+    of the differences on one side of 0, the data counted as one of them so that it is never 0
+    (Davison and Hinkley 1997, section 4.2). None below two pairs.
 
     Raises:
         ValueError: The lengths differ, or a value is NaN or infinite.
@@ -180,7 +181,8 @@ def no_change(
         for at in range(0, resamples, rows)
     ]
     drawn = np.concatenate(parts)
-    return min(1.0, 2 * float(min((drawn <= 0).mean(), (drawn >= 0).mean())))
+    fewer = int(min((drawn <= 0).sum(), (drawn >= 0).sum()))
+    return min(1.0, 2 * (fewer + 1) / (len(drawn) + 1))
 
 
 def wilson(successes: int, n: int, *, level: float = LEVEL) -> Interval:
