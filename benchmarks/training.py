@@ -11,7 +11,6 @@ each in a process of its own, less what it had before it loaded the base.
 
 import json
 import random
-import re
 import statistics
 import subprocess
 import sys
@@ -209,16 +208,11 @@ def peak(side: str, mode: str, data: Path) -> int:
 
 def child(side: str, mode: str, data: str) -> None:
     """Train one side; print the peak."""
-    import trl  # noqa: F401
+    from memory import status  # the script beside this one
     from trl import SFTTrainer  # noqa: F401
 
     from imitation.settings import read_settings
     from training import finetune  # noqa: F401
-
-    def status(key: str) -> int:
-        found = re.search(rf"^{key}:\s+(\d+)", Path("/proc/self/status").read_text("ascii"), re.M)
-        assert found
-        return 1024 * int(found[1])
 
     start = status("VmRSS")
     with tempfile.TemporaryDirectory() as folder:

@@ -207,13 +207,14 @@ class Runs:
             raise UserError(f"There is a model {job.spec.name!r} already.", "See Compare.")
         form = form_of(job.spec.argv)
         base = catalog[form.base]
+        place, whole = f"adapters/{job.spec.name}.gguf", made.name == MODEL
         card = ModelCard(
             id=job.spec.name,
             name=job.spec.name,
             role="imitation",
             backend="embedded",
-            weights=base.weights if made.name == ADAPTER else f"adapters/{job.spec.name}.gguf",
-            adapter=f"adapters/{job.spec.name}.gguf" if made.name == ADAPTER else "",
+            weights=place if whole else base.weights,
+            adapter="" if whole else place,
             base=base.id,
             prompt_format=base.prompt_format,
             context=base.context,
@@ -223,7 +224,7 @@ class Runs:
             notes=f"{base.name}, fine-tuned on {data_name(form.data)} on this machine.",
         )
         settings = self._context.settings
-        kept = settings.data / (card.adapter or card.weights)
+        kept = settings.data / place
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made, kept)
