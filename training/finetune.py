@@ -263,13 +263,14 @@ def _watch(run: Run, progress: Progress, place: Place, plan: Plan) -> None:
 def backward(run: Run, batch: Sequence[Encoded]) -> float:
     """Gradients of a step's mean loss per output token, added up over micro-batches."""
     run.model.train()
-    count, total = sum(example.trained for example in batch), 0.0
+    count, losses = sum(example.trained for example in batch), []
     for part in micro_batches(batch, run.config.micro_batch):
         run.stop.check()
         loss = _loss(run, part) / count
         loss.backward()
-        total += float(loss.detach())
-    return total
+        losses.append(loss.detach())
+    # Read at the end: reading makes the CPU wait for a GPU, which then waits for its next work.
+    return sum(map(float, losses))
 
 
 def _loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
@@ -279,14 +280,16 @@ def _loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
     else:
         inputs = collate(examples, run.base.tokenizer.pad_token_id)
     lm = core(run.model)
-    inputs = {k: v.to(lm.device) if torch.is_tensor(v) else v for k, v in inputs.items()}
     labels = inputs.pop("labels")[:, 1:]
+    # Found before they go to a GPU: asking it which they are would wait for all of its work.
+    places = torch.nonzero(labels != IGNORED, as_tuple=True)
+    wanted = labels[places].to(lm.device)
+    inputs = {k: v.to(lm.device) if torch.is_tensor(v) else v for k, v in inputs.items()}
     mixed = run.dtype != str(lm.dtype).removeprefix("torch.")
     with torch.autocast(lm.device.type, getattr(torch, run.dtype), enabled=mixed):
-        hidden = lm.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
-        keep = labels != IGNORED
-        logits = lm.get_output_embeddings()(hidden[keep])
-    return cross_entropy(logits.float(), labels[keep], reduction="sum")
+        hidden = lm.base_model(**inputs, use_cache=False).last_hidden_state
+        logits = lm.get_output_embeddings()(hidden[tuple(p.to(lm.device) for p in places)])
+    return cross_entropy(logits.float(), wanted, reduction="sum")
 
 
 def _parser() -> argparse.ArgumentParser:

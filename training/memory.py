@@ -3,8 +3,10 @@
 At the peak of a step, when the backward pass begins, there are in memory at once: the weights, the
 gradients and optimiser's state of what is trained, what the forward pass kept of its activations
 for every layer, and the logits of the trained tokens three times over (themselves or the gradient
-they came to, their log-softmax, and its gradient). What a layer keeps per token is measured on
-copies of one and two layers with random weights, so it holds for any architecture and method.
+they came to, their log-softmax, and its gradient). Weights kept in float32 and computed with in
+bfloat16 are there a second time, as copies in that format. What a layer keeps, per token and
+besides, is measured on models of one and two layers with random weights, so it holds for any
+architecture and method.
 `benchmarks/memory.py` compares the sum with measured peaks.
 """
 
@@ -26,13 +28,16 @@ from training.config import TrainingConfig
 from training.methods import core, trainable
 
 LOGITS = 3
-PROBE_TOKENS = 128
+PROBE_TOKENS = (64, 128)
 OVERHEAD = 80 << 20
 """Bytes of the tokenizer, the data and the libraries' own buffers."""
 GAPS = {"lora": 1.1, "qlora": 1.1, "full": 0.5}
 """Bytes the heap loses between tensors of unlike size, per byte of activations and logits, unless
 `steady` is set. Measured with glibc on conversations of mixed length: 0.99 and 1.22 with an
 adapter; 0.47 with all weights, whose gradients fill some."""
+NARROW_GAPS = 0.6
+"""The same where 16 bits are computed with: 0.57 and 0.65 with an adapter, 0.49 to 0.68 with all
+weights."""
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 
 
@@ -51,6 +56,7 @@ class Shape:
         vocabulary: Of the model.
         per_layer: Bytes a layer keeps for the backward pass, per token.
         outside: Bytes kept outside the layers, per token, logits not counted.
+        copied: Bytes a layer's weights take once more in the format they are computed with.
         joined: Conversations computed at once lie end to end, instead of padded to the longest.
     """
 
@@ -64,6 +70,7 @@ class Shape:
     vocabulary: int
     per_layer: float
     outside: float
+    copied: int = 0
     joined: bool = True
 
 
@@ -120,11 +127,12 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         **{**model_config.to_dict(), "vocab_size": 64, "pad_token_id": 0, "bos_token_id": 0,
            "eos_token_id": 0, "num_hidden_layers": 1, "layer_types": None}
     )  # fmt: skip
-    one = _kept(small, config, dtype, stored, joined)
+    one, fixed = _kept(small, config, dtype, stored, joined)
     small.num_hidden_layers = 2
     if getattr(small, "layer_types", None):
         small.layer_types = list(small.layer_types) * 2
-    layer = _kept(small, config, dtype, stored, joined) - one
+    two, more = _kept(small, config, dtype, stored, joined)
+    layer = two - one
     four_bits = config.method == "qlora"
     return Shape(
         weights=int(frozen * (0.55 if four_bits else kept)) + sum(sizes) * kept,
@@ -137,18 +145,31 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         vocabulary=model_config.vocab_size,
         per_layer=layer,
         outside=max(0.0, one - layer),
+        copied=round(more - fixed),
         joined=joined,
     )
 
 
-def _kept(small: Any, config: TrainingConfig, dtype: str, stored: str, joined: bool) -> float:
-    """Bytes per token that a forward pass of a small model keeps for the backward pass."""
+def _kept(
+    small: Any, config: TrainingConfig, dtype: str, stored: str, joined: bool
+) -> tuple[float, float]:
+    """Bytes a small model's forward pass keeps for the backward pass: per token, and besides."""
     from transformers import AutoModelForCausalLM
 
     method = "lora" if config.method == "qlora" else config.method
     plain = replace(config, checkpointing=False, method=method)
     made = AutoModelForCausalLM.from_config(small, dtype=getattr(torch, stored))
     model = trainable(made, plain).train()
+    mixed = torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != stored)
+    few, many = PROBE_TOKENS
+    with attending(model, PACKED) if joined else nullcontext(), mixed:
+        less, more = (_held(model, tokens, joined) for tokens in PROBE_TOKENS)
+    per_token = (more - less) / (many - few)
+    return per_token, less - few * per_token
+
+
+def _held(model: Any, tokens: int, joined: bool) -> int:
+    """Bytes a forward pass over some tokens keeps, weights themselves not counted."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     seen: dict[int, int] = {}
 
@@ -159,19 +180,14 @@ def _kept(small: Any, config: TrainingConfig, dtype: str, stored: str, joined: b
         return tensor.detach()  # held, so that no other takes its place, and without its graph
 
     row = {
-        "input_ids": torch.zeros(1, PROBE_TOKENS, dtype=torch.long),
-        "position_ids": torch.arange(PROBE_TOKENS).unsqueeze(0),
+        "input_ids": torch.zeros(1, tokens, dtype=torch.long),
+        "position_ids": torch.arange(tokens).unsqueeze(0),
     }
-    lengths = {"lengths": [PROBE_TOKENS]} if joined else {}
-    mixed = torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != stored)
-    with (
-        attending(model, PACKED) if joined else nullcontext(),
-        mixed,
-        saved_tensors_hooks(note, lambda held: held),
-    ):
+    lengths = {"lengths": [tokens]} if joined else {}
+    with saved_tensors_hooks(note, lambda held: held):
         hidden = core(model).base_model(**row, **lengths, use_cache=False).last_hidden_state
     del hidden
-    return sum(seen.values()) / PROBE_TOKENS
+    return sum(seen.values())
 
 
 def peak(shape: Shape, config: TrainingConfig, tokens: int, trained: int) -> Memory:
@@ -183,13 +199,19 @@ def peak(shape: Shape, config: TrainingConfig, tokens: int, trained: int) -> Mem
         tokens: Of the micro-batch, padding included.
         trained: Those of them with a loss.
     """
+    logits = LOGITS * trained * shape.vocabulary * 4
+    head = 0
+    if shape.width < 4:
+        logits += trained * shape.vocabulary * shape.width
+    if shape.copied:
+        head = shape.vocabulary * shape.hidden * shape.width
+    copies = shape.layers * shape.copied + head
     per_token = shape.layers * shape.per_layer
     if config.checkpointing:
         # Each layer's input, and one layer in full while it is computed again.
         per_token = shape.layers * shape.hidden * shape.width + shape.per_layer
-    logits = LOGITS * trained * shape.vocabulary * 4
-    if shape.width < 4:
-        logits += trained * shape.vocabulary * shape.width
+        # All copies are there until the logits are, then the head's and a layer's.
+        copies = max(copies - logits, head + shape.copied)
     gradients = shape.trained * shape.stored
     optimizer = 2 * shape.trained * shape.stored
     activations = int(tokens * (per_token + shape.outside))
@@ -197,8 +219,9 @@ def peak(shape: Shape, config: TrainingConfig, tokens: int, trained: int) -> Mem
     stepping = 2 * shape.largest * shape.stored
     activations = max(activations, stepping - logits)
     on_heap = not (config.checkpointing or torch.cuda.is_available())
-    gaps = int(GAPS[config.method] * (activations + logits)) if on_heap else 0
-    return Memory(shape.weights, gradients, optimizer, activations, logits, gaps, OVERHEAD)
+    share = GAPS[config.method] if shape.width == 4 else NARROW_GAPS
+    gaps = int(share * (activations + logits)) if on_heap else 0
+    return Memory(shape.weights + copies, gradients, optimizer, activations, logits, gaps, OVERHEAD)
 
 
 def largest_peak(

@@ -122,12 +122,14 @@ def set_rates(optimizer: torch.optim.AdamW, rate: float, config: TrainingConfig)
     "relative" is the paper's rescaling by each weight's magnitude: times max(RMS(w), 1e-3) of
     the tensor, so that the rate is a share of the weight.
     """
-    for group in optimizer.param_groups:
-        scale = 1.0
-        if config.optimizer == "relative":
-            (weight,) = group["params"]
-            rms = float(weight.detach().float().square().mean().sqrt())
-            scale = max(rms, LEAST_SCALE)
+    groups = optimizer.param_groups
+    scales = [1.0] * len(groups)
+    if config.optimizer == "relative":
+        weights = [group["params"][0].detach().float() for group in groups]
+        # Read in one go: each reading waits for the GPU.
+        rms = torch.stack([weight.square().mean().sqrt() for weight in weights])
+        scales = [max(one, LEAST_SCALE) for one in rms.tolist()]
+    for group, scale in zip(groups, scales, strict=True):
         group["lr"] = rate * scale
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from imitation.data.format import write_examples
 from imitation.values import Example, Message
@@ -14,7 +15,7 @@ from training import preview
 from training.base import load_text
 from training.config import preset
 from training.estimate import estimate
-from training.memory import GAPS, OVERHEAD, Shape, fitting, peak
+from training.memory import GAPS, OVERHEAD, Shape, fitting, peak, shape_of
 from training.preview import preview as first_batch
 
 SHAPE = Shape(
@@ -34,6 +35,32 @@ def test_the_peak_is_the_sum_of_what_is_held_at_once():
     lighter = peak(SHAPE, replace(PLAIN, checkpointing=True), 7, 3)
     assert lighter.activations == 7 * (10 * 2 * 4 + 100 + 10)
     assert lighter.gaps == 0
+
+
+def test_weights_computed_with_in_another_format_are_there_twice():
+    mixed = replace(SHAPE, width=2, copied=30)
+    head = 50 * 2 * 2
+    found = peak(mixed, PLAIN, tokens=7, trained=3)
+    assert found.weights == 400 + 10 * 30 + head
+    assert found.logits == 3 * 3 * 50 * 4 + 3 * 50 * 2
+    again = replace(PLAIN, checkpointing=True)
+    assert peak(mixed, again, 7, 3).weights == 400 + 30 + head, "a layer's and the head's"
+    many = replace(mixed, layers=100)
+    all_at_once = 100 * 30 + head
+    assert peak(many, again, 7, 3).weights == 400 + all_at_once - found.logits
+
+
+def test_what_a_layer_keeps_is_told_from_the_copies_of_its_weights():
+    tiny = LlamaConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+        vocab_size=100,
+    )  # fmt: skip
+    full = replace(PLAIN, method="full")
+    same = shape_of(tiny, full, "float32", "float32")
+    mixed = shape_of(tiny, full, "bfloat16", "float32")
+    assert (same.copied, mixed.copied) == (0, 2 * (4 * 32 * 32 + 3 * 32 * 64))
+    assert same.per_layer / 2 <= mixed.per_layer < same.per_layer
+    assert same.outside == mixed.outside
 
 
 def test_making_it_fit_changes_what_costs_least_first():
