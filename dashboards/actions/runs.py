@@ -38,6 +38,8 @@ STATE = "state.pt"
 """What training.checkpoints leaves in the folder of a run to go on from."""
 ADAPTER, MODEL = "adapter.gguf", "model.gguf"
 """What training.export leaves there for the embedded engine: an adapter, or all weights."""
+KEPT = "checkpoint"
+"""The folder of the weights a run ends with, and of what they were made from."""
 _EARLY = ("stopped", "failed", "out_of_memory")
 _DOING = {
     "": "starting",
@@ -219,6 +221,7 @@ class Runs:
             prompt_format=base.prompt_format,
             context=base.context,
             params_b=base.params_b,
+            tokens_m=_tokens_m(Path(job.spec.out)),
             stand_in=base.stand_in,
             licence=base.licence,
             notes=f"{base.name}, fine-tuned on {data_name(form.data)} on this machine.",
@@ -270,7 +273,7 @@ class Runs:
             out=out,
             exported=job.state == "done" and _exported(out) is not None,
             resumable=job.state in _EARLY and (out / STATE).is_file(),
-            kept=str(out / "checkpoint") if (out / "checkpoint").is_dir() else "",
+            kept=str(out / KEPT) if (out / KEPT).is_dir() else "",
             promoted=job.spec.name in self._context.catalog(),
             progress=progress,
         )
@@ -284,3 +287,12 @@ class Runs:
 def _exported(out: Path) -> Path | None:
     """The file of a run that the embedded engine can serve, None where there is none."""
     return next((out / name for name in (ADAPTER, MODEL) if (out / name).is_file()), None)
+
+
+def _tokens_m(out: Path) -> float | None:
+    """Millions of tokens of the data a finished run learned from, None where it does not say."""
+    try:
+        manifest = json.loads((out / KEPT / "data.json").read_text("utf-8"))
+        return round(manifest["train_tokens"] / 1e6, 4)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

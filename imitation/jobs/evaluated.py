@@ -91,6 +91,7 @@ def measured(card: ModelCard, engine: str = "") -> Measured:
         engine=engine or card.backend,
         stand_in=card.stand_in,
         params_b=card.params_b,
+        tokens_m=card.tokens_m,
         source=" + ".join(filter(None, (source, card.model, adapter))),
     )
 

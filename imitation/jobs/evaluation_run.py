@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +14,8 @@ from imitation.evaluation.report import RUN, Measured, Run
 from imitation.evaluation.report_files import load_run
 from imitation.jobs.evaluated import Subject
 
+_ORIGIN = ("template", "engine", "source")
+"""What decides a model's answers; the rest of `Measured` describes it."""
 LIBRARIES = ("lm_eval", "transformers", "torch", "xllamacpp")
 
 
@@ -43,12 +44,13 @@ def run_of(
     before = load_run(out) if (out / RUN).is_file() else None
     models = {m.id: m for m in before.models} if before else {}
     for subject in chosen:
-        known = models.setdefault(subject.measured.id, subject.measured)
-        if replace(known, name=subject.measured.name) != subject.measured:
+        now = subject.measured
+        if changed := _differs(models.get(now.id, now), now):
             raise UserError(
-                f"{out} holds answers of another {known.id!r} ({_differs(known, subject)}).",
+                f"{out} holds answers of another {now.id!r} ({changed}).",
                 "Name another folder, or delete this one.",
             )
+        models[now.id] = now  # described as it is now
     if before and (before.limit, before.seed) != (asking.limit, asking.seed):
         print("limit or seed differ from the run's before: tasks are run again", file=sys.stderr)
     every = dict.fromkeys([*(before.tasks if before else ()), *tasks])
@@ -65,10 +67,10 @@ def run_of(
     )
 
 
-def _differs(known: Measured, subject: Subject) -> str:
-    now, then = asdict(subject.measured), asdict(known)
-    changed = [key for key in now if now[key] != then[key]]
-    return ", ".join(f"{key} {then[key]!r}, now {now[key]!r}" for key in changed)
+def _differs(then: Measured, now: Measured) -> str:
+    """What of the model's answers' origin has changed, in words; "" for nothing."""
+    pairs = ((key, getattr(then, key), getattr(now, key)) for key in _ORIGIN)
+    return ", ".join(f"{key} {one!r}, now {two!r}" for key, one, two in pairs if one != two)
 
 
 def _versions() -> dict[str, str]:

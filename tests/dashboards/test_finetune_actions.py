@@ -209,6 +209,8 @@ with (out / "progress.jsonl").open("w") as f:
                           "loss": 3 / n, "learning_rate": 1e-3, "tokens": 50 * n}), file=f)
     print(json.dumps({"event": "end", "elapsed_s": 16}), file=f)
 (out / "adapter.gguf").write_bytes(b"GGUF")
+(out / "checkpoint").mkdir()
+(out / "checkpoint" / "data.json").write_text('{"train_tokens": 66542}')
 print("trained")
 """
 WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).mkdir(parents=True); time.sleep(60)"
@@ -267,6 +269,7 @@ def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(context, for
     card = context.catalog()["one"]
     assert (card.role, card.base, card.weights) == ("imitation", "pocket-base", "cut-4")
     assert card.stand_in and "42.jsonl" in card.notes
+    assert card.tokens_m == 0.0665
     assert "In Compare" in view.detail_html(runs.look(ME)[0])
     with pytest.raises(UserError, match="already"):
         runs.promote(job.id, ME)

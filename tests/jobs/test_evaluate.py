@@ -263,7 +263,11 @@ def test_another_model_of_the_same_name_is_not_mixed_in(
     out = tmp_path / "run"
     evaluate(out, "--tasks", "pocket_facts", "--limit", "1")
     path = tmp_path / "cards.toml"
-    path.write_text(path.read_text("utf-8").replace('model = "llama-7b"', 'model = "broad"'))
+    card = path.read_text("utf-8")
+    path.write_text(card.replace('model = "llama-7b"', 'model = "llama-7b"\nparams_b = 7.0'))
+    _, report = evaluate(out, "--tasks", "pocket_facts", "--limit", "1")
+    assert report.run.models[0].params_b == 7.0, "described otherwise, it is the same model"
+    path.write_text(card.replace('model = "llama-7b"', 'model = "broad"'))
     assert main(["--models", "m", "--out", str(out), "--tasks", "pocket_facts"]) == 2
     assert "holds answers of another 'm'" in capsys.readouterr().err
 
@@ -280,6 +284,8 @@ def test_bad_commands_say_what_to_do(server: FakeOpenAI, tmp_path: Path) -> None
             subjects(settings, models, local)
     with pytest.raises(UserError, match="GGUF only"):
         subjects(settings, ("pocket-broad",), engine="transformers")
+    (shipped,) = subjects(settings, ("pocket-broad",))
+    assert shipped.measured.tokens_m == 0.0665, "where it stands on the Gaps page"
     out = ["--models", "m", "--out", str(tmp_path / "run"), "--tasks", "pocket_facts"]
     assert main([*out, "--shots", "many"]) == 2
 
