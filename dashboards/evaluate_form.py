@@ -59,7 +59,7 @@ def import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
         file_count="multiple", file_types=[".json", ".jsonl"], height=130,
         elem_id="evaluate-files",
     )  # fmt: skip
-    with gr.Row():
+    with gr.Row(elem_classes="lab-end"):
         roles = gr.Textbox(
             label="Roles", placeholder="llama=base alpaca=imitation chatgpt=reference", scale=3,
             info="Model=role as the results name the models; others are bases.",

@@ -21,7 +21,8 @@ EMPTY = (
     "and their reference in a few minutes, without a hub or a key.</p>"
 )
 _STOPPING = "It was asked to end; asked again, it is killed at once. What was answered is kept."
-_SHARES = ("acc", "exact_match", "em", "f1", "pass@", "mc1", "mc2", "non_toxicity", "match")
+_SHARES = ("acc", "exact_match", "em", "f1", "pass@", "mc1", "mc2", "non_", "match",
+           "names_answer")  # fmt: skip
 """Metrics that are shares of 1, by how their names begin."""
 
 
@@ -88,11 +89,6 @@ def scores_html(found: Report) -> str:
     if found.gaps:
         parts.append(_gap_table(found.gaps, models))
     parts += [f'<p class="lab-note">{plain(note)}</p>' for note in found.notes]
-    if any(model.stand_in for model in found.run.models):
-        parts.append(
-            '<p class="lab-note">Pocket stand-ins: the reference is the uncut base, so part of '
-            "any gain is the repair of cut layers, and none of this is the paper's finding.</p>"
-        )
     rest = [score for score in found.scores if not score.main]
     if rest:
         table = _score_table(rest, found.run.models, "Other metrics")

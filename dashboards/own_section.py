@@ -14,12 +14,17 @@ from dashboards.components import ROLE_NAMES
 from dashboards.figures.measured import OwnScore
 from dashboards.gap_table import Table
 from dashboards.intervals import percent
+from dashboards.queries import EXAMPLE_ID
 from imitation.values import Interval
 
 NONE_YET = (
     '<p class="lab-quiet">Nothing has been measured here yet. <a href="evaluate">Evaluate</a> '
     "measures a base, its imitation and a reference; the result then stands here and over the "
     "paper's curves.</p>"
+)
+EXAMPLE_NOTE = (
+    "An example that is shipped with the app: nothing has been measured here yet. The first run of "
+    "your own takes its place."
 )
 STAND_IN = (
     "Pocket stand-ins: the reference is the uncut base, so part of any gain is the repair of cut "
@@ -112,6 +117,8 @@ def finding(imitations: Sequence[OwnScore]) -> str:
     most, least = max(known, key=share), min(known, key=share)
     if most is least:
         return f"{told(most)} (n = {most.value.n:,})."
+    if len(known) == 2:
+        return f"{told(most)}; {told(least)}."
     return f"{told(most)}, the most of {len(known)}; {told(least)}, the least."
 
 
@@ -176,7 +183,8 @@ def _table(scores: Sequence[OwnScore]) -> Table:
 
 
 def _notes(scores: Sequence[OwnScore]) -> str:
-    notes = [STAND_IN] if any(s.stand_in for s in scores) else []
+    notes = [EXAMPLE_NOTE] if any(s.run == EXAMPLE_ID for s in scores) else []
+    notes += [STAND_IN] if any(s.stand_in for s in scores) else []
     unlike = dict.fromkeys(f"{s.task}: {why}" for s in scores for why in s.not_alike)
     badge = ""
     if unlike:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Collection
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from imitation.errors import StorageError
 from imitation.evaluation import report as reports
 from imitation.evaluation import report_files
 from imitation.evaluation.report import Gap, Measured, Report, Score, comparable
+from imitation.settings import PACKAGE
 from imitation.storage import jobs
 
 log = logging.getLogger(__name__)
@@ -21,12 +23,15 @@ KINDS = ("evaluate", "results")
 """Kinds of jobs that write evaluation runs: measured here, or imported."""
 BY_HAND = "folder-"
 """How the ids of runs begin that no job of the page wrote."""
+EXAMPLE, EXAMPLE_ID = PACKAGE / "evaluation" / "example", "example"
+"""A measured run that is shipped, shown where there is none of one's own (deploy/example.py)."""
 
 
 def own_scores(db: sqlite3.Connection, runs: Path) -> tuple[OwnScore, ...]:
     """Every measured main score of every run with a report, newest run first.
 
-    A run whose report cannot be read is left out; the log says why.
+    A run whose report cannot be read is left out; the log says why. Where there is no run at all,
+    those of the shipped example.
 
     Args:
         db: The store.
@@ -41,6 +46,8 @@ def own_scores(db: sqlite3.Connection, runs: Path) -> tuple[OwnScore, ...]:
         (made, BY_HAND + folder.name, folder.name, folder)
         for made, folder in by_hand(runs, {out for *_, out in places})
     ]
+    if not places:
+        places = [(when_made(EXAMPLE), EXAMPLE_ID, report_files.load_run(EXAMPLE).id, EXAMPLE)]
     found: list[OwnScore] = []
     for created, identity, name, out in sorted(places, key=lambda place: -place[0]):
         try:
@@ -58,6 +65,15 @@ def by_hand(runs: Path, known: Collection[Path]) -> list[tuple[float, Path]]:
     found = (path.parent for path in runs.glob(f"*/{reports.RUN}"))
     return [((folder / reports.RUN).stat().st_mtime, folder) for folder in found
             if folder not in known]  # fmt: skip
+
+
+def when_made(folder: Path) -> float:
+    """When a run was made by what it says itself, in seconds since 1970.
+
+    Raises:
+        StorageError: It is no run.
+    """
+    return datetime.fromisoformat(report_files.load_run(folder).created).timestamp()
 
 
 def report_of(folder: Path) -> Report | None:

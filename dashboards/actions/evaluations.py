@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
 from dashboards.context import Context
-from dashboards.queries import BY_HAND, KINDS, by_hand, report_of
+from dashboards.queries import (
+    BY_HAND,
+    EXAMPLE,
+    EXAMPLE_ID,
+    KINDS,
+    by_hand,
+    report_of,
+    when_made,
+)
 from imitation.errors import UserError
 from imitation.evaluation import report, report_files
 from imitation.evaluation.report import LiveScore, Report
@@ -68,6 +75,11 @@ class Evaluation:
         """Whether it has not ended."""
         return self.state in ("queued", "running", "stopping")
 
+    @property
+    def by_page(self) -> bool:
+        """Whether it is a job of the page, with a log; else a folder that is there."""
+        return self.id != EXAMPLE_ID and not self.id.startswith(BY_HAND)
+
 
 @dataclass(frozen=True, slots=True)
 class Browse:
@@ -114,7 +126,7 @@ class Evaluations:
         self._context = context
 
     def look(self, visitor: str) -> list[Evaluation]:
-        """The newest runs, newest first, whoever started them.
+        """The newest runs, newest first, whoever started them; without any the shipped example.
 
         Raises:
             StorageError: A change of state could not be written.
@@ -124,12 +136,10 @@ class Evaluations:
         found = [_evaluation(job, visitor, live) for job in jobs if job.spec.kind in KINDS]
         outs = {run.out for run in found}
         found += [_by_hand(*made) for made in by_hand(self._context.jobs.runs, outs)]
-        return sorted(found, key=lambda run: -run.created)[:SHOWN]
+        return sorted(found, key=lambda run: -run.created)[:SHOWN] or [_example()]
 
     def log(self, identity: str) -> str:
-        """The last lines a run printed; of one made by hand there are none."""
-        if identity.startswith(BY_HAND):
-            return ""
+        """The last lines a run of the page printed."""
         jobs = self._context.jobs
         return tail(jobs.output(jobs.job(identity))).strip()
 
@@ -160,7 +170,7 @@ class Evaluations:
         if job.is_live:
             raise UserError(f"{job.spec.name} has not ended.", "Stop it first, or wait.")
         allowed(self._context)
-        return self._context.jobs.submit(dataclasses.replace(job.spec, visitor=visitor))
+        return self._context.jobs.submit(replace(job.spec, visitor=visitor))
 
     def _own(self, identity: str, visitor: str) -> Job:
         job = self._context.jobs.job(identity)
@@ -310,6 +320,18 @@ def _rank(cards: Sequence[ModelCard], index: int) -> tuple[bool, int]:
     """First of each role before all others."""
     earlier = {card.role for card in cards[:index]}
     return cards[index].role in earlier, index
+
+
+def _example() -> Evaluation:
+    """The shipped run, so that there is something to look at before anything was measured."""
+    made = when_made(EXAMPLE)
+    return replace(
+        _by_hand(made, EXAMPLE),
+        id=EXAMPLE_ID,
+        name=report_files.load_run(EXAMPLE).id,
+        detail=f"An example, measured on {time.strftime('%Y-%m-%d', time.gmtime(made))}, that is "
+        "shipped with the app. The first run of your own takes its place.",
+    )
 
 
 def _by_hand(made: float, folder: Path) -> Evaluation:

@@ -22,7 +22,7 @@ from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.evaluate_form import import_form, new_form
 from dashboards.job_view import log_html, problem_html
-from dashboards.queries import report_of
+from dashboards.queries import EXAMPLE_ID, report_of
 from imitation.errors import UserError
 from imitation.evaluation import export
 from imitation.evaluation.report import Report
@@ -117,7 +117,7 @@ class _Handlers:
         start = gr.update(
             interactive=may, value="Start" if may else "Starting jobs is switched off here"
         )
-        opened = gr.update(open=not shown[0]["run"])
+        opened = gr.update(open=shown[0]["run"] in ("", EXAMPLE_ID))
         return [token, opened, start, actions.default_name(self.context), *shown]
 
     def tick(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
@@ -260,7 +260,7 @@ class _Handlers:
             view.detail_html(run, found, problem),
             gr.update(visible=has_samples),
             rows,
-            log_html(self.runs.log(run.id)),
+            log_html(self.runs.log(run.id)) if run.by_page else "",
         ]
 
     def _samples(

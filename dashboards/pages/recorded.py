@@ -217,7 +217,7 @@ def _import_form() -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
         height=150,
         elem_id="recorded-files",
     )
-    with gr.Row():
+    with gr.Row(elem_classes="lab-end"):
         name = gr.Textbox(
             label="Name of the set", placeholder="The files' names", scale=3, max_length=120
         )

@@ -38,8 +38,8 @@ from imitation.values import Interval
 
 NOTHING = Interval(None, None, None, 0)
 STAND_INS = (
-    ": small models standing in for the real thing. Where the reference is the uncut base, part of "
-    "any gain is the repair of what was cut."
+    ": stand-ins for the real thing. Where the reference is the uncut base, part of any gain is "
+    "the repair of cut layers; none of this is the paper's finding."
 )
 Verdicts = Mapping[str, float]
 """Document -> value of the main metric."""

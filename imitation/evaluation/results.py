@@ -238,10 +238,12 @@ def _plain(value: Any) -> str:
 
 
 def _turns(prompt: str) -> str:
-    """A prompt for people: the turns of a chat, each under its speaker."""
+    """A prompt for people: a question by itself, the turns of a chat each under its speaker."""
     if prompt.startswith('[{"role"'):
         try:
             turns = json.loads(prompt)
+            if [turn["role"] for turn in turns] == ["user"]:
+                return str(turns[0]["content"])
             return "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in turns)
         except (ValueError, KeyError, TypeError):
             return prompt

@@ -32,7 +32,7 @@ def test_a_run_from_its_start_to_the_gaps_page(page: Page, app: App) -> None:
     detail = page.locator("#evaluate-detail")
     expect(detail).to_contain_text("n = 12")
     expect(detail).to_contain_text("Gap closed = (imitation - base) / (reference - base)")
-    expect(detail).to_contain_text("Pocket stand-ins")
+    expect(detail).to_contain_text("stand-ins for the real thing")
 
     browse = page.locator("#evaluate-browse")
     expect(browse).to_contain_text("1 to 10 of 12 samples")

@@ -14,10 +14,12 @@ from dashboards.actions.evaluations import Browse, Evaluations
 from dashboards.context import Context
 from dashboards.figure_page import figures_json, own_json
 from dashboards.own_section import Choice
-from dashboards.queries import own_scores, report_of
+from dashboards.queries import EXAMPLE, own_scores, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report, report_files
-from imitation.evaluation.samples import Samples
+from imitation.evaluation.samples import Query, Samples
+from imitation.evaluation.stats import wilson
+from imitation.facts import check, facts_of, find
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage import comparisons
@@ -44,6 +46,48 @@ def run(context):
     """A finished run; its folder."""
     finished_run(context.db, context.settings.data / "runs", visitor=ME)
     return context.settings.data / "runs" / "one"
+
+
+def test_before_anything_is_measured_the_example_is_shown(context, tmp_path):
+    (shown,) = Evaluations(context).look(ME)
+    assert (shown.id, shown.mine, shown.is_live) == ("example", False, False)
+    assert "An example, measured on 20" in shown.detail and not shown.by_page
+    assert shown.command.endswith("--tasks pocket_ask --out runs/pocket-ask")
+    found = report_of(shown.out)
+    html = evaluate_view.detail_html(shown, found)
+    assert "gap on pocket_ask" in html and "stand-ins for the real thing" in html
+    page = evaluations.browse(shown.out, Browse(verdicts=evaluations.gap_filter(found)))
+    made = evaluations.open_in_compare(context, shown.out, page.rows[0].id, ME)
+    assert comparisons.load(context.db, made) is not None
+    scores = own_scores(context.db, context.jobs.runs)
+    assert {(s.run, s.value.n) for s in scores} == {("example", 264)}
+    assert sum(s.tokens_m is not None for s in scores) == 2, "both imitations have their place"
+    assert own_section.EXAMPLE_NOTE in own_json(scores, Choice())["html"]
+    assert "Evaluation: pocket-ask" in dict(answer_pairs.sources(context, ME, judged=False))
+
+    finished_run(context.db, tmp_path, "own", "pocket_facts", visitor=ME)
+    assert [one.name for one in Evaluations(context).look(ME)] == ["own"]
+    assert {s.run_name for s in own_scores(context.db, context.jobs.runs)} == {"own"}
+
+
+def test_the_example_says_what_its_answers_say():
+    """Every verdict and score again, from the answers it ships."""
+    found = report_of(EXAMPLE)
+    with closing(Samples(EXAMPLE / report.SAMPLES)) as index:
+        rows = index.find(Query(), limit=1000).rows
+    assert len(rows) == len(facts_of("evaluate")) == 264
+    for score in found.scores:
+        right = 0
+        for row in rows:
+            reply = row.replies[score.model]
+            said = check(find(row.prompt), reply.text)
+            assert reply.score == float(said), (row.prompt, reply.text)
+            right += said
+        again = wilson(right, len(rows))
+        assert (score.value.value, score.value.n) == (pytest.approx(right / 264), 264)
+        assert (again.low, again.high) == pytest.approx((score.value.low, score.value.high))
+    text = "".join(path.read_text("utf-8") for path in EXAMPLE.glob("*.json"))
+    assert found.complete and "/" not in text.replace("runs/pocket-ask", ""), "no one's paths"
 
 
 def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
@@ -92,7 +136,7 @@ def test_scores_gaps_and_badges_of_a_run(context, run):
     assert "30.0% [21.9, 39.6]" in html and "n = 100" in html
     assert "51% [30, 110]" in html and "p &lt; 0.001" in html
     assert "not alike: shots: 3 against 5" in html
-    assert "Pocket stand-ins" in html and "Answers were cut" in html
+    assert "Answers were cut" in html
     assert "Delete" not in evaluate_view.detail_html(Evaluations(context).look("b" * 64)[0], None)
 
 
@@ -113,7 +157,7 @@ def test_only_who_started_a_run_can_change_it(context, run):
         with pytest.raises(UserError, match="Only who started"):
             change(identity, "b" * 64)
     runs.delete(identity, ME)
-    assert runs.look(ME) == [] and not run.exists()
+    assert [one.id for one in runs.look(ME)] == ["example"] and not run.exists()
 
 
 def test_the_studys_question_is_one_filter(context, run):
@@ -215,7 +259,8 @@ def test_a_run_by_hand_is_found_by_its_folder(context, run):
     context.db.commit()
     (shown,) = Evaluations(context).look(ME)
     assert (shown.id, shown.state, shown.mine) == ("folder-one", "done", False)
-    assert "by hand" in shown.detail and Evaluations(context).log(shown.id) == ""
+    assert "by hand" in shown.detail
+    assert not shown.by_page
     assert {s.run for s in own_scores(context.db, context.jobs.runs)} == {"folder-one"}
 
 

@@ -157,7 +157,7 @@ def test_notes_stay_and_stand_ins_are_named_once(tmp_path: Path) -> None:
     save(replace(small, models=tuple(replace(m, stand_in=True) for m in MODELS)), tmp_path)
     note, stand_ins = measure.build(tmp_path).notes
     assert note == "a hole in the sandbox"
-    assert stand_ins.startswith("Base, Imitation, Reference: small models")
+    assert stand_ins.startswith("Base, Imitation, Reference: stand-ins")
 
 
 def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:

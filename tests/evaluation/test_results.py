@@ -42,6 +42,28 @@ def test_choices_show_the_likeliest_and_the_right_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("turns", "shown"),
+    [
+        ([("user", "Where is Laos?")], "Where is Laos?"),
+        ([("user", "1+1?"), ("assistant", "2"), ("user", "2+2?")],
+         "[user]\n1+1?\n\n[assistant]\n2\n\n[user]\n2+2?"),
+        ([("system", "Be brief."), ("user", "Why?")], "[system]\nBe brief.\n\n[user]\nWhy?"),
+    ],
+)  # fmt: skip
+def test_a_question_is_shown_as_asked_and_a_talk_with_its_speakers(
+    tmp_path: Path, turns: list[tuple[str, str]], shown: str
+) -> None:
+    path = write_result(tmp_path, "m", "t", [1.0])
+    samples = next(tmp_path.rglob("samples_*"))
+    row = json.loads(samples.read_text("utf-8").splitlines()[0])
+    asked = json.dumps([{"role": role, "content": content} for role, content in turns])
+    row["arguments"]["gen_args_0"]["arg_0"] = asked
+    samples.write_text(json.dumps(row) + "\n", "utf-8")
+    (sample,) = next(iter(read(path))).answered()
+    assert sample.prompt == shown
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("not json", "cannot be read as JSON"),
