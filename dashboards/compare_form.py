@@ -26,6 +26,12 @@ document.addEventListener('keydown', (event) => {
   const button = document.querySelector(`.lab-vote button[data-key="${key}"]`);
   if (button) { event.preventDefault(); button.click(); }
 });
+// The question box takes the focus by itself: not where a comparison was opened to be voted on.
+let touched = !/[?&](open|shared)=/.test(window.location.search);
+for (const kind of ['pointerdown', 'keydown']) {
+  document.addEventListener(kind, () => { touched = true; }, { capture: true });
+}
+document.addEventListener('focusin', (event) => { if (!touched) event.target.blur(); });
 </script>
 """
 # A message from Python to the browser: a link to copy or a file to save.

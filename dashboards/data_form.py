@@ -81,7 +81,7 @@ def settings_form() -> Fields:
         )  # fmt: skip
         seed = gr.Number(
             start.seed, label="Seed", info="The same seed draws the same.", precision=0,
-            minimum=0, min_width=120, elem_id="data-seed",
+            min_width=120, elem_id="data-seed",
         )  # fmt: skip
     steps = gr.CheckboxGroup(
         [(label, key) for key, (label, _) in STEPS.items()], value=list(start.steps),

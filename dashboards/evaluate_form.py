@@ -39,7 +39,7 @@ def new_form(context: Context) -> tuple[list[gr.components.Component], gr.Button
             elem_id="evaluate-tasks",
         )
         limit = gr.Number(
-            100, label="Samples a task", info="At most; 0 takes all.", precision=0, minimum=0,
+            100, label="Samples a task", info="At most; 0 takes all.", precision=0,
             elem_id="evaluate-limit",
         )  # fmt: skip
         name = gr.Textbox(

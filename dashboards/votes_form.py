@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from dashboards.actions import judges, studies
+from dashboards.actions import studies
 from dashboards.drawing import figure_component
 
 EVERY_TWO = "Every two of them"
@@ -37,7 +37,7 @@ def _pairs_form(name: str) -> list[gr.components.Component]:
             info="Each with one model, or every two.",
         )  # fmt: skip
         prompts = gr.Number(
-            0, label="Prompts", info="At most, drawn at random; 0: all.", precision=0, minimum=0,
+            0, label="Prompts", info="At most, drawn at random; 0: all.", precision=0,
             min_width=140, elem_id=f"{name}-prompts",
         )  # fmt: skip
     return [source, models, against, prompts]
@@ -54,11 +54,11 @@ def study_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
     with gr.Row():
         name = gr.Textbox(label="Name", max_length=120, elem_id="study-name")
         raters = gr.Number(
-            3, label="Ratings an item", precision=0, minimum=1, maximum=20, min_width=140,
+            3, label="Ratings an item", precision=0, min_width=140,
             info="The majority decides.", elem_id="study-raters",
         )  # fmt: skip
         repeats = gr.Number(
-            10, label="Repeat every", precision=0, minimum=0, min_width=140,
+            10, label="Repeat every", precision=0, min_width=140,
             info="Items, to see if a rater says the same; 0: never.", elem_id="study-repeats",
         )  # fmt: skip
         training = gr.Dropdown(
@@ -89,8 +89,8 @@ def judge_form() -> tuple[list[gr.components.Component], gr.HTML, gr.Button]:
             elem_id="judge-rubric",
         )  # fmt: skip
         tokens = gr.Number(
-            512, label="Longest answer", info="Of the judge, in tokens.", precision=0, minimum=1,
-            maximum=judges.MAX_TOKENS, min_width=140, elem_id="judge-tokens",
+            512, label="Longest answer", info="Of the judge, in tokens.", precision=0,
+            min_width=140, elem_id="judge-tokens",
         )  # fmt: skip
     pairs = _pairs_form("judge")
     both = gr.Checkbox(True, label="Ask about every pair in both orders", elem_id="judge-orders")

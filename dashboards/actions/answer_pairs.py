@@ -73,6 +73,8 @@ def find(context: Context, visitor: str, choice: Choice) -> tuple[list[Pair], st
     Raises:
         UserError: The source is gone or not this visitor's, or a model is unknown.
     """
+    if choice.prompts is not None and choice.prompts < 1:
+        raise UserError(f"{choice.prompts} prompts are too few.", "At least 1, or 0 for all.")
     kind, _, identity = choice.source.partition(":")
     if kind == "recording":
         found = recordings.get(context.db, identity, visitor)

@@ -168,6 +168,8 @@ def _mixture(form: Form) -> list[str]:
                 f"The budget {form.budget!r} is no number of tokens.", "Write it like 0.3M or 20M."
             ) from None
         found += ["--budget", form.budget.strip()]
+    if not 0 <= form.seed < 2**31:
+        raise UserError(f"The seed {form.seed} should be 0 to 2147483647.")
     if form.limit is not None:
         if form.limit < 1:
             raise UserError("The limit of conversations should be 1 or more.")

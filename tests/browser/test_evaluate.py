@@ -13,6 +13,23 @@ from tests.browser.conftest import App
 pytestmark = pytest.mark.slow
 
 
+def test_the_example_is_voted_on_with_a_key(page: Page, app: App) -> None:
+    page.goto(f"{app.url}/evaluate")
+    expect(page.locator("#evaluate-detail")).to_contain_text("An example, measured on")
+    page.locator("#evaluate-limit input").fill("-3")
+    expect(page.locator("#evaluate-plan")).to_contain_text("-3 samples are too few")
+    page.get_by_text("Imitation wrong, reference right").click()
+    expect(page.locator("#evaluate-browse")).to_contain_text("of 35 samples")
+    page.get_by_text("Vote blind").first.click()
+    expect(page.locator("#arena")).to_contain_text("Which answer is best?")
+    page.keyboard.press("1")
+    expect(page.locator("#arena")).to_contain_text("which one is the reference?")
+    page.keyboard.press("2")
+    expect(page.locator("#arena")).to_contain_text("Pocket whole model")
+    page.goto(f"{app.url}/votes")
+    expect(page.get_by_text("Nobody could be yet")).to_have_count(0)
+
+
 def test_a_run_from_its_start_to_the_gaps_page(page: Page, app: App) -> None:
     page.goto(f"{app.url}/evaluate")
     expect(page.locator("#evaluate-plan")).to_contain_text("imitation.jobs.evaluate")

@@ -179,6 +179,7 @@ def test_a_plan_is_a_command(context, alpaca):
         ({"budget": "a lot"}, "no number of tokens"),
         ({"budget": "-3"}, "no number of tokens"),
         ({"limit": -1}, "should be 1 or more"),
+        ({"seed": -1}, "The seed -1 should be 0 to"),
         ({"languages": ()}, "No language"),
         ({"languages": ("en", "--out")}, "no code of a language"),
         ({"similarity": 0.1}, "0.6 to 1"),

@@ -219,6 +219,8 @@ def test_judges_and_studies_take_pairs_from_a_run(context, run):
     choice = answer_pairs.Choice(source, ("pocket-broad",), "pocket-reference", prompts=7)
     found, said = answer_pairs.find(context, ME, choice)
     assert len(found) == 7 and said == "the evaluation one"
+    with pytest.raises(UserError, match="-2 prompts are too few"):
+        answer_pairs.find(context, ME, replace(choice, prompts=-2))
 
 
 def test_own_runs_stand_on_the_gaps_page(context, run):
