@@ -4,7 +4,10 @@
    and through plain lm-eval, side by side with half the cores each, so that whatever else the
    machine does meets both; the whole wall time with imports, over all rounds. Ours also writes
    responses, progress, report and index.
-2. Short answers through the embedded engine, four at once against one at a time.
+2. Short answers through the embedded engine, four at once against one at a time. On 2 cores the
+   target is out of reach: on x86 the engine has no kernel that serves several tokens at once in the
+   format of these weights (Q4_1), so that a token costs the same processor time alone or among
+   others, and one at a time already keeps 1.5 cores busy.
 3. A run of 100,000 samples: opening the browser, and its slowest filter.
 """
 
