@@ -91,11 +91,7 @@ def flops(model: Any, batch: Sequence[Any]) -> dict[str, int]:
         if weight.dim() == 2 and id(weight) not in looked_up:
             passes = 6 if weight.requires_grad else 4
             matrices += passes * weight.numel() * (trained if weight is head else tokens)
-    pairs = 0
-    for block in batch:
-        ends = (*block.starts[1:], len(block.ids))
-        for start, end in zip(block.starts, ends, strict=True):
-            pairs += (end - start) * (end - start + 1) // 2
+    pairs = sum(length * (length + 1) // 2 for block in batch for length in block.lengths)
     shape = lm.config
     head_width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
     attention = 3 * 4 * shape.num_hidden_layers * shape.num_attention_heads * head_width * pairs
@@ -157,17 +153,17 @@ def stated_peak(device: str) -> int | None:
     return next((10**12 * peak for part, peak in PEAKS.items() if part in device), None)
 
 
-def matrix_speed(device: str, dtype: str, size: int = 8192, times: int = 10) -> float:
-    """FLOPs per second of a product of two square matrices, the best of some."""
+def matrix_speed(size: int = 8192, times: int = 10) -> float:
+    """FLOPs per second of a product of two square matrices in bfloat16, the best of some."""
     import torch
 
-    a, b = (torch.randn(size, size, device=device, dtype=getattr(torch, dtype)) for _ in "ab")
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in "ab")
+    torch.cuda.synchronize()
     best = float("inf")
     for _ in range(times):
         began = time.perf_counter()
         a @ b
-        if device == "cuda":
-            torch.cuda.synchronize()
+        torch.cuda.synchronize()
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 
@@ -196,7 +192,7 @@ def main(names: list[str]) -> None:
             continue
         device = torch.cuda.get_device_name()
         stated = stated_peak(device)
-        best = matrix_speed("cuda", "bfloat16")
+        best = matrix_speed()
         found = steps(RUNS[name], "cuda")
         torch.cuda.empty_cache()
         each = sum(found["flops"].values())

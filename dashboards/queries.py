@@ -13,7 +13,7 @@ from dashboards.figures.measured import OwnScore
 from imitation.errors import StorageError
 from imitation.evaluation import report as reports
 from imitation.evaluation import report_files
-from imitation.evaluation.report import Gap, Measured, Report, Score, comparable
+from imitation.evaluation.report import Gap, Measured, Report, Run, Score, comparable
 from imitation.settings import PACKAGE
 from imitation.storage import jobs
 
@@ -47,7 +47,8 @@ def own_scores(db: sqlite3.Connection, runs: Path) -> tuple[OwnScore, ...]:
         for made, folder in by_hand(runs, {out for *_, out in places})
     ]
     if not places:
-        places = [(when_made(EXAMPLE), EXAMPLE_ID, report_files.load_run(EXAMPLE).id, EXAMPLE)]
+        example = report_files.load_run(EXAMPLE)
+        places = [(when_made(example), EXAMPLE_ID, example.id, EXAMPLE)]
     found: list[OwnScore] = []
     for created, identity, name, out in sorted(places, key=lambda place: -place[0]):
         try:
@@ -67,13 +68,9 @@ def by_hand(runs: Path, known: Collection[Path]) -> list[tuple[float, Path]]:
             if folder not in known]  # fmt: skip
 
 
-def when_made(folder: Path) -> float:
-    """When a run was made by what it says itself, in seconds since 1970.
-
-    Raises:
-        StorageError: It is no run.
-    """
-    return datetime.fromisoformat(report_files.load_run(folder).created).timestamp()
+def when_made(run: Run) -> float:
+    """When a run was made by what it says itself, in seconds since 1970."""
+    return datetime.fromisoformat(run.created).timestamp()
 
 
 def report_of(folder: Path) -> Report | None:

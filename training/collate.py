@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -67,7 +66,7 @@ def collate_joined(examples: Sequence[Encoded]) -> dict[str, Any]:
         ids += block.ids
         # What is predicted from the last token of another conversation has no loss.
         labels += [IGNORED if i in block.starts else x for i, x in enumerate(block.labels)]
-        lengths += [end - start for start, end in pairwise((*block.starts, len(block.ids)))]
+        lengths += block.lengths
     return {
         "input_ids": torch.tensor([ids]),
         "position_ids": torch.cat([torch.arange(n) for n in lengths]).unsqueeze(0),

@@ -324,11 +324,12 @@ def _rank(cards: Sequence[ModelCard], index: int) -> tuple[bool, int]:
 
 def _example() -> Evaluation:
     """The shipped run, so that there is something to look at before anything was measured."""
-    made = when_made(EXAMPLE)
+    run = report_files.load_run(EXAMPLE)
+    made = when_made(run)
     return replace(
         _by_hand(made, EXAMPLE),
         id=EXAMPLE_ID,
-        name=report_files.load_run(EXAMPLE).id,
+        name=run.id,
         detail=f"An example, measured on {time.strftime('%Y-%m-%d', time.gmtime(made))}, that is "
         "shipped with the app. The first run of your own takes its place.",
     )

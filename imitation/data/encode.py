@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from imitation.prompts import PromptFormat, Span
 from imitation.values import Example
@@ -31,6 +32,11 @@ class Encoded:
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     starts: tuple[int, ...] = (0,)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each conversation in it, in order."""
+        return [end - start for start, end in pairwise((*self.starts, len(self.ids)))]
 
     @property
     def trained(self) -> int:
