@@ -14,6 +14,7 @@ DEV := $(VENV)/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | 
 help:
 	@echo "make demo         install, fetch the weights, open the app on port 7860"
 	@echo "make test         install, then every test (test-fast: only the quick ones)"
+	@echo "make vllm         install a vLLM for the CPU (Linux, 3.5 GB): its tests run then too"
 	@echo "make lint         ruff and mypy"
 	@echo "make bench        every benchmark, into benchmarks/RESULTS.md"
 	@echo "make screenshots  pictures of the app for the documentation"
@@ -45,6 +46,9 @@ screenshots: $(DEV) weights chromium
 weights: $(RUN)
 	@$(PY) -m imitation.models.pocket --all
 
+vllm:
+	@sh deploy/install.sh vllm $(VENV)-vllm
+
 chromium: $(DEV)
 	@sh deploy/install.sh browser $(PY)
 
@@ -60,9 +64,9 @@ lock: $(DEV)
 	PYTHON=$(PY) sh deploy/lock.sh
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache screenshots
+	rm -rf $(VENV) $(VENV)-vllm .mypy_cache .ruff_cache .pytest_cache screenshots
 
 clean-cache: $(RUN)
 	@$(PY) deploy/clean_cache.py
 
-.PHONY: help demo test test-fast lint bench screenshots weights chromium lock clean clean-cache
+.PHONY: help demo test test-fast lint bench screenshots weights chromium vllm lock clean clean-cache

