@@ -12,11 +12,11 @@ ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 # 0 leaves the pocket models' weights out of the image; they are fetched at the first start.
 ARG WEIGHTS=1
 
-# libgomp1: llama.cpp; tini: passes signals on and reaps ended jobs, as PID 1 must.
+# libgomp1: llama.cpp; bubblewrap: the sandbox, where the container may make namespaces; tini: passes signals on and reaps ended jobs, as PID 1 must.
 # Versions are the base image's release; pinning them breaks the build at each point release.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libgomp1 tini \
+    && apt-get install -y --no-install-recommends bubblewrap libgomp1 tini \
     && rm -rf /var/lib/apt/lists/*
 
 # Uid 1000 is what Hugging Face Spaces runs as.

@@ -26,7 +26,7 @@ demo: $(RUN)
 	@$(PY) -m imitation.models.pocket --all || echo "Opening the app without its pocket models."
 	@exec $(PY) app.py
 
-test: $(DEV) weights chromium
+test: $(DEV) weights chromium sandbox
 	$(PY) -m pytest $(TESTS)
 
 test-fast: $(DEV)
@@ -45,6 +45,9 @@ screenshots: $(DEV) weights chromium
 
 weights: $(RUN)
 	@$(PY) -m imitation.models.pocket --all
+
+sandbox:
+	@sh deploy/install.sh sandbox
 
 vllm:
 	@sh deploy/install.sh vllm $(VENV)-vllm
@@ -69,4 +72,4 @@ clean:
 clean-cache: $(RUN)
 	@$(PY) deploy/clean_cache.py
 
-.PHONY: help demo test test-fast lint bench screenshots weights chromium vllm lock clean clean-cache
+.PHONY: help demo test test-fast lint bench screenshots weights chromium sandbox vllm lock clean clean-cache

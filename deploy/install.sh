@@ -2,6 +2,7 @@
 # What `make` installs. Usage:
 #   sh deploy/install.sh environment .venv     a virtual environment with the pinned dependencies
 #   sh deploy/install.sh browser PYTHON        a browser for the browser tests, if there is none
+#   sh deploy/install.sh sandbox               bubblewrap, the outer wall of the sandbox for code
 #   sh deploy/install.sh vllm .venv-vllm       a vLLM that runs on the CPU, for the tests
 set -eu
 
@@ -78,6 +79,11 @@ browser() {
     else
         apt_install chromium fonts-liberation
     fi
+}
+
+sandbox() {
+    command -v bwrap >/dev/null || [ "$(uname -s)" != Linux ] || apt_install bubblewrap ||
+        say "Without bubblewrap its tests are skipped."
 }
 
 # vLLM pins much that the app pins otherwise, so it has an environment of its own. The packages for

@@ -1,11 +1,13 @@
 """Running code that a model wrote, as HumanEval needs: in a process behind walls.
 
 Every program gets a process of its own with an empty throw-away folder and an empty environment.
-Resource limits bound CPU time, memory, file size and open files; Landlock lets it read Python's
-library and write its folder, nothing else; seccomp takes network, new processes and signals to
-others away; the parent bounds wall time and the folder's size. Linux on x86-64 and aarch64 has
-all of it, as root or not, in a plain container too (kernel 5.13 or newer). Where a wall is
-missing nothing is run, unless IMITATION_CODE_EXEC=1 says that is accepted, and it is reported.
+Where bubblewrap is there and may work, namespaces of its own stand around it (`bubblewrap.py`).
+In either case resource limits bound CPU time, memory, file size and open files; Landlock lets it
+read Python's library and write its folder, nothing else; seccomp takes network, new processes,
+signals to others and folders of its own away; the parent bounds wall time and what is in the
+folder. Linux on x86-64 and aarch64 has all of these, as root or not, in a plain container too
+(kernel 5.13 or newer). Where one is missing nothing is run, unless IMITATION_CODE_EXEC=1 says that
+is accepted, and it is reported.
 
 Not a virtual machine: a hole in the kernel is a hole here.
 """
@@ -17,16 +19,17 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from imitation.errors import UserError
+from imitation.evaluation import bubblewrap
 from imitation.settings import Settings
 
 JAIL = Path(__file__).with_name("code_jail.py")
@@ -36,7 +39,9 @@ WALLS = {
     "files": "it reads and writes no files but its own (Landlock)",
     "calls": "it has no network and starts or signals no process (seccomp)",
 }
+SEEN = "Without bubblewrap a program can find out which paths exist; it cannot read what is there."
 FOLDER_BYTES = 32 << 20
+FOLDER_ENTRIES = 1000
 _LOOK_S = 0.05
 
 How = Literal["passed", "failed", "timed out", "killed", "ended early", "wrote too much"]
@@ -82,19 +87,34 @@ class Outcome:
 
 
 @cache
+def namespaces() -> bool:
+    """Whether bubblewrap is installed and may make namespaces here; many containers forbid it."""
+    if not bubblewrap.program():
+        return False
+    walls, _ = _start("pass", Limits(wall_s=60.0), needed=(), inside=True)
+    return bool(walls)
+
+
+@cache
 def missing_walls() -> tuple[str, ...]:
     """What this machine cannot wall off, in words; empty where all of it can."""
     if os.name != "posix":
         return tuple(WALLS.values())
     try:
-        walls, _ = _start("pass", Limits(wall_s=60.0), needed=())
+        walls, _ = _start("pass", Limits(wall_s=60.0), needed=(), inside=namespaces())
     except OSError:  # Python itself cannot be started as this user
         return tuple(WALLS.values())
     return tuple(text for name, text in WALLS.items() if not walls.get(name))
 
 
+def notes() -> tuple[str, ...]:
+    """What must be told with the results of programs that were run here, as sentences."""
+    missing = tuple(f"The sandbox could not ensure that {text}." for text in missing_walls())
+    return missing if namespaces() else (*missing, SEEN)
+
+
 def check_allowed(settings: Settings) -> tuple[str, ...]:
-    """Return if code may be run here; what must then be told with the result, mostly nothing.
+    """Return if code may be run here, with what must then be told with the result (`notes`).
 
     Raises:
         UserError: It is switched off, or a wall is missing; the hint says what to do.
@@ -111,7 +131,7 @@ def check_allowed(settings: Settings) -> tuple[str, ...]:
             f"{', '.join(missing)}.",
             "Use Linux 5.13 or newer, or accept it with IMITATION_CODE_EXEC=1.",
         )
-    return tuple(f"The sandbox could not ensure that {text}." for text in missing)
+    return notes()
 
 
 def run(program: str, limits: Limits | None = None, *, all_walls: bool = True) -> Outcome:
@@ -127,7 +147,7 @@ def run(program: str, limits: Limits | None = None, *, all_walls: bool = True) -
     """
     needed = tuple(WALLS) if all_walls else ("limits",)
     try:
-        walls, outcome = _start(program, limits or Limits(), needed)
+        walls, outcome = _start(program, limits or Limits(), needed, inside=namespaces())
     except OSError as error:
         raise UserError(f"The sandbox cannot be started: {error}.") from error
     if not walls:  # not the program's fault, so not its verdict either
@@ -139,68 +159,108 @@ def run(program: str, limits: Limits | None = None, *, all_walls: bool = True) -
 
 
 def _start(
-    program: str, limits: Limits, needed: tuple[str, ...]
+    program: str, limits: Limits, needed: tuple[str, ...], *, inside: bool
 ) -> tuple[dict[str, bool], Outcome]:
-    """Which walls stood, and how the program ended."""
+    """Which walls stood, and how the program ended; `inside` bubblewrap or not."""
     number = secrets.token_hex(16)
     text = program.encode("utf-8", "replace").decode("utf-8")
     asked = {"limits": asdict(limits), "needed": needed, "number": number, "program": text}
-    with tempfile.TemporaryDirectory(prefix="answer-") as scratch, tempfile.TemporaryFile() as out:
+    with _folder() as scratch, tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as out:
+        request.write(json.dumps(asked).encode() + b"\n")
+        request.seek(0)
         began = time.monotonic()
-        child = _spawn(scratch, out.fileno())
-        assert child.stdin is not None
-        with suppress(BrokenPipeError), child.stdin:
-            child.stdin.write(json.dumps(asked).encode() + b"\n")
-        end = _watch(child, Path(scratch), began + limits.wall_s)
+        child = _spawn(scratch, request.fileno(), out.fileno(), inside=inside)
+        try:
+            end = _watch(child, scratch, began + limits.wall_s)
+        finally:
+            _end(child)
         seconds = time.monotonic() - began
         out.seek(0)
         lines = out.read(1 << 16).decode("utf-8", "replace").splitlines()
     walls = _parsed(lines[0]) if lines else {}
     said = next((row for row in map(_parsed, lines[1:]) if row.get("number") == number), None)
-    return walls, _outcome(said, end or _ended(child.returncode), seconds)
+    return walls, _outcome(said, end or _ended(child.returncode, inside=inside), seconds)
 
 
-def _spawn(scratch: str, report: int) -> subprocess.Popen[bytes]:
-    # The base interpreter: a virtual environment's holds packages, which no answer needs.
-    python = getattr(sys, "_base_executable", "") or sys.executable
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder that is gone afterwards, whatever was made in it.
+
+    Python's own deletion recurses, and gives up at thousands of nested folders or at one that may
+    not be listed; chmod and rm do neither.
+    """
+    made = tempfile.mkdtemp(prefix="answer-")
+    try:
+        yield made
+    finally:
+        for tool in (["rm", "-rf"], ["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            if not os.path.lexists(made):
+                break
+            subprocess.run([*tool, "--", made], stderr=subprocess.DEVNULL, check=False)
+
+
+def _spawn(scratch: str, request: int, report: int, *, inside: bool) -> subprocess.Popen[bytes]:
+    python = bubblewrap.interpreter()
+    around = bubblewrap.command(python, JAIL, scratch) if inside else []
     return subprocess.Popen(
-        [python, "-I", "-S", "-B", str(JAIL)],
+        [*around, python, "-I", "-S", "-B", str(JAIL)],
         cwd=scratch,
         env={"LC_ALL": "C.UTF-8"},
-        stdin=subprocess.PIPE,
+        stdin=request,
         stdout=report,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
-def _watch(child: subprocess.Popen[bytes], scratch: Path, until: float) -> tuple[How, str] | None:
-    """Wait for the end; what had to be ended for, if so."""
-    reason: tuple[How, str] | None = None
-    while child.poll() is None:
+def _watch(child: subprocess.Popen[bytes], scratch: str, until: float) -> tuple[How, str] | None:
+    """Wait for the end; what it has to be ended for, if so."""
+    pause_s = 0.001
+    while _runs(child):
         if time.monotonic() > until:
-            reason = ("timed out", "")
-        elif _size(scratch) > FOLDER_BYTES:
-            reason = ("wrote too much", f"over {FOLDER_BYTES >> 20} MB")
-        if reason:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            break
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_LOOK_S)
+            return "timed out", ""
+        if too_much := _too_much(scratch):
+            return "wrote too much", too_much
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LOOK_S)
+    return None
+
+
+def _runs(child: subprocess.Popen[bytes]) -> bool:
+    """Whether it has not ended; it is left unburied, so that its group's number stays its own."""
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, child.pid, how) is None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the child's whole group. With bubblewrap, what is inside dies with it."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    return reason
 
 
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
-    return total
+def _too_much(folder: str) -> str:
+    """What there is too much of in a folder, "" if nothing.
+
+    Takes no longer for a folder with millions of entries than for one with too many.
+    """
+    todo, entries, size = [folder], 0, 0
+    while todo:
+        with suppress(OSError), os.scandir(todo.pop()) as found:
+            for entry in found:
+                entries += 1
+                if entries > FOLDER_ENTRIES:
+                    return f"over {FOLDER_ENTRIES} files"
+                with suppress(OSError):
+                    size += entry.stat(follow_symlinks=False).st_size
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+    return f"over {FOLDER_BYTES >> 20} MB" if size > FOLDER_BYTES else ""
 
 
-def _ended(code: int) -> tuple[How, str]:
+def _ended(code: int, *, inside: bool) -> tuple[How, str]:
+    if inside and code - 128 in signal.valid_signals():  # bubblewrap's way to say so
+        code = 128 - code
     if code >= 0:
         return "ended early", f"exit code {code}"
     name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)

@@ -28,17 +28,26 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     # processes
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
     "setpgid": (109, 154), "setsid": (112, 157),
+    # priorities and processors, which may be other processes'
+    "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119), "sched_setattr": (314, 274), "sched_setaffinity": (203, 122),
+    "migrate_pages": (256, 238), "move_pages": (279, 239),
     # signals and other processes
     "kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
     "pidfd_getfd": (438, 438), "ptrace": (101, 117), "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271), "kcmp": (312, 272), "process_madvise": (440, 440),
+    "process_mrelease": (448, 448), "inotify_init": (253, None), "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262), "syslog": (103, 116),
     # limits
     "setrlimit": (160, 164), "prlimit64": (302, 261),
+    # folders: the one it has is enough, and one without folders in it can always be deleted
+    "mkdir": (83, None), "mkdirat": (258, 34), "mknod": (133, None), "mknodat": (259, 33),
     # what Landlock leaves open to an owner of files
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
     "truncate": (76, 45), "utime": (132, None), "utimes": (235, None), "utimensat": (280, 88),
+    "futimesat": (261, None), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
     "open_by_handle_at": (304, 265),
     # memory that outlives the process or is not counted
@@ -56,6 +65,14 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 }  # fmt: skip
 CLONE, CLONE3, TGKILL = (56, 220), (435, 435), (234, 131)
 CLONE_THREAD = 0x00010000
+
+# Of these two, only what Python itself asks for. The rest of fcntl has signals sent to any process
+# of the same user (F_SETOWN, F_SETSIG, O_ASYNC, leases), and the rest of ioctl does so too.
+FCNTL, IOCTL = (72, 25), (16, 29)
+FCNTL_ALLOWED = (0, 1, 2, 3, 4, 5, 6, 7, 1030)  # copies, flags, locks, F_DUPFD_CLOEXEC
+IOCTL_ALLOWED = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, FIONREAD, FIONBIO, FI(N)CLEX
+F_SETFL, O_ASYNC = 4, 0x2000
+_NUMBER, _ARGUMENTS = 0, (16, 24, 32)  # where seccomp has a call's number and its arguments
 
 _ALLOW, _EPERM, _ENOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 _LOAD, _EQUAL, _BITS, _GREATER, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
@@ -127,18 +144,22 @@ def wall_calls() -> bool:
         return False
     column = (X86, ARM).index(machine)
     program = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, AUDIT[machine]), (_RETURN, 0, 0, _KILL)]
-    program += [(_LOAD, 0, 0, 0)]
+    program += [(_LOAD, 0, 0, _NUMBER)]
     if machine == X86:  # the 32-bit-pointer variant has other numbers
         program += [(_GREATER, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
     for numbers in DENIED.values():
         if (number := numbers[column]) is not None:
             program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _EPERM)]
+    program += _only(FCNTL[column], 1, FCNTL_ALLOWED) + _only(IOCTL[column], 1, IOCTL_ALLOWED)
+    program += [(_EQUAL, 0, 5, FCNTL[column]), (_LOAD, 0, 0, _ARGUMENTS[1])]
+    program += [(_EQUAL, 0, 3, F_SETFL), (_LOAD, 0, 0, _ARGUMENTS[2])]
+    program += [(_BITS, 0, 1, O_ASYNC), (_RETURN, 0, 0, _EPERM), (_LOAD, 0, 0, _NUMBER)]
     # glibc asks clone3 first and takes clone where there is none; only threads may be made.
     program += [(_EQUAL, 0, 1, CLONE3[column]), (_RETURN, 0, 0, _ENOSYS)]
-    program += [(_EQUAL, 0, 4, CLONE[column]), (_LOAD, 0, 0, 16)]
+    program += [(_EQUAL, 0, 4, CLONE[column]), (_LOAD, 0, 0, _ARGUMENTS[0])]
     program += [(_BITS, 1, 0, CLONE_THREAD), (_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
     # abort() signals its own thread; no other process.
-    program += [(_EQUAL, 0, 4, TGKILL[column]), (_LOAD, 0, 0, 16)]
+    program += [(_EQUAL, 0, 4, TGKILL[column]), (_LOAD, 0, 0, _ARGUMENTS[0])]
     program += [(_EQUAL, 1, 0, os.getpid()), (_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
     program += [(_RETURN, 0, 0, _ALLOW)]
     code = b"".join(struct.pack("HBBI", *one) for one in program)
@@ -152,9 +173,22 @@ def wall_calls() -> bool:
     return bool(done == 0)  # PR_SET_SECCOMP, filter mode
 
 
+def _only(call: int, argument: int, values: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """Instructions that refuse a call unless its argument (0 to 2) is one of the values.
+
+    Begun and left with the call's number loaded.
+    """
+    n = len(values)
+    allow = [(_EQUAL, n - i, 0, value) for i, value in enumerate(values)]
+    load = (_LOAD, 0, 0, _ARGUMENTS[argument])
+    back = (_LOAD, 0, 0, _NUMBER)
+    return [(_EQUAL, 0, n + 2, call), load, *allow, (_RETURN, 0, 0, _EPERM), back]
+
+
 def main() -> None:
     """Put up the walls, say which stand, run the program."""
     asked = json.loads(sys.stdin.buffer.readline())
+    os.environ.pop("PWD", None)  # bubblewrap sets it
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # What the program prints is nobody's; input there is none. Opened while that is allowed.
     nothing = os.open(os.devnull, os.O_RDWR)

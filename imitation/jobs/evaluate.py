@@ -177,9 +177,9 @@ def _asker(settings: Settings, job: Job, subject: Subject) -> Asker:
 def _notes(settings: Settings, task: str) -> Iterator[str]:
     """What a reader of this task's numbers must know."""
     if task == "lab_humaneval":
-        from imitation.evaluation.code_exec import missing_walls
+        from imitation.evaluation import code_exec
 
-        yield from (f"The sandbox could not ensure that {text}." for text in missing_walls())
+        yield from code_exec.notes()
     if task.endswith("toxicity"):
         yield f"Toxicity is what the classifier {settings.toxicity!r} takes for it."
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from imitation.errors import UserError
@@ -19,6 +24,26 @@ pytestmark = pytest.mark.skipif(
     bool(missing_walls()), reason=f"this machine cannot ensure that {', '.join(missing_walls())}"
 )
 QUICK = Limits(cpu_s=2, wall_s=8.0)
+
+
+@pytest.fixture(autouse=True, params=["bubblewrap", "its own walls"])
+def around(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs inside bubblewrap, and with what stands where there is none."""
+    if request.param == "bubblewrap":
+        if not code_exec.namespaces():
+            pytest.skip("bubblewrap is not installed, or may not make namespaces here")
+    else:
+        monkeypatch.setattr(code_exec, "namespaces", lambda: False)
+    return str(request.param)
+
+
+@pytest.fixture
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the programs' folders are made and must be gone again."""
+    made = tmp_path / "folders"
+    made.mkdir()
+    monkeypatch.setattr(code_exec.tempfile, "tempdir", str(made))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +123,22 @@ def test_files_elsewhere_cannot_be_read(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a key", encoding="utf-8")
     for path in (secret, Path("/etc/passwd"), Path.home(), Path("/proc/self/environ"), "/"):
-        refused(f"import os\np = {str(path)!r}\nos.listdir(p) if os.path.isdir(p) else open(p)")
-    refused(f"import os\nos.symlink({str(secret)!r}, 'link')\nopen('link')")
+        code = f"import os\np = {str(path)!r}\nos.listdir(p) if os.path.isdir(p) else open(p)"
+        refused(code, "Error: [Errno ")
+    refused(f"import os\nos.symlink({str(secret)!r}, 'link')\nopen('link')", "Error: [Errno ")
+
+
+def test_inside_bubblewrap_other_paths_are_not_there(around: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a key", encoding="utf-8")
+    paths = [str(secret), "/etc/passwd", "/proc/1", "/usr/bin", "/var"]
+    outcome = run(f"import os\nraise Exception([p for p in {paths!r} if os.path.lexists(p)])")
+    if around == "bubblewrap":
+        assert outcome.detail == "Exception: []"
+        assert code_exec.notes() == ()
+    else:  # said with every result
+        assert outcome.detail == f"Exception: {paths!r}"
+        assert code_exec.notes() == (code_exec.SEEN,)
 
 
 def test_the_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +146,7 @@ def test_the_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = run("import os\nraise Exception(dict(os.environ))")
     assert "secret" not in outcome.detail
     assert outcome.detail == "Exception: {'LC_ALL': 'C.UTF-8'}"
-    refused(f"open('/proc/{os.getpid()}/environ')")
+    refused(f"open('/proc/{os.getpid()}/environ')", "Error: [Errno ")
 
 
 def test_there_is_no_network() -> None:
@@ -117,24 +156,145 @@ def test_there_is_no_network() -> None:
 
 
 def test_the_parent_cannot_be_killed() -> None:
-    refused("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)")
+    refused(f"import os, signal\nos.kill({os.getpid()}, signal.SIGKILL)")
     refused("import os, signal\nos.killpg(0, signal.SIGKILL)")
     refused("import os, signal\nos.kill(-1, signal.SIGKILL)")
-    thread = "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\np = os.getppid()\n"
+    thread = f"import ctypes\nl = ctypes.CDLL(None, use_errno=True)\np = {os.getpid()}\n"
     # tgkill by number: x86-64, then arm64.
     calls = "assert all(l.syscall(n, p, p, 9) == -1 for n in (234, 131)), 'sent'\n"
     assert run(thread + calls, QUICK).passed
 
 
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """Another process of this user."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+SIGIO = """
+import fcntl, os, signal
+r, w = os.pipe()
+try:
+    {call}
+except OSError as error:
+    raise SystemError("refused") from error
+fcntl.fcntl(r, 10, signal.SIGKILL)
+fcntl.fcntl(r, fcntl.F_SETFL, os.O_NONBLOCK | 0x2000)
+os.write(w, b"x")
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fcntl.fcntl(r, fcntl.F_SETOWN, {pid})",
+        "import struct; fcntl.fcntl(r, 15, struct.pack('ii', 1, {pid}))",  # F_SETOWN_EX
+        "fcntl.fcntl(r, 10, signal.SIGKILL)",  # F_SETSIG
+        "fcntl.fcntl(r, fcntl.F_SETFL, os.O_NONBLOCK | 0x2000)",  # O_ASYNC
+        "import struct; fcntl.ioctl(r, 0x8901, struct.pack('i', {pid}))",  # FIOSETOWN
+        "import struct; fcntl.ioctl(r, 0x5452, struct.pack('i', 1))",  # FIOASYNC
+        "fcntl.fcntl(os.open('.', os.O_RDONLY), 1026, 1)",  # F_NOTIFY
+        "open('f', 'w'); fcntl.fcntl(os.open('f', os.O_RDONLY), 1024, 0)",  # F_SETLEASE
+    ],
+)
+def test_no_file_sends_signals(bystander: subprocess.Popen[bytes], call: str) -> None:
+    outcome = run(SIGIO.format(call=call.format(pid=bystander.pid)), QUICK)
+    assert (outcome.how, outcome.detail) == ("failed", "SystemError: refused")
+    assert bystander.poll() is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.setpriority(os.PRIO_PROCESS, {pid}, 19)",
+        "os.sched_setaffinity({pid}, [0])",
+        "os.sched_setscheduler({pid}, os.SCHED_IDLE, os.sched_param(0))",
+    ],
+)
+def test_other_processes_keep_their_priority(bystander: subprocess.Popen[bytes], call: str) -> None:
+    refused(f"import os\n{call.format(pid=bystander.pid)}")
+    assert os.getpriority(os.PRIO_PROCESS, bystander.pid) == 0
+    assert os.sched_getscheduler(bystander.pid) == os.SCHED_OTHER
+    assert os.sched_getaffinity(bystander.pid) == os.sched_getaffinity(0)
+
+
+def test_file_flags_python_needs_can_still_be_set() -> None:
+    code = (
+        "import fcntl, os\nr, w = os.pipe()\nos.set_inheritable(r, True)\n"
+        "os.set_blocking(r, False)\nassert not os.get_blocking(r)\nassert not os.isatty(r)\n"
+        "f = open('f', 'w')\nfcntl.lockf(f, fcntl.LOCK_EX)\nos.close(os.dup(w))"
+    )
+    outcome = run(code)
+    assert outcome.passed, outcome
+
+
+def test_no_folders_are_made(folders: Path) -> None:
+    refused("import os\nos.mkdir('a')")
+    refused("import os\nos.mkfifo('a')")
+    refused("import os\nwhile True:\n os.mkdir('a')\n os.chdir('a')")
+    refused("import os\nn = 0\nwhile True:\n n += 1\n os.mkdir(str(n))")
+    assert list(folders.iterdir()) == []
+
+
+def test_files_without_end_are_stopped_soon(folders: Path) -> None:
+    outcome = run("n = 0\nwhile True:\n n += 1\n open(str(n), 'w')", Limits(wall_s=60.0))
+    assert (outcome.how, outcome.detail) == ("wrote too much", "over 1000 files")
+    assert outcome.seconds < 30
+    assert list(folders.iterdir()) == []
+
+
+def test_a_folder_always_goes_and_is_looked_at_in_bounded_time(folders: Path) -> None:
+    """Where a wall is missing, a program may nest folders deeper than Python can delete."""
+    with code_exec._folder() as made:
+        nest = "import os\nos.chdir({!r})\nfor _ in range(3000): os.mkdir('a'); os.chdir('a')"
+        subprocess.run([sys.executable, "-c", nest.format(made)], check=True)
+        assert code_exec._too_much(made) == "over 1000 files"
+        locked = Path(made) / "locked"
+        locked.mkdir()
+        (locked / "file").touch()
+        locked.chmod(0)
+    assert list(folders.iterdir()) == []
+
+
+def test_nothing_is_left_when_watching_fails(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    spawn = code_exec._spawn
+
+    def kept(*arguments: object, **named: object) -> subprocess.Popen[bytes]:
+        started.append(spawn(*arguments, **named))  # type: ignore[arg-type]
+        return started[-1]
+
+    def broken(_: str) -> str:
+        time.sleep(0.3)  # until the program runs
+        raise RecursionError
+
+    monkeypatch.setattr(code_exec, "_spawn", kept)
+    monkeypatch.setattr(code_exec, "_too_much", broken)
+    with pytest.raises(RecursionError):
+        run("import time\ntime.sleep(50)", Limits(wall_s=60.0))
+    assert started[0].returncode == -signal.SIGKILL
+    assert not [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if str(folders) in " ".join(p.info["cmdline"] or [])
+    ]
+    assert list(folders.iterdir()) == []
+
+
 def test_nothing_is_written_elsewhere(tmp_path: Path) -> None:
     target = tmp_path / "made"
-    refused(f"open({str(target)!r}, 'w')")
+    refused(f"open({str(target)!r}, 'w')", "Error: [Errno ")
     refused(f"import os\nos.mkdir({str(target)!r})")
     kept = tmp_path / "kept"
     kept.write_text("kept", encoding="utf-8")
-    refused(f"import os\nos.remove({str(kept)!r})")
-    refused(f"import os\nos.truncate({str(kept)!r}, 0)")
-    refused(f"import os\nos.chmod({str(kept)!r}, 0o777)")
+    refused(f"import os\nos.remove({str(kept)!r})", "Error: [Errno ")
+    refused(f"import os\nos.truncate({str(kept)!r}, 0)", "Error: [Errno ")
+    refused(f"import os\nos.chmod({str(kept)!r}, 0o777)", "Error: [Errno ")
     refused(f"import os\nos.rename({str(kept)!r}, 'here')", "Error")
     assert kept.read_text("utf-8") == "kept"
     assert not target.exists()
@@ -154,7 +314,7 @@ def test_limits_cannot_be_raised() -> None:
 
 def test_code_is_off_where_strangers_reach_the_page() -> None:
     local = read_settings({})
-    assert check_allowed(local) == ()
+    assert check_allowed(local) == code_exec.notes()
     for env in ({"GRADIO_SERVER_NAME": "0.0.0.0"}, {"SPACE_ID": "a/b"}):
         with pytest.raises(UserError, match="switched off"):
             check_allowed(read_settings(env))
@@ -182,7 +342,7 @@ def test_a_missing_wall_is_named_and_nothing_is_run(monkeypatch: pytest.MonkeyPa
     try:
         with pytest.raises(UserError, match="Landlock"):
             check_allowed(read_settings({}))
-        (note,) = check_allowed(read_settings({"IMITATION_CODE_EXEC": "1"}))
+        note = check_allowed(read_settings({"IMITATION_CODE_EXEC": "1"}))[0]
         assert "Landlock" in note
     finally:
         missing_walls.cache_clear()
