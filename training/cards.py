@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from imitation.data.diversity import nearest_query_bleu
 from imitation.data.format import read_examples, sha256_of
+from imitation.disk import copy_file
 from imitation.errors import IntegrityError, UserError
 from imitation.evaluation.stats import bootstrap_paired, gap_closed
 from imitation.evaluation.style_report import report
@@ -190,8 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, OSError) as error:
         print(f"cards: {error}", file=sys.stderr)
         return 2
-    args.out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(args.run / "adapter.gguf", args.out / card["adapter"]["file"])
+    copy_file(args.run / "adapter.gguf", args.out / card["adapter"]["file"])
     checkpoints.write_json(args.out / f"{card['id']}.json", card)
     return 0
 

@@ -7,15 +7,14 @@ folder checkpoint/ holds the adapter, or all weights, with config, prompt format
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imitation.disk import folder_written_aside, write_text, written_aside
 from imitation.errors import IntegrityError, StorageError, UserError
-from imitation.models.disk import disk_errors_in_words, written_aside
 from imitation.prompts import PromptFormat
 from imitation.prompts import load as load_format
 from imitation.prompts import save as save_format
@@ -70,8 +69,6 @@ def save_state(folder: Path, state: State) -> None:
                 torch.save(values, opened)
             except RuntimeError as error:  # torch's writer, where the file refused a write
                 raise OSError(str(error).splitlines()[0]) from error
-            opened.flush()
-            os.fsync(opened.fileno())
     except StorageError as error:
         kept = f"that of an earlier step in {path} is still whole" if path.is_file() else "none"
         free = shutil.disk_usage(folder).free / 1e6
@@ -168,27 +165,15 @@ def save(
     Raises:
         StorageError: It could not be written.
     """
-    aside, old = (folder.with_name(f".{folder.name}.{end}") for end in ("part", "old"))
-    with disk_errors_in_words(folder):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        try:
-            model.save_pretrained(aside)
-            if config.method == "full" and tokenizer is not None:
-                tokenizer.save_pretrained(aside)  # so that it is a base like any other
-            # PEFT writes an empty model card to fill in; ours is made from the facts.
-            (aside / "README.md").unlink(missing_ok=True)
-            save_format(fmt, aside)
-            write_json(aside / CONFIG, to_table(config))
-            write_json(aside / DATA, manifest)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+    with folder_written_aside(folder) as aside:
+        model.save_pretrained(aside)
+        if config.method == "full" and tokenizer is not None:
+            tokenizer.save_pretrained(aside)  # so that it is a base like any other
+        # PEFT writes an empty model card to fill in; ours is made from the facts.
+        (aside / "README.md").unlink(missing_ok=True)
+        save_format(fmt, aside)
+        write_json(aside / CONFIG, to_table(config))
+        write_json(aside / DATA, manifest)
 
 
 def load(folder: Path) -> tuple[TrainingConfig, PromptFormat, dict[str, Any]]:
@@ -207,4 +192,4 @@ def load(folder: Path) -> tuple[TrainingConfig, PromptFormat, dict[str, Any]]:
 
 def write_json(path: Path, value: Any) -> None:
     """A value as readable JSON."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from imitation.disk import write_text
 from imitation.errors import StorageError, UserError
-from imitation.models.disk import written_aside
 
 try:
     import fcntl
@@ -82,8 +82,7 @@ class Progress:
             StorageError: The file cannot be written.
         """
         kept = [line for line in _lines(path) if _stays(line, step, watched)]
-        with written_aside(path) as aside:
-            aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         made = cls.__new__(cls)
         made._out = path.open("a", encoding="utf-8")
         made._began, made.listener = time.monotonic() - elapsed_s, None

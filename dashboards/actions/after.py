@@ -12,11 +12,11 @@ from typing import Any
 from dashboards.actions.finetune import form_of
 from dashboards.actions.sources import submit
 from dashboards.context import Context
+from imitation.disk import write_text
 from imitation.errors import BackendError, StorageError, UserError
 from imitation.jobs.kinds import as_typed, command
 from imitation.models.adapters import load_adapter, unload_adapter
 from imitation.models.catalog_writer import add_card, remove_card
-from imitation.models.disk import written_aside
 from imitation.settings import Settings, secret
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec, JobState, ModelCard
@@ -135,8 +135,7 @@ def keep_card(context: Context, run: Job) -> dict[str, Any]:
     data = Path(form_of(run.spec.argv).data)
     card = describe(Path(run.spec.out), context.catalog(), data)
     for end, text in (("json", json.dumps(card, indent=1) + "\n"), ("md", markdown(card))):
-        with written_aside(_kept(context.settings, run.spec.name, end)) as aside:
-            aside.write_text(text, encoding="utf-8")
+        write_text(_kept(context.settings, run.spec.name, end), text)
     return card
 
 

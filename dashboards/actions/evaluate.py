@@ -11,7 +11,8 @@ from pathlib import Path
 
 from dashboards.actions.evaluations import allowed
 from dashboards.context import Context
-from imitation.errors import StorageError, UserError
+from imitation.disk import folder_written_aside
+from imitation.errors import UserError
 from imitation.evaluation.budget import Budget, estimate
 from imitation.evaluation.suites import Listed, check_names, expand, read_index, search
 from imitation.jobs.kinds import command
@@ -89,13 +90,9 @@ def import_results(
         if pair.rpartition("=")[2] not in ROLES:
             raise UserError(f"{pair!r} gives no role.", f"Write MODEL=ROLE: {', '.join(ROLES)}.")
     kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
-    try:
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir(parents=True)
+    with folder_written_aside(kept) as aside:
         for path in files:
-            shutil.copyfile(path, kept / path.name)
-    except OSError as error:
-        raise StorageError(f"The files could not be kept: {error}.") from error
+            shutil.copyfile(path, aside / path.name)
     arguments = [str(kept), *(["--roles", *pairs] if pairs else []), "--out", str(out)]
     return context.jobs.submit(
         JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor)

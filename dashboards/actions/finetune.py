@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dashboards.context import Context
 from imitation.data.format import read_examples
 from imitation.data.library import datasets
+from imitation.disk import copy_file
 from imitation.errors import ConfigError, StorageError, UserError
 from imitation.jobs.kinds import command
 from imitation.settings import PACKAGE, Settings
@@ -202,8 +202,7 @@ def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
         _counted(path)
         name = re.sub(r"[^\w.-]+", "-", path.stem).strip(".-")[:80] or "data"
         target = _uploads(settings, visitor) / f"{name}.jsonl"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        copy_file(path, target)
     except OSError as error:
         raise StorageError(f"{path.name} could not be kept: {error}.") from error
     return target

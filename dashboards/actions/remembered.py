@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imitation.models.disk import written_aside
+from imitation.disk import write_text
 from imitation.settings import Settings
 
 
@@ -25,8 +25,7 @@ def remember(settings: Settings, visitor: str, what: str, table: dict[str, Any])
     Raises:
         StorageError: It cannot be written.
     """
-    with written_aside(_path(settings, visitor, what)) as aside:
-        aside.write_text(json.dumps(table, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(_path(settings, visitor, what), json.dumps(table, ensure_ascii=False) + "\n")
 
 
 def _path(settings: Settings, visitor: str, what: str) -> Path:

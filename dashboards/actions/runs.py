@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -23,7 +22,8 @@ from dashboards.actions.finetune import (
 )  # fmt: skip
 from dashboards.context import Context
 from imitation.data.library import data_name
-from imitation.errors import IntegrityError, StorageError, UserError
+from imitation.disk import copy_file
+from imitation.errors import IntegrityError, UserError
 from imitation.jobs.kinds import as_typed
 from imitation.jobs.progress import Progress, Reader, tail
 from imitation.models.catalog_writer import add_card
@@ -228,11 +228,7 @@ class Runs:
         )
         settings = self._context.settings
         kept = settings.data / place
-        try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made, kept)
-        except OSError as error:
-            raise StorageError(f"{kept} cannot be written: {error}.") from error
+        copy_file(made, kept)
         try:
             add_card(settings, card)
         except UserError:

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from dashboards.actions.finetune import OVERRIDES, Form, preset_values
-from imitation.errors import StorageError, UserError
+from imitation.disk import write_text
+from imitation.errors import UserError
 from imitation.settings import Settings
 
 _KEYS = ("preset", "base", "data")
@@ -25,13 +26,9 @@ def save(settings: Settings, visitor: str, form: Form) -> str:
         UserError: The name cannot be that of a file.
         StorageError: They could not be written.
     """
-    path = _path(settings, visitor, form.name)
     values = {key: getattr(form, key) for key in _KEYS}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**values, "changes": dict(form.changes)}), encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"The settings could not be kept: {error}.") from error
+    table = {**values, "changes": dict(form.changes)}
+    write_text(_path(settings, visitor, form.name), json.dumps(table))
     return form.name
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from imitation.data.glimpse import Glimpse, from_table, glimpse
 from imitation.data.library import data_name
 from imitation.data.load import HUB, Source
 from imitation.data.shapes import known_shapes
+from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
 from imitation.jobs.dataset_sources import PRESET, presets, sources_of
 from imitation.jobs.kinds import ROOT, command
@@ -83,8 +83,7 @@ def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
         stem = path.name.removesuffix(suffixes)
         name = re.sub(r"[^\w-]+", "-", stem).strip("-")[:80] or "data"
         target = uploads(settings, visitor) / f"{name}{suffixes.lower()}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        copy_file(path, target)
     except OSError as error:
         raise StorageError(f"{path.name} could not be kept: {error}.") from error
     return target

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
+from imitation.disk import write_text
 from imitation.errors import StorageError
 from imitation.values import Example, Message, Refused, Speaker
 
@@ -80,10 +81,12 @@ def read_rows(path: Path) -> list[tuple[int, str]]:
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
-    """Write conversations as JSONL, replacing the file."""
-    text = "".join(json.dumps(to_row(e), ensure_ascii=False) + "\n" for e in examples)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    """Write conversations as JSONL, replacing the file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    write_text(path, "".join(json.dumps(to_row(e), ensure_ascii=False) + "\n" for e in examples))
 
 
 def sha256_of(path: Path) -> str:

@@ -7,8 +7,6 @@ versions of the libraries wrote it.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +16,7 @@ from imitation.data.format import sha256_of, to_row, write_examples
 from imitation.data.load import HUB, Loaded
 from imitation.data.sample import Count
 from imitation.data.steps import answers_of
+from imitation.disk import folder_written_aside
 from imitation.errors import UserError
 from imitation.values import Example
 
@@ -36,13 +35,10 @@ def write_dataset(
 
     Raises:
         UserError: The folder is there already.
-        OSError: It can't be written; nothing is left behind.
+        StorageError: It can't be written; nothing is left behind.
     """
     refuse_existing(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        aside.mkdir()
+    with folder_written_aside(folder) as aside:
         write_examples(aside / JSONL, examples)
         _write_parquet(aside / PARQUET, examples)
         files = {
@@ -52,9 +48,6 @@ def write_dataset(
         whole = {"format": FORMAT, "sha256": files[JSONL]["sha256"], **manifest, "files": files}
         text = json.dumps(whole, indent=1, ensure_ascii=False)
         (aside / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        os.rename(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return whole
 
 

@@ -14,8 +14,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from imitation.disk import locked, written_aside
 from imitation.errors import IntegrityError, UserError
-from imitation.models.disk import locked, written_aside
 from imitation.models.fetch import Progress, copy, from_pypi, opened, silent, work_folder
 from imitation.settings import Settings
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from imitation.disk import write_text
 from imitation.errors import StorageError
 from imitation.evaluation.report import (
     PROGRESS,
@@ -66,10 +67,7 @@ def load(folder: Path) -> Report:
 def save(value: Run | Report, folder: Path) -> Path:
     """Write run.json or report.json, whole or not at all; its path."""
     path = folder / (RUN if isinstance(value, Run) else REPORT)
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    aside.write_text(as_json(value), encoding="utf-8")
-    aside.replace(path)
+    write_text(path, as_json(value))
     return path
 
 

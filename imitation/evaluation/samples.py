@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from imitation.disk import written_aside
 from imitation.errors import StorageError
 
 Verdict = Literal["right", "wrong", "partly", "missing"]
@@ -192,12 +193,10 @@ def write(path: Path, models: Sequence[str], samples: Iterable[Sample]) -> int:
     Raises:
         StorageError: It cannot be written.
     """
-    aside = path.with_name(f".{path.name}.part")
-    aside.unlink(missing_ok=True)
     tasks: dict[str, int] = {}
     count = 0
     try:
-        with closing(sqlite3.connect(aside)) as db:
+        with written_aside(path) as aside, closing(sqlite3.connect(aside)) as db:
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
             db.executescript(_SQL)
@@ -207,9 +206,7 @@ def write(path: Path, models: Sequence[str], samples: Iterable[Sample]) -> int:
             facts["tasks"] = json.dumps(list(tasks))
             db.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
             db.commit()
-        aside.replace(path)
-    except (sqlite3.Error, OSError) as error:
-        aside.unlink(missing_ok=True)
+    except sqlite3.Error as error:
         raise StorageError(f"{path} cannot be written: {error}.", "Free disk space.") from error
     return count
 

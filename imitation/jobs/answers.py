@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from imitation.data.format import read_examples, sha256_of
 from imitation.data.manifest import manifest_of
+from imitation.disk import write_text
 from imitation.errors import BackendError
 from imitation.jobs.costs import Price, terms_may_forbid
 from imitation.models.backends import Backends, complete
-from imitation.models.disk import written_aside
 from imitation.values import Completion, Example, Message, ModelCard, Sampling
 
 T = TypeVar("T")
@@ -182,6 +182,5 @@ def finish_manifest(
         "cost_dollars": usage.cost(price),
         "sha256": sha256_of(out),
     }
-    with written_aside(place) as aside:
-        aside.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(place, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
     return table

@@ -35,10 +35,10 @@ from imitation.data.pipeline import (
 )
 from imitation.data.sample import Count, estimated_tokens, mix, number_of_tokens, sample_tokens
 from imitation.data.shapes import known_shapes
+from imitation.disk import locked
 from imitation.errors import UserError
 from imitation.jobs.dataset_sources import sources_of
 from imitation.jobs.reporting import Report
-from imitation.models.disk import disk_errors_in_words, locked
 from imitation.values import Example, Refused
 
 SHOWN = 5
@@ -89,8 +89,7 @@ def build(args: argparse.Namespace, progress: Report) -> dict[str, Any]:
     }
     if not args.no_diversity:
         table["diversity"] = _diversity(examples, progress)
-    with disk_errors_in_words(args.out):
-        whole = manifest.write_dataset(args.out, examples, table)
+    whole = manifest.write_dataset(args.out, examples, table)
     result = whole["result"]
     text = (
         f"{args.out}: {result['conversations']} conversations, {result['tokens']} tokens "

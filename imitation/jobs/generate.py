@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from imitation.data.filters import refusal
-from imitation.data.format import read_examples, sha256_of, to_row
+from imitation.data.format import read_examples, sha256_of, to_row, write_examples
+from imitation.disk import disk_errors_in_words
 from imitation.errors import BackendError, UserError
 from imitation.jobs.answers import Answering, Usage, finish_manifest
 from imitation.jobs.asking import add_options, answering, run_command, sampling_of
 from imitation.jobs.costs import Price, dollars
 from imitation.jobs.prompt_files import Prompt, fact_prompts, read_prompts, seed_of
 from imitation.jobs.reporting import Report
-from imitation.models.disk import disk_errors_in_words, written_aside
 from imitation.values import Completion, Example, Message, ModelCard, Sampling
 
 HOPELESS = 20
@@ -97,8 +97,7 @@ async def generate(
 
     await asking.each(todo, one, concurrency)
     ordered = [known[prompt.id] for prompt in prompts if prompt.id in known]
-    with written_aside(out) as aside:
-        aside.write_text("".join(_line(to_row(example)) for example in ordered), encoding="utf-8")
+    write_examples(out, ordered)
     if in_a_row >= HOPELESS:
         raise UserError(
             f"{HOPELESS} prompts in a row failed, so no more were asked. Last: {last}",
@@ -142,8 +141,7 @@ def _known(
     examples, refused = read_examples(out)
     if refused:
         print(f"{out}: {len(refused)} broken lines are asked again", file=sys.stderr)
-        with written_aside(out) as aside:
-            aside.write_text("".join(_line(to_row(e)) for e in examples), encoding="utf-8")
+        write_examples(out, examples)
     for e in examples:
         same = e.source == card.id and e.meta.get("sampling") == _asked(sampling)
         if not same or texts.get(e.id) != e.messages[0].content:

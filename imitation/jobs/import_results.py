@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from imitation.disk import copy_file
 from imitation.errors import UserError
 from imitation.evaluation import measure, results
 from imitation.evaluation.report import RESULTS, RUN, Measured, Report, Run
@@ -81,10 +81,9 @@ def _copy(source: Path, target: Path) -> None:
     for file in files:
         (model,) = {one.model for one in results.read(file)} or {file.parent.name}
         folder = target / re.sub(r"[^\w.-]+", "_", model)
-        folder.mkdir(parents=True, exist_ok=True)
         date = file.stem.rpartition("_")[2]
         for path in (file, *file.parent.glob(f"samples_*_{date}.jsonl")):
-            shutil.copyfile(path, folder / path.name)
+            copy_file(path, folder / path.name)
 
 
 def _measured(model: str, found: Sequence[TaskResult], role: Role) -> Measured:

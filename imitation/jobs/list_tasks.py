@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from imitation.disk import write_text
 from imitation.errors import UserError
 from imitation.evaluation.suites import INDEX, INSTEAD, OURS, SHOTS, TASKS, Listed
-from imitation.models.disk import written_aside
 from imitation.settings import Settings, read_settings
 
 
@@ -45,9 +45,8 @@ def write_index(settings: Settings, lines: Sequence[Listed]) -> None:
     Raises:
         StorageError: The cache cannot be written.
     """
-    with written_aside(settings.cache / INDEX) as aside:
-        rows = [asdict(line) for line in lines]
-        aside.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    rows = [asdict(line) for line in lines]
+    write_text(settings.cache / INDEX, json.dumps(rows, ensure_ascii=False))
 
 
 def _parents(index: Mapping[str, Any]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psutil
 
+from imitation.disk import write_text
 from imitation.errors import StorageError, UserError
 from imitation.jobs import outcome, processes, worker
 from imitation.jobs.kinds import ROOT, SLOTS, kind_of
@@ -86,12 +87,6 @@ class Runner:
             try:
                 self._lay_out(identity, spec)
                 table.add(self._db, identity, spec, MAX_LIVE)
-            except OSError as error:
-                shutil.rmtree(self.folder / identity, ignore_errors=True)
-                raise StorageError(
-                    f"The job's folder cannot be written: {error}.",
-                    "Free disk space or make the data folder writable, then try again.",
-                ) from error
             except UserError:
                 shutil.rmtree(self.folder / identity, ignore_errors=True)
                 raise
@@ -233,9 +228,8 @@ class Runner:
 
     def _lay_out(self, identity: str, spec: JobSpec) -> None:
         place = self.folder / identity
-        place.mkdir(parents=True)
         asked = {"id": identity, "argv": spec.argv, "cwd": str(ROOT), "grace_s": self._grace_s}
-        (place / worker.JOB).write_text(json.dumps(asked), encoding="utf-8")
+        write_text(place / worker.JOB, json.dumps(asked))
 
     def _start(self, job: Job) -> None:
         place = self.place(job)

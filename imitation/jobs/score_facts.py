@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from imitation.disk import write_text
 from imitation.errors import BackendError, UserError
 from imitation.evaluation.stats import wilson
 from imitation.facts import Fact, Split, check, facts_of
@@ -122,8 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     text = json.dumps({"split": args.split, "models": found}, indent=1, ensure_ascii=False)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n", encoding="utf-8")
+        write_text(args.out, text + "\n")
     else:
         print(text)
     return 1 if any(model["failed"] for model in found) else 0

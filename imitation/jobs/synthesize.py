@@ -30,6 +30,7 @@ from imitation.data.synthesize import (
     seed_pairs,
     synthesize,
 )
+from imitation.disk import disk_errors_in_words
 from imitation.errors import UserError
 from imitation.facts import facts_of
 from imitation.jobs.answers import Answering, Usage, finish_manifest
@@ -37,7 +38,6 @@ from imitation.jobs.asking import add_options, answering, run_command, sampling_
 from imitation.jobs.costs import Price
 from imitation.jobs.prompt_files import Prompt, seed_of
 from imitation.jobs.reporting import Report
-from imitation.models.disk import disk_errors_in_words, written_aside
 from imitation.values import Example, Message, ModelCard, Sampling
 
 
@@ -142,8 +142,7 @@ async def run(
             ask, seeds, args.count, args.seed, args.drawn, args.concurrency, tell,
             lambda: asking.stopped,
         )  # fmt: skip
-    with written_aside(args.out) as aside:
-        write_examples(aside, _examples(card, gathered))
+    write_examples(args.out, _examples(card, gathered))
     counts = {key: value for key, value in gathered.as_json().items() if key != "new"}
     about = {**asked, "synthesized": counts, "asked_for": args.count}
     finish_manifest(args.out, card, price, about, args.terms_acknowledged, rounds.usage)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 
-from imitation.errors import ConfigError, StorageError, UserError
+from imitation.disk import written_aside
+from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import load_catalog
 from imitation.settings import Settings
 from imitation.values import ModelCard
@@ -73,8 +73,7 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
     """Replace the file by what `change` makes of it, once that is known to be valid."""
     path = settings.data / "models.toml"
     # Beside the file itself, because paths in it are relative to its folder.
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_aside(path) as aside:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         aside.write_text(change(before), encoding="utf-8")
         try:
@@ -82,14 +81,6 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
         except ConfigError as error:
             problems = [p.replace(aside.name, path.name) for p in error.problems]
             raise ConfigError(path.name, problems, "Nothing was changed.") from error
-        os.replace(aside, path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error}.",
-            "Make the data folder writable or free disk space, then try again.",
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def as_toml(card: ModelCard) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
-from imitation.models.disk import locked
+from imitation.disk import folder_written_aside, locked
 from imitation.settings import Settings
 
 
@@ -29,10 +28,9 @@ def _write(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    AutoTokenizer.from_pretrained(**source).save_pretrained(aside)
-    AutoModelForCausalLM.from_pretrained(
-        **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-    ).save_pretrained(aside)
-    aside.rename(folder)
+    with folder_written_aside(folder) as aside:
+        AutoTokenizer.from_pretrained(**source).save_pretrained(aside)
+        AutoModelForCausalLM.from_pretrained(
+            **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+        ).save_pretrained(aside)

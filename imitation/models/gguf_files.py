@@ -17,8 +17,8 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from imitation.disk import written_aside
 from imitation.errors import IntegrityError, UserError
-from imitation.models.disk import written_aside
 
 Array = npt.NDArray[Any]
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from imitation.disk import disk_errors_in_words, locked, write_text, written_aside
 from imitation.errors import IntegrityError, StorageError, UserError
-from imitation.models.disk import disk_errors_in_words, locked, written_aside
 from imitation.models.fetch import (
     Progress,
     copy,
@@ -202,8 +202,7 @@ def _mark(path: Path, sha256: str) -> None:
     """Note that the file was verified, so that the next start need not read it all."""
     stat = path.stat()
     note = {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    with written_aside(_marker(path)) as aside:
-        aside.write_text(json.dumps(note), encoding="utf-8")
+    write_text(_marker(path), json.dumps(note))
 
 
 def _unchanged(path: Path) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from imitation.data import manifest
 from imitation.data.format import read_examples, sha256_of
 from imitation.data.load import Source, load
-from imitation.errors import UserError
+from imitation.errors import StorageError, UserError
 from imitation.values import Example, Message
 
 EXAMPLES = [
@@ -59,7 +59,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(manifest, "_write_parquet", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         manifest.write_dataset(tmp_path / "set", EXAMPLES[:9], {})
     assert list(tmp_path.iterdir()) == []
 

@@ -14,8 +14,8 @@ from imitation.data.format import read_examples
 from imitation.data.glimpse import from_table, glimpse
 from imitation.data.load import Source
 from imitation.data.manifest import manifest_of
+from imitation.disk import locked
 from imitation.jobs import build_dataset
-from imitation.models.disk import locked
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ROOT / "imitation" / "data" / "broad_prompts.jsonl"

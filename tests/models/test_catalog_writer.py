@@ -78,6 +78,7 @@ def test_a_broken_file_is_left_as_it_is(settings):
 
 def test_a_folder_that_cannot_be_written(settings):
     settings.data.rmdir()
+    settings.data.write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="writable"):
         add_card(settings, CARD)
 
