@@ -16,8 +16,9 @@ import pytest
 
 from imitation.errors import UserError
 from imitation.evaluation import code_exec
+from imitation.evaluation.code_answers import program
 from imitation.evaluation.code_exec import Limits, check_allowed, missing_walls, run
-from imitation.evaluation.humaneval import problems, program
+from imitation.evaluation.humaneval import problems
 from imitation.settings import Settings, read_settings
 
 pytestmark = pytest.mark.skipif(

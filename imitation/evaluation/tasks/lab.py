@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from imitation.evaluation import code_exec, pocket_suite, toxicity
+from imitation.evaluation import code_answers, code_exec, pocket_suite, toxicity
 from imitation.evaluation import humaneval as code
 from imitation.facts import check, find
 from imitation.settings import Settings, read_settings
@@ -56,7 +56,7 @@ def score_asked(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]
 
 def score_code(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
     """pass@1 of one answer, run in the sandbox."""
-    return {"pass@1": float(_passes(code.program(doc, results[0])))}
+    return {"pass@1": float(_passes(code_answers.program(doc, results[0])))}
 
 
 def score_toxicity(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
