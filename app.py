@@ -9,6 +9,7 @@ import gradio as gr
 
 from dashboards.context import Context
 from dashboards.pages import build_pages, head
+from dashboards.sessions import MOST_SESSIONS
 from dashboards.theme import css_path, theme
 from imitation.errors import UserError
 from imitation.models.backends import Backends
@@ -53,6 +54,10 @@ def main() -> int:
             css_paths=css_path,
             head=head(),
             footer_links=["api"],
+            # Gradio's page of past runs would connect buckets of the hub with this app's HF_TOKEN.
+            run_history=False,
+            max_file_size=context.settings.upload_bytes,
+            state_session_capacity=MOST_SESSIONS,
             server_name=address,
             server_port=port,
         )

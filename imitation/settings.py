@@ -32,6 +32,7 @@ class Settings:
         offline: True keeps everything off the network but loopback (IMITATION_OFFLINE).
         weights: A local file or URL to take the pocket weights from first
             (IMITATION_POCKET_WEIGHTS).
+        upload_bytes: Largest file that can be uploaded (IMITATION_UPLOAD_MB, megabytes).
         jobs: Whether visitors may start jobs from the page (IMITATION_JOBS).
         code_exec: Whether code that models wrote may be run in the sandbox (IMITATION_CODE_EXEC):
             True even where the sandbox lacks a wall, None only where it lacks none, False never.
@@ -47,6 +48,7 @@ class Settings:
     timeout_s: float = 120.0
     offline: bool = False
     weights: str = ""
+    upload_bytes: int = 200_000_000
     jobs: bool = True
     code_exec: bool | None = None
     toxicity: str = "profanity"
@@ -101,6 +103,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         timeout_s=number("TIMEOUT_S", 120, 1),
         offline=env.get(PREFIX + "OFFLINE", "") not in ("", *_NO),
         weights=env.get(PREFIX + "POCKET_WEIGHTS", ""),
+        upload_bytes=int(1e6 * number("UPLOAD_MB", 200, 1)),
         jobs=env.get(PREFIX + "JOBS", "") not in _NO,
         code_exec=_code_exec(env),
         toxicity=env.get(PREFIX + "TOXICITY") or "profanity",

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from training.config import TrainingConfig
 
 SHIPPED = PACKAGE / "data" / "pocket"
-MAX_UPLOAD = 50_000_000
-"""Bytes of one uploaded file."""
 OVERRIDES = {
     "method": ("Method", "An adapter (LoRA; QLoRA needs a GPU), or all weights (full)."),
     "epochs": ("Epochs", "Passes over the data. More of them fit it better, then by heart."),
@@ -194,9 +192,10 @@ def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
         StorageError: It cannot be read or kept.
     """
     try:
-        if (size := path.stat().st_size) > MAX_UPLOAD:
+        if (size := path.stat().st_size) > settings.upload_bytes:
+            most = settings.upload_bytes / 1e6
             raise UserError(
-                f"{path.name} has {size / 1e6:,.0f} MB; the page takes {MAX_UPLOAD / 1e6:,.0f}.",
+                f"{path.name} has {size / 1e6:,.0f} MB; the page takes {most:,.0f}.",
                 f"Copy it to {settings.data / 'datasets'} instead.",
             )
         _counted(path)

@@ -22,8 +22,6 @@ from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec
 
-MAX_UPLOAD = 500_000_000
-"""Bytes of one uploaded file."""
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zip")
 SHIPPED = PACKAGE / "data" / "pocket"
 _OURS = ("manifest.json", "progress.jsonl", "data.parquet")  # of a dataset its data.jsonl is enough
@@ -75,9 +73,10 @@ def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{path.name} is none of {', '.join(SUFFIXES)}.")
     try:
-        if (size := path.stat().st_size) > MAX_UPLOAD:
+        if (size := path.stat().st_size) > settings.upload_bytes:
+            most = settings.upload_bytes / 1e6
             raise UserError(
-                f"{path.name} has {size / 1e6:,.0f} MB; the page takes {MAX_UPLOAD / 1e6:,.0f}.",
+                f"{path.name} has {size / 1e6:,.0f} MB; the page takes {most:,.0f}.",
                 f"Copy it to {folder(settings)} instead.",
             )
         stem = path.name.removesuffix(suffixes)

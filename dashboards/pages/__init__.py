@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import NamedTuple
 
 import gradio as gr
 
+from dashboards import sessions
 from dashboards.compare_form import KEYS_JS
 from dashboards.context import Context, Page
 from dashboards.pages import (
@@ -45,6 +45,12 @@ PAGES = (
 )
 
 
+DELETE_UPLOADS = (3600, 86400)
+"""How often Gradio's own copies of uploaded files are looked at, and how old they get, seconds.
+
+What is used of them is copied into the data folder at once."""
+
+
 def head() -> str:
     """Scripts every page needs, for `launch(head=...)`."""
     return KEYS_JS
@@ -53,7 +59,7 @@ def head() -> str:
 def build_pages(context: Context, title: str) -> gr.Blocks:
     """All pages and the named endpoints as one app called `title`; starts nothing."""
     first, *others = PAGES
-    demo = gr.Blocks(title=title, analytics_enabled=False)
+    demo = gr.Blocks(title=title, analytics_enabled=False, delete_cache=DELETE_UPLOADS)
     for page in others:
         demo.route(page.title, page.path, show_in_navbar=page.listed)
     # One `with` for all pages: leaving it builds the whole server, each time.
@@ -64,16 +70,5 @@ def build_pages(context: Context, title: str) -> gr.Blocks:
             demo.current_page = page.path.strip("/")
             gr.Navbar(main_page_name=first.title)
             page.build(context)
-    _remember_signatures(demo)
+    sessions.share_defaults(demo)
     return demo
-
-
-def _remember_signatures(demo: gr.Blocks) -> None:
-    """Work out the signature of each kind of component once.
-
-    Gradio asks for it anew for every component and every new visitor, in the event loop: that
-    alone took 20 ms, in which no answer moves.
-    """
-    for kind in {type(block) for block in demo.blocks.values()}:
-        signature = inspect.signature(kind.__init__)
-        kind.__init__.__signature__ = signature  # type: ignore[attr-defined]

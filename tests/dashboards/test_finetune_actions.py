@@ -171,12 +171,12 @@ def test_uploads_are_kept_apart_and_checked(context, tmp_path):
     assert len(list(kept.parent.iterdir())) == 1
 
 
-def test_large_uploads_are_refused(context, tmp_path, monkeypatch):
-    monkeypatch.setattr(actions, "MAX_UPLOAD", 10)
+def test_large_uploads_are_refused(context, tmp_path):
+    settings = replace(context.settings, upload_bytes=10)
     path = tmp_path / "large.jsonl"
     path.write_text(json.dumps(CONVERSATION))
     with pytest.raises(UserError, match="datasets"):
-        actions.keep_upload(context.settings, ME, path)
+        actions.keep_upload(settings, ME, path)
 
 
 def test_shipped_data_is_offered_and_fits_its_preset(context):
