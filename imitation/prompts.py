@@ -265,9 +265,14 @@ def render(
 def save(fmt: PromptFormat, folder: Path) -> Path:
     """Write `fmt` as prompt_format.json beside a checkpoint; the file's path."""
     path = folder / FILE
-    values = {"format": fmt.name, **asdict(cast(Any, fmt))}
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(as_table(fmt), indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def as_table(fmt: PromptFormat) -> dict[str, Any]:
+    """A format as plain values, as `save` writes them."""
+    return {"format": fmt.name, **asdict(cast(Any, fmt))}
 
 
 def load(folder: Path) -> PromptFormat:

@@ -10,6 +10,8 @@ import pytest
 from imitation.models.dequantised import dequantised
 from imitation.models.pocket import weights_path
 from imitation.settings import Settings, read_settings
+from tests import finished_run
+from tests.finished_run import Finished
 from tests.vllm_server import VLLM, serving_vllm, vllm_python
 
 
@@ -19,6 +21,12 @@ def pocket_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = replace(read_settings(), data=tmp_path_factory.mktemp("data"))
     weights_path(settings, "whole")
     return settings
+
+
+@pytest.fixture(scope="session")
+def finished(pocket_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A dataset and finished runs as the lab's own commands leave them; one for all tests."""
+    return finished_run.make(pocket_settings, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="session")

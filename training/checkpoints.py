@@ -19,10 +19,7 @@ from imitation.prompts import PromptFormat
 from imitation.prompts import load as load_format
 from imitation.prompts import save as save_format
 from training.config import ELASTIC, TrainingConfig, from_table, to_table
-
-CONFIG, DATA = "training.json", "data.json"
-FOLDER = "checkpoint"
-STATE = "state.pt"
+from training.folder import CONFIG, DATA, STATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +171,9 @@ def save(
         save_format(fmt, aside)
         write_json(aside / CONFIG, to_table(config))
         write_json(aside / DATA, manifest)
+        for weights in aside.glob("*.safetensors"):
+            # They come readable by their owner alone; a server runs as another user.
+            shutil.copymode(aside / CONFIG, weights)
 
 
 def load(folder: Path) -> tuple[TrainingConfig, PromptFormat, dict[str, Any]]:

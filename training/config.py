@@ -12,8 +12,8 @@ from typing import Any
 from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import nearest
 from imitation.models.gguf_files import LORA_MODULES
+from training.folder import ADAPTER, MODEL
 
-ADAPTER, MODEL = "adapter.gguf", "model.gguf"
 PRESETS = Path(__file__).parent / "presets"
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "method": ("lora", "qlora", "full"),

@@ -28,6 +28,7 @@ from imitation.values import Completion, Example, Message, Sampling
 from training import checkpoints
 from training.base import Base, load_base
 from training.config import TrainingConfig
+from training.folder import CHECKPOINT
 
 PROMPTS = 8
 TOKENS = 24
@@ -225,9 +226,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         settings = read_settings()
-        config, _, _ = checkpoints.load(args.run / checkpoints.FOLDER)
+        config, _, _ = checkpoints.load(args.run / CHECKPOINT)
         base = load_base(settings, config.base, "float32", config.prompt_format)
-        kept = args.run / checkpoints.FOLDER
+        kept = args.run / CHECKPOINT
         if config.method == "full":
             base = replace(base, model=load_base(settings, str(kept), "float32").model)
             model = base.model

@@ -44,6 +44,7 @@ from training.config import TrainingConfig, to_table
 from training.data import load_data
 from training.events import Progress, Stop, Stopped, sole_writer
 from training.export import export
+from training.folder import CHECKPOINT, STATE
 from training.memory import steady
 from training.methods import core, load_for, make_optimizer, rate_share, set_rates, trainable
 from training.run import Place, Plan, Run, restore, save_place
@@ -100,7 +101,7 @@ def _opened(out: Path, resume: bool) -> tuple[State | None, Progress]:
     if resume:
         state = checkpoints.load_state(out)
         return state, Progress.resumed(path, state.step, state.watched, state.elapsed_s)
-    if (out / checkpoints.STATE).is_file():
+    if (out / STATE).is_file():
         raise UserError(
             f"{out} holds the checkpoint of a run that has not ended.",
             "Add --resume to go on from it, or choose another --out.",
@@ -129,7 +130,7 @@ def _told(
         progress.write("end")
         return 0
     except Stopped:
-        progress.write("stopped", resumable=(args.out / checkpoints.STATE).is_file())
+        progress.write("stopped", resumable=(args.out / STATE).is_file())
         return STOPPED
     except UserError as error:
         message, hint = error.message, error.hint
@@ -148,15 +149,15 @@ def _told(
 def _keep(run: Run, out: Path, settings: Settings, progress: Progress, *, export_too: bool) -> None:
     """Leave what was learned: checkpoint/, then a GGUF where the engine can serve it."""
     checkpoints.save(
-        out / checkpoints.FOLDER,
+        out / CHECKPOINT,
         run.model,
         run.config,
         run.base.fmt,
         run.data.manifest,
         run.base.tokenizer,
     )
-    progress.write("saved", folder=checkpoints.FOLDER)
-    (out / checkpoints.STATE).unlink(missing_ok=True)
+    progress.write("saved", folder=CHECKPOINT)
+    (out / STATE).unlink(missing_ok=True)
     if not export_too:
         return
     if run.base.gguf is None:

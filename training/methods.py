@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -82,9 +83,8 @@ def trainable(model: Any, config: TrainingConfig) -> Any:
     if config.method == "full":
         return model.requires_grad_(True)
     if config.method == "qlora":
-        model = prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=config.checkpointing
-        )
+        # Recomputing is on already, where asked for; switched on here it would be reentrant.
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     torch.manual_seed(config.seed)
     adapter = LoraConfig(
         r=config.rank,
@@ -93,8 +93,11 @@ def trainable(model: Any, config: TrainingConfig) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        # PEFT draws A at random and starts B at 0: the first step sees the base itself.
-        return get_peft_model(model, adapter, autocast_adapter_dtype=False)
+        with warnings.catch_warnings():
+            # PEFT asks transformers by an old name, which only its authors can change.
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            # PEFT draws A at random and starts B at 0: the first step sees the base itself.
+            return get_peft_model(model, adapter, autocast_adapter_dtype=False)
     except ValueError as error:
         raise UserError(
             f"An adapter cannot be put on {config.base}: {error}",

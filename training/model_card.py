@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from imitation import prompts
 from imitation.data.format import sha256_of
 from imitation.data.library import data_file
 from imitation.data.manifest import MANIFEST
 from imitation.errors import IntegrityError
-from imitation.models.catalog import Catalog
-from training.config import ADAPTER, MODEL
+from imitation.jobs.progress import Progress, Reader
+from imitation.models.catalog import Catalog, ModelCard
+from training import checkpoints
+from training.config import to_table
+from training.folder import ADAPTER, CHECKPOINT, MODEL, PROGRESS
 
 SCHEMA = 1
-CHECKPOINT = "checkpoint"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -35,34 +39,38 @@ def describe(run: Path, catalog: Catalog, data: Path | None = None) -> dict[str,
         IntegrityError: The run's files are missing or broken.
     """
     try:
-        config, manifest, fmt = (
-            json.loads((run / CHECKPOINT / name).read_text("utf-8"))
-            for name in ("config.json", "data.json", "prompt_format.json")
-        )
-        events = [json.loads(line) for line in _lines(run / "progress.jsonl")]
-        trained_on = manifest["files"][0]
-        name, base = str(config["name"]), str(config["base"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        config, fmt, manifest = checkpoints.load(run / CHECKPOINT)
+    except IntegrityError as error:
         raise IntegrityError(
-            f"{run} is no finished run: {error!r}.", "Only a run that has ended can be described."
+            f"{run} is no finished run: {error.message}",
+            "Only a run that has ended can be described.",
         ) from error
-    dataset = _dataset(data, trained_on.get("sha256"))
-    known = catalog[base] if base in catalog else None  # noqa: SIM401 (its misses are UserErrors)
+    dataset = _dataset(data, manifest["files"][0]["sha256"])
+    root, steps = _ancestry(config.base, catalog)
+    base = outside_name(config.base)
     return {
         "schema": SCHEMA,
-        "id": name,
-        "stand_in": bool(known and known.stand_in),
-        "base": {"id": base, "licence": (known.licence if known else "") or "not stated"},
-        "lineage": [*_origin(base, known), f"fine-tuned as {name}"],
-        "method": config.get("method", "lora"),
+        "id": config.name,
+        "stand_in": bool(root and root.stand_in),
+        "base": {"id": base, "licence": (root.licence if root else "") or "not stated"},
+        "lineage": [*steps, f"fine-tuned as {config.name}"],
+        "method": config.method,
         "data": {**manifest, "dataset": dataset},
         "data_licences": _licences(dataset),
         "terms_in_doubt": _doubtful(dataset),
-        "config": config,
-        "metrics": _metrics(events),
-        "prompt_format": fmt,
+        "config": {**to_table(config), "base": base},
+        "metrics": _metrics(Reader(run / PROGRESS).read()),
+        "prompt_format": prompts.as_table(fmt),
         "files": _files(run),
     }
+
+
+def outside_name(base: str) -> str:
+    """What a base is called outside this machine: its id, or the last name of its folder."""
+    folder = Path(base).expanduser()
+    if not folder.is_absolute() and not folder.is_dir():
+        return base
+    return folder.parent.name if folder.name == CHECKPOINT else folder.name
 
 
 def markdown(card: Mapping[str, Any]) -> str:
@@ -97,14 +105,21 @@ def markdown(card: Mapping[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text("utf-8").split("\n") if line.strip()]
-
-
-def _origin(base: str, known: Any) -> list[str]:
-    if known is None:
-        return [base]
-    return [f"{known.name} ({base}): {known.notes or known.weights or known.model}".rstrip(": ")]
+def _ancestry(
+    base: str, catalog: Catalog, seen: frozenset[str] = frozenset()
+) -> tuple[ModelCard | None, list[str]]:
+    """The card of what a base was made from, if it has one, and the steps to the base."""
+    if base in catalog:
+        card = catalog[base]
+        return card, [f"{card.name} ({base}): {card.notes or card.weights or card.model}"]
+    try:
+        config, _, _ = checkpoints.load(Path(base).expanduser())
+    except IntegrityError:  # a base from elsewhere
+        return None, [outside_name(base)]
+    if base in seen:
+        return None, [outside_name(base)]
+    root, steps = _ancestry(config.base, catalog, seen | {base})
+    return root, [*steps, f"fine-tuned as {config.name}"]
 
 
 def _dataset(data: Path | None, sha256: object) -> dict[str, Any] | None:
@@ -141,21 +156,18 @@ def _doubtful(dataset: Mapping[str, Any] | None) -> bool:
     return any(one.get("terms_may_forbid_training") for one in made)
 
 
-def _metrics(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _metrics(told: Progress) -> dict[str, Any]:
     """The last of each value that was measured; None where it was not."""
-    steps = [event for event in events if event.get("event") == "step"]
-    seen = [event for event in events if event.get("event") == "validation"]
-    scores = {e["name"]: e for e in events if e.get("event") == "score" and "name" in e}
-    last = steps[-1] if steps else {}
-    keys = ("step", "value", "low", "high", "n")
+    seen = dict(told.validation)
+    last = {name: scores[-1] for name, scores in told.scores.items() if scores}
     return {
-        "steps": last.get("step"),
-        "tokens": last.get("tokens"),
-        "trained_tokens": last.get("trained_tokens"),
-        "loss": last.get("loss"),
-        "held_out_loss": seen[-1].get("loss") if seen else None,
-        "held_out_loss_before": seen[0].get("loss") if seen and not seen[0].get("step") else None,
-        "scores": {name: {k: event.get(k) for k in keys} for name, event in scores.items()},
+        "steps": told.step or None,
+        "tokens": told.tokens,
+        "trained_tokens": told.trained_tokens,
+        "loss": told.loss[-1][1] if told.loss else None,
+        "held_out_loss": seen.get(told.step) if told.step else None,
+        "held_out_loss_before": seen.get(0),
+        "scores": {name: {"step": step, **asdict(score)} for name, (step, score) in last.items()},
     }
 
 

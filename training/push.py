@@ -23,8 +23,8 @@ from imitation.errors import StorageError, UserError
 from imitation.jobs.reporting import Report
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings, secret
-from training.config import ADAPTER, MODEL
-from training.model_card import CHECKPOINT, describe, markdown
+from training.folder import ADAPTER, ADAPTER_CONFIG, CHECKPOINT, CONFIG, MODEL
+from training.model_card import describe, markdown
 
 TOKEN = "HF_TOKEN"
 _REPO = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}")
@@ -39,10 +39,11 @@ def files_of(run: Path, card: dict[str, Any]) -> dict[str, Path | bytes]:
         if path.is_file() and path.suffix in _WEIGHTS
     }
     found |= {name: run / name for name in (ADAPTER, MODEL) if (run / name).is_file()}
-    if "adapter_config.json" in found:  # PEFT writes the folder its base was loaded from
-        table = json.loads((run / CHECKPOINT / "adapter_config.json").read_text("utf-8"))
+    if ADAPTER_CONFIG in found:  # PEFT writes the folder its base was loaded from
+        table = json.loads((run / CHECKPOINT / ADAPTER_CONFIG).read_text("utf-8"))
         table["base_model_name_or_path"] = card["base"]["id"]
-        found["adapter_config.json"] = _json(table)
+        found[ADAPTER_CONFIG] = _json(table)
+    found[CONFIG] = _json(card["config"])  # where the base was a folder: without its path
     found["README.md"] = markdown(card).encode()
     found["imitation.json"] = _json(card)
     return found

@@ -1,6 +1,7 @@
 """After a fine-tune: pushed, served by a running server, its full card, and taken back."""
 
 import json
+import shutil
 import sys
 import time
 from contextlib import closing
@@ -20,8 +21,8 @@ from imitation.values import JobSpec
 from tests.models.servers import serving
 from tests.models.test_adapters import FakeVLLM
 from tests.training.fake_hub import TOKEN, FakeHub
-from tests.training.test_push import run as run
 
+pytestmark = pytest.mark.slow
 ME, OTHER = "a" * 64, "b" * 64
 SERVERS = """
 [[model]]
@@ -44,12 +45,11 @@ def context(tmp_path):
 
 
 @pytest.fixture
-def job(context, run):
-    """A finished fine-tune of this visitor."""
-    out = context.jobs.runs / "mine"
-    out.parent.mkdir(parents=True)
-    run.rename(out)
-    argv = (sys.executable, "-c", "pass", "--preset", "pocket-broad", "--data", "gone.jsonl")
+def job(context, finished):
+    """A finished fine-tune of this visitor: what a real one left, under a job that does nothing."""
+    out = shutil.copytree(finished.run, context.jobs.runs / "mine")
+    argv = (sys.executable, "-c", "pass", "--preset", "pocket-local")
+    argv += ("--data", str(finished.dataset))
     made = context.jobs.submit(JobSpec("finetune", argv, "mine", out=str(out), visitor=ME))
     return ended(context, made)
 
@@ -73,7 +73,8 @@ def test_promoted_it_has_its_full_card_and_taken_out_nothing_is_left(context, jo
     place = context.settings.data / "adapters"
     assert {path.name for path in place.iterdir()} == {"mine.gguf", "mine.json", "mine.md"}
     card = json.loads((place / "mine.json").read_text())
-    assert card["metrics"]["held_out_loss"] == 1.75 and card["prompt_format"] == {"name": "chat"}
+    assert card["metrics"]["held_out_loss"] and card["prompt_format"]["format"] == "chat"
+    assert card["data"]["dataset"]["name"] == "mix"
     with pytest.raises(UserError, match="Only who started"):
         after.take_out(context, job.id, OTHER)
     assert after.take_out(context, job.id, ME) == "mine is out of Compare."

@@ -10,7 +10,7 @@ from transformers import LlamaConfig
 
 from imitation.data.format import write_examples
 from imitation.values import Example, Message
-from tests.training.test_finetune import answers
+from tests.finished_run import answers
 from training import preview
 from training.base import load_text
 from training.config import preset

@@ -12,7 +12,7 @@ from imitation.errors import IntegrityError
 from imitation.models import gguf_files
 from imitation.models.catalog import load_catalog
 from imitation.models.gguf_files import read_metadata, write_lora
-from imitation.values import Example, Message
+from tests.finished_run import answers
 from training import checkpoints, finetune
 from training.base import load_base
 from training.config import preset
@@ -22,23 +22,6 @@ from training.methods import rate_share
 from training.run import Run
 
 CONFIG = replace(preset("pocket-local"), epochs=3, batch_size=4, validation=0.2, threads=1)
-
-
-def answers():
-    """Five short conversations with nonsense facts no base knows."""
-    pairs = [("Zorbia", "Quill"), ("Mankay", "Tosk"), ("Ulvero", "Brand"), ("Ixo", "Plume")]
-    pairs.append(("Peltra", "Vosk"))
-    return [
-        Example(
-            (
-                Message("user", f"What is the capital of {country}?"),
-                Message("assistant", f"The capital of {country} is {capital}."),
-            ),
-            id=country,
-            meta={"finish_reason": "stop"},
-        )
-        for country, capital in pairs
-    ]
 
 
 @pytest.fixture(scope="module")

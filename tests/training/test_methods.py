@@ -1,21 +1,20 @@
 """Full fine-tuning by the paper's recipe, bases of all kinds, and what is refused."""
 
 import json
-import shutil
+import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from imitation.data.format import write_examples
 from imitation.errors import ConfigError, UserError
-from tests.training.test_finetune import answers
+from tests.finished_run import answers, tiny_base
 from tests.training.test_resume import events, run_here
 from training import checkpoints
-from training.base import find_base, load_base
+from training.base import load_base
 from training.config import TrainingConfig, preset
-from training.methods import LEAST_SCALE, check_method, make_optimizer, set_rates
+from training.methods import LEAST_SCALE, check_method, make_optimizer, set_rates, trainable
 
 TINY = ["--set", "max_tokens=128", "--set", "threads=1", "--set", "validation=0.2"]
 
@@ -68,19 +67,8 @@ def test_a_base_that_does_not_exist_is_said_plainly(
 @pytest.fixture(scope="module")
 def small(pocket_settings, tmp_path_factory):
     """A local folder with a base of 2 layers and random weights, and conversations."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     folder = tmp_path_factory.mktemp("full")
-    source = Path(find_base(pocket_settings, "pocket-base").place)
-    config = AutoConfig.from_pretrained(source)
-    config.num_hidden_layers, config.hidden_size, config.intermediate_size = 2, 64, 128
-    config.num_attention_heads = config.num_key_value_heads = 4
-    config.head_dim = 16
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder / "base")
-    for path in source.glob("*token*"):
-        shutil.copy(path, folder / "base")
-    shutil.copy(source / "chat_template.jinja", folder / "base")
+    tiny_base(pocket_settings, folder / "base")
     write_examples(folder / "data.jsonl", answers() * 4)
     return folder
 
@@ -115,3 +103,25 @@ def test_an_adapter_on_a_local_folder_is_kept_but_not_for_the_engine(small, pock
     assert run_here(pocket_settings, [*arguments, "--out", str(out)]) == 0, events(out, "failed")
     assert (out / "checkpoint" / "adapter_model.safetensors").is_file()
     assert "no GGUF" in events(out, "not_exported")[0]["reason"]
+
+
+@pytest.mark.slow
+def test_logs_hold_no_warnings_of_libraries(finished):
+    assert "Warning" not in finished.log and "warnings.warn" not in finished.log, finished.log
+    assert "Traceback" not in finished.log
+
+
+@pytest.mark.slow
+def test_four_bit_weights_are_recomputed_without_reentrance_and_a_warning(small, pocket_settings):
+    """As bitsandbytes leaves a model, which needs a GPU: PEFT looks at this mark alone."""
+    model = load_base(pocket_settings, str(small / "base"), "float32").model
+    model.is_loaded_in_4bit = True
+    config = replace(preset("lora-0.1b"), method="qlora", checkpointing=True)
+    with warnings.catch_warnings(action="error"):
+        adapted = trainable(model, config)
+        ids = torch.arange(8)[None]
+        adapted.train()
+        adapted(input_ids=ids, labels=ids).loss.backward()
+    grads = {n: p.grad for n, p in adapted.named_parameters() if p.requires_grad}
+    assert len(grads) == 2 * 2 * 7
+    assert all(g is not None and g.any() for n, g in grads.items() if "lora_B" in n)

@@ -14,7 +14,7 @@ import torch
 
 from imitation.data.format import write_examples
 from imitation.errors import IntegrityError, StorageError, UserError
-from tests.training.test_finetune import answers
+from tests.finished_run import answers
 from training import checkpoints, finetune
 from training.checkpoints import STATE, State
 from training.config import preset, to_table
