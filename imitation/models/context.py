@@ -52,6 +52,7 @@ async def fit(
     context: int,
     reserve: int,
     count: Counter | None = None,
+    longest: int | None = None,
 ) -> Fitted:
     """The messages that fit into `context` tokens with `reserve` kept free for the answer.
 
@@ -65,6 +66,7 @@ async def fit(
         context: Context length, tokens.
         reserve: Most tokens the answer may have.
         count: Counts exactly; asked only when it could matter.
+        longest: Most tokens of the messages alone, where the server limits them too.
 
     Raises:
         BackendError: The answer leaves no room, or what must be kept is too long alone.
@@ -75,6 +77,9 @@ async def fit(
             f"{name} has a context of {context} tokens, and the answer alone may take {reserve}.",
             f"Ask for fewer than {context} new tokens.",
         )
+    why = f"{context} less {reserve} for the answer"
+    if longest is not None and longest < room:
+        room, why = longest, "the longest prompt its server takes"
     messages = tuple(messages)
     # No tokenizer makes more than one token of a byte.
     if estimate(messages, 1) <= room:
@@ -101,8 +106,7 @@ async def fit(
         if needed > room:
             about = "at least about " if count is None else ""
             raise BackendError(
-                f"The prompt takes {about}{needed} tokens, and {name} has room for {room} "
-                f"({context} less {reserve} for the answer).",
+                f"The prompt takes {about}{needed} tokens, and {name} has room for {room} ({why}).",
                 "Shorten the prompt or ask for fewer new tokens.",
             )
     return Fitted(kept, messages[first : cuts[low]], estimated=count is None)

@@ -153,6 +153,16 @@ def silent(card: ModelCard, seconds: float) -> BackendError:
     )
 
 
+def queued(card: ModelCard, seconds: float) -> BackendError:
+    """Nothing but signs of life came for too long."""
+    return BackendError(
+        f"{place(card.endpoint)} has kept {card.name} waiting for {seconds:g} s: it is alive, and "
+        "sends no token.",
+        "Try again when fewer ask it; restart it if nobody else does.",
+        retryable=True,
+    )
+
+
 def malformed(card: ModelCard, seen: object) -> BackendError:
     """An event that is not what the protocol says; `seen` is shown in part."""
     return BackendError(

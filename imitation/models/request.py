@@ -50,9 +50,20 @@ class Request:
 
 
 async def prepare(
-    card: ModelCard, messages: Sequence[Message], sampling: Sampling, hooks: Hooks | None
+    card: ModelCard,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    hooks: Hooks | None,
+    longest: int | None = None,
 ) -> Request:
     """The request for an answer to `messages`.
+
+    Args:
+        card: The model.
+        messages: The conversation.
+        sampling: How it is to be answered.
+        hooks: What its server offers, if it does.
+        longest: Most tokens of a prompt, where the server has a limit of its own for that.
 
     Raises:
         BackendError: The conversation cannot be made to fit.
@@ -75,6 +86,7 @@ async def prepare(
         context=card.context,
         reserve=sampling.max_tokens,
         count=count if hooks else None,
+        longest=longest,
     )
     try:
         prompt = await render(fitted.kept)

@@ -10,9 +10,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx2
@@ -25,39 +32,31 @@ from huggingface_hub.errors import (
 
 from imitation.errors import BackendError
 from imitation.models import faults
-from imitation.models.connection import CONNECT_S, check_allowed, key_of, new_session, watched
+from imitation.models.connection import CONNECT_S, check_allowed, key_of
+from imitation.models.life import Life
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
 from imitation.models.retry import Patience, persistently
 from imitation.models.sessions import Sessions
 from imitation.models.tally import Tally
+from imitation.models.tgi_server import Info, Servers, root, token_ids
+from imitation.models.tgi_stream import (
+    BASE,
+    LIFE,
+    Call,
+    Piece,
+    hub_session,
+    of_chat,
+    of_generate,
+    open_events,
+    parameters,
+    told,
+)
+from imitation.prompts import prompt_format
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
 
-BASE = "tgi"
-"""The name TGI's chat API has for the model without an adapter; any other names an adapter."""
-
-_STATUS = {"OverloadedError": 429, "ValidationError": 422, "GenerationError": 424}
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One answer to be had: the request, and what is needed to send it."""
-
-    sent: Sent
-    stop: tuple[str, ...]
-    key: str
-    started: float
-    chat: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """What one event says, whichever of the two protocols it came in."""
-
-    text: str = ""
-    finish: str = ""
-    prompt_tokens: int | None = None
-    tokens: int | None = None
+QUEUED = 10
+"""Times the longest silence that signs of life without a token are waited through."""
 
 
 class TGIBackend:
@@ -72,9 +71,10 @@ class TGIBackend:
         self._settings = settings
         self._patience = patience or Patience()
         self._sessions = Sessions(settings.timeout_s)
+        self._servers = Servers(self._sessions, settings.timeout_s)
         # The hub's own sessions refuse every server while HF_HUB_OFFLINE is set, and read no
         # error longer than its headers say; one is made, and closed, per answer.
-        set_async_client_factory(functools.partial(_hub_session, settings.timeout_s))
+        set_async_client_factory(functools.partial(hub_session, settings.timeout_s))
 
     async def stream(
         self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
@@ -82,9 +82,15 @@ class TGIBackend:
         """Events of one answer; closing it closes the response, which stops the server's work.
 
         Raises:
-            BackendError: In words, whatever went wrong.
+            BackendError: In words, whatever went wrong; the server computes another model than
+                the card's, too.
         """
-        call = await self._prepare(card, messages, sampling)
+        check_allowed(self._settings, card)
+        key = key_of(card)
+        attempt = functools.partial(self._found_right, card, key)
+        async with aclosing(persistently(attempt, self._patience)) as checks:
+            info, note = await anext(checks)
+        call = await self._prepare(card, messages, sampling, key, info, note)
         yield call.sent
         attempts = persistently(lambda: self._answer(card, call), self._patience)
         async with aclosing(attempts) as events:
@@ -92,13 +98,20 @@ class TGIBackend:
                 yield event
 
     async def probe(self, card: ModelCard) -> None:
-        """Return if the server says it is healthy (GET /health, a few seconds).
+        """Return if the server is healthy, takes the key and computes the card's adapter.
+
+        /health, /info and /chat_tokenize want no key; /tokenize does. The adapter is asked for
+        some tokens once for every start of the server.
 
         Raises:
-            BackendError: It does not, and why.
+            BackendError: It is or does not, and why.
         """
         check_allowed(self._settings, card)
-        await self._sessions.ask(card, _root(card) + "/health", key=key_of(card))
+        key = key_of(card)
+        await self._sessions.ask(card, root(card) + "/health", key=key)
+        await self._servers.look(card, key)
+        await self._sessions.ask(card, root(card) + "/tokenize", {"inputs": "a"}, key=key)
+        await self._servers.check(card, key, self._rendering(card, key))
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -110,45 +123,72 @@ class TGIBackend:
 
         async def render(messages: Sequence[Message]) -> str:
             body = {"model": card.adapter or BASE, "messages": as_dicts(messages)}
-            reply = await ask(_root(card) + "/chat_tokenize", body)
+            reply = await ask(root(card) + "/chat_tokenize", body)
             try:
                 return str(reply["templated_text"])
             except (KeyError, TypeError) as error:
                 raise faults.malformed(card, reply) from error
 
         async def count(text: str) -> int:
-            reply = await ask(_root(card) + "/tokenize", {"inputs": text})
-            if not isinstance(reply, list):
-                raise faults.malformed(card, reply)
-            return len(reply)
+            return len(await token_ids(ask, card, text))
 
         return Hooks(render, count)
 
+    def _rendering(self, card: ModelCard, key: str) -> Callable[[str], Awaitable[str]]:
+        """The prompt that one message of a user becomes."""
+
+        async def render(text: str) -> str:
+            messages = (Message("user", text),)
+            if card.prompt_format == "chat":
+                return await self._hooks(card, key).render(messages)
+            form = prompt_format(card.prompt_format)
+            return form.render(messages, add_generation_prompt=True).text
+
+        return render
+
+    async def _found_right(
+        self, card: ModelCard, key: str
+    ) -> AsyncGenerator[tuple[Info | None, str], None]:
+        """The server's limits, None where it does not say, and what to know of the adapter."""
+        info = None
+        with suppress(BackendError):
+            info = await self._servers.look(card, key)
+        yield info, await self._servers.check(card, key, self._rendering(card, key))
+
     async def _prepare(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
-    ) -> _Call:
-        check_allowed(self._settings, card)
-        key = key_of(card)
+        self,
+        card: ModelCard,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        key: str,
+        info: Info | None,
+        note: str,
+    ) -> Call:
         chat = card.prompt_format == "chat"
-        request = await prepare(card, messages, sampling, self._hooks(card, key))
+        fitting = replace(card, context=min(card.context, info.total)) if info else card
+        request = await prepare(
+            fitting, messages, sampling, self._hooks(card, key), info.longest if info else None
+        )
         sent = Sent(
-            url=_root(card) + ("/v1/chat/completions" if chat else "/generate_stream"),
+            url=root(card) + ("/v1/chat/completions" if chat else "/generate_stream"),
             model=card.adapter if chat and card.adapter else BASE,
             adapter=card.adapter or None,
             messages=request.messages,
             prompt=request.prompt,
             stop=request.stop[:MOST_STOPS],
-            parameters=_parameters(sampling, chat),
+            parameters=parameters(sampling, chat),
             dropped=request.dropped,
-            note=request.note,
+            note=" ".join(filter(None, (request.note, note))),
         )
-        return _Call(sent, request.stop, key, time.perf_counter(), chat)
+        return Call(sent, request.stop, key, time.perf_counter(), chat, sampling.max_tokens)
 
-    async def _answer(self, card: ModelCard, call: _Call) -> AsyncGenerator[Delta | Done, None]:
+    async def _answer(self, card: ModelCard, call: Call) -> AsyncGenerator[Delta | Done, None]:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
         tally = Tally(call.stop, call.started)
-        last = _Piece()
+        last, made = Piece(), 0
+        life = Life(silence, QUEUED)
+        LIFE.set(life)
         events: Any = None
         # Closing the client is what closes the response; leaving the loop over it is not.
         client = AsyncInferenceClient(
@@ -158,12 +198,17 @@ class TGIBackend:
         )
         try:
             async with asyncio.timeout(silence):
-                events = await _open(client, card, call)
-            async for event in watched(cast("AsyncIterator[Any]", events), silence):
-                piece = _of_chat(event) if call.chat else _of_generate(event)
+                events = await open_events(client, card, call)
+            async for event in life.watched(cast("AsyncIterator[Any]", events)):
+                piece = of_chat(event) if call.chat else of_generate(event)
+                if made == call.max_tokens and piece.tokens_in:  # its stretch goes on
+                    last = replace(last, finish="length", tokens=made)
+                    break
+                made += piece.tokens_in
                 if delta := tally.feed(piece.text):
                     yield delta
-                last = _Piece(
+                last = replace(
+                    last,
                     finish=piece.finish or last.finish,
                     prompt_tokens=piece.prompt_tokens or last.prompt_tokens,
                     tokens=piece.tokens or last.tokens,
@@ -171,6 +216,8 @@ class TGIBackend:
                 if tally.over:
                     break
         except (httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and life.signs:
+                raise faults.queued(card, silence * QUEUED) from None
             raise self._fault(card, call, error, opened=events is not None) from None
         except (ValueError, AttributeError, TypeError, KeyError) as error:
             # The hub's parser meets an event of another shape than it expects in many ways.
@@ -186,7 +233,7 @@ class TGIBackend:
         yield tally.done(last.finish, last.prompt_tokens, last.tokens)
 
     def _fault(
-        self, card: ModelCard, call: _Call, error: Exception, *, opened: bool
+        self, card: ModelCard, call: Call, error: Exception, *, opened: bool
     ) -> BackendError:
         """What an exception of the hub's client, or of the transport under it, means."""
         for cause in _causes(error):
@@ -196,8 +243,8 @@ class TGIBackend:
             if isinstance(cause, httpx2.ConnectTimeout):
                 return faults.unreached(card, error)
         if isinstance(error, TextGenerationError):
-            status = _STATUS.get(type(error).__name__, 500)
-            return faults.refused(card, status, error.args[0] if error.args else "", key=call.key)
+            return told(card, call, error.args[0] if error.args else "")
+        self._servers.lost(card)
         if isinstance(error, InferenceTimeoutError | httpx2.TimeoutException | TimeoutError):
             return faults.silent(card, self._settings.timeout_s)
         if opened:
@@ -205,96 +252,7 @@ class TGIBackend:
         return faults.unreached(card, error)
 
 
-async def _open(client: AsyncInferenceClient, card: ModelCard, call: _Call) -> Any:
-    sent = call.sent
-    stop = list(sent.stop) or None
-    if call.chat:
-        return await client.chat_completion(
-            cast(Any, as_dicts(sent.messages)),
-            model=sent.model,
-            stop=stop,
-            stream=True,
-            stream_options=cast(Any, {"include_usage": True}),
-            **sent.parameters,
-        )
-    return await client.text_generation(
-        sent.prompt or "",
-        model=sent.url,
-        adapter_id=sent.adapter,
-        stop=stop,
-        stream=True,
-        details=True,
-        **sent.parameters,
-    )
-
-
-def _hub_session(silence_s: float) -> httpx2.AsyncClient:
-    session = new_session(silence_s)
-    session.event_hooks["response"].append(_lines_end_at_line_feeds)
-    return session
-
-
-async def _lines_end_at_line_feeds(response: httpx2.Response) -> None:
-    """Have the hub read events up to line feeds.
-
-    It reads `aiter_lines`, which also ends a line at U+2028, U+0085 and the like; TGI writes
-    those as they are, so that an answer with one in it would break its event in two.
-    """
-
-    async def lines() -> AsyncIterator[str]:
-        rest = b""
-        async for chunk in response.aiter_bytes():
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                yield line.decode("utf-8")
-        yield rest.decode("utf-8")
-
-    cast(Any, response).aiter_lines = lines
-
-
-def _parameters(sampling: Sampling, chat: bool) -> dict[str, Any]:
-    """Sampling by TGI's names and bounds.
-
-    Greedy is temperature 0 in chat, but no temperature in /generate, which refuses 0. Any of the
-    others, even top_p alone, would make either of them sample. top_p must be below 1, and a seed
-    above 0.
-    """
-    limit: dict[str, Any] = {"max_tokens" if chat else "max_new_tokens": sampling.max_tokens}
-    if sampling.temperature <= 0:
-        return limit | ({"temperature": 0.0} if chat else {"do_sample": False})
-    found = limit | {"temperature": sampling.temperature}
-    if not chat:
-        found["do_sample"] = True
-    if sampling.top_p < 1:
-        found["top_p"] = sampling.top_p
-    if sampling.seed is not None:
-        found["seed"] = max(1, sampling.seed)
-    return found
-
-
-def _of_generate(event: Any) -> _Piece:
-    # The end-of-sequence token comes as text too.
-    text = "" if event.token.special else event.token.text
-    if event.details is None:
-        return _Piece(text)
-    details = event.details
-    return _Piece(text, details.finish_reason, details.input_length, details.generated_tokens)
-
-
-def _of_chat(event: Any) -> _Piece:
-    usage = event.usage
-    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-    if not event.choices:
-        return _Piece("", "", *counts)
-    choice = event.choices[0]
-    return _Piece(choice.delta.content or "", choice.finish_reason or "", *counts)
-
-
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-def _root(card: ModelCard) -> str:
-    return card.endpoint.rstrip("/").removesuffix("/v1")

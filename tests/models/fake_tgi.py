@@ -1,10 +1,12 @@
-"""A look-alike of Text Generation Inference that checks itself against TGI's own contract.
+"""A look-alike of Text Generation Inference, held to its contract and to its router's source.
 
-Beyond the contract it knows adapters: TGI's openapi calls `model` unused, though it picks the
-adapter, and says nothing of a name that no adapter has.
+Its rude mode is TGI's own manner: whatever is wrong with a streamed request is said in an event of
+a 200; nothing asks to wait; an adapter it does not have is the base (`fake_tgi_model`). What
+proxies in front of TGI do stands apart, in `PROXY`.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from functools import cache
@@ -13,14 +15,19 @@ from pathlib import Path
 import jsonschema
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.models.servers import Dropped, LookAlike, data, events, refusal
+from tests.models.fake_tgi_model import Model, encoded
+from tests.models.servers import LookAlike, refusal
 
 CONTRACT = json.loads(Path(__file__).with_name("tgi_contract.json").read_text(encoding="utf-8"))
 MAX_TOTAL = 512
 MAX_STOPS = 4
+PROXY = ("proxy busy", "unhealthy", "refusal in chunks")
+"""Faults that a proxy in front of it, or a server still starting, shows by its status."""
+COMMENT = ":\n\n"
+"""What axum's KeepAlive sends into a silent stream, every 15 s."""
 
 
 @cache
@@ -44,32 +51,65 @@ class FakeTGI(LookAlike):
     """One base and its adapters, behind TGI's API.
 
     Attributes:
-        adapters: Names it has.
+        model: Tokens, adapters, and the faults of computing them.
         violations: Every breach of the contract, by a client or by itself.
-        tokens: Words of an answer, before the end-of-sequence token; None counts up for ever.
+        key: As `--api-key`; wanted for what generates and for /tokenize, and nowhere else.
+        prefill_logprobs: Started with `--enable-prefill-logprobs`.
+        checks: (path, body) of what is asked besides streams.
+        max_top: As `--max-top-n-tokens`.
+        info_shown: False behind a proxy that passes on what generates only.
+        count: tgi_request_count of /metrics; falls back to 0 when the server is started again.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.adapters = {"broad", "local"}
+        self.model = Model()
         self.violations: list[str] = []
-        self.tokens: list[str] | None = [" Paris", " is", " the", " capital", "."]
         self.healthy = True
+        self.key = ""
+        self.prefill_logprobs = False
+        self.max_input = MAX_TOTAL - 1
+        self.checks: list[tuple[str, dict]] = []
+        self.count = 0
+        self.comment_s = 0.05
+        self.info_shown = True
+        self.max_top = 5
+
+    @property
+    def tokens(self) -> list[str] | None:
+        return self.model.tokens
+
+    @tokens.setter
+    def tokens(self, value: list[str] | None) -> None:
+        self.model.tokens = value
+
+    def restart(self, **adapters: int) -> None:
+        """Started again, with these adapters."""
+        self.count, self.model.adapters = 0, adapters
 
     def app(self) -> Starlette:
         return Starlette(
             routes=[
-                Route("/", self.compat, methods=["POST"]),
-                Route("/generate", self.generate, methods=["POST"]),
-                Route("/generate_stream", self.generate_stream, methods=["POST"]),
-                Route("/v1/chat/completions", self.chat, methods=["POST"]),
-                Route("/tokenize", self.tokenize, methods=["POST"]),
+                Route("/generate", self.locked(self.generate), methods=["POST"]),
+                Route("/generate_stream", self.locked(self.generate_stream), methods=["POST"]),
+                Route("/v1/chat/completions", self.locked(self.chat), methods=["POST"]),
+                Route("/tokenize", self.locked(self.tokenize), methods=["POST"]),
                 Route("/chat_tokenize", self.chat_tokenize, methods=["POST"]),
                 Route("/v1/models", self.models),
                 Route("/info", self.info),
                 Route("/health", self.health),
+                Route("/metrics", self.metrics),
             ]
         )
+
+    def locked(self, answer):
+        async def checked(request: Request) -> Response:
+            said = request.headers.get("authorization", "")
+            if self.key and said.lower() != f"bearer {self.key}".lower():
+                return Response(status_code=401)
+            return await answer(request)
+
+        return checked
 
     # What is checked and said
 
@@ -77,48 +117,41 @@ class FakeTGI(LookAlike):
         self.violations += violations(path, place, value)
         return value
 
-    def error(
-        self, path: str, status: int, error: str, kind: str, headers: dict | None = None
-    ) -> Response:
-        body = {"error": error, "error_type": kind}
-        for content in CONTRACT["paths"][path]["replies"].get(str(status), {}):
-            self.checked(path, f"{status} {content}", body)
-        return refusal(status, body, headers)
-
-    def refused(self, path: str, prompt: str, asked: dict) -> Response | None:
-        """TGI's validation of a request, which says more than its schema."""
-        said = ""
+    def invalid(self, prompt: str, size: int, asked: dict) -> str:
+        """TGI's validation of a request, in its order; "" where it is valid."""
         temperature, top_p = asked.get("temperature"), asked.get("top_p")
-        stops, limit = asked.get("stop") or [], asked.get("max_new_tokens") or 100
+        stops, limit = asked.get("stop") or [], asked.get("max_new_tokens")
+        most, longest = self.model.max_total, self.max_input
+        first = min(limit if limit is not None else max(0, most - size), self.model.stretch)
         if temperature is not None and temperature <= 0:
-            said = "`temperature` must be strictly positive"
-        elif top_p is not None and not 0 < top_p < 1:
-            said = "`top_p` must be > 0.0 and < 1.0"
-        elif len(stops) > MAX_STOPS:
-            said = f"`stop` supports up to {MAX_STOPS} stop sequences. Given: {len(stops)}"
-        elif len(prompt.split()) + limit > MAX_TOTAL:
-            said = (
-                f"`inputs` tokens + `max_new_tokens` must be <= {MAX_TOTAL}. "
-                f"Given: {len(prompt.split())} `inputs` tokens and {limit} `max_new_tokens`"
+            return "`temperature` must be strictly positive"
+        if top_p is not None and not 0 < top_p < 1:
+            return "`top_p` must be > 0.0 and < 1.0"
+        if (top := asked.get("top_n_tokens") or 0) > self.max_top:
+            return f"`top_n_tokens` must be >= 0 and <= {self.max_top}. Given: {top}"
+        if limit == 0:
+            return "`max_new_tokens` must be strictly positive"
+        if len(stops) > MAX_STOPS:
+            return f"`stop` supports up to {MAX_STOPS} stop sequences. Given: {len(stops)}"
+        if not prompt:
+            return "`inputs` cannot be empty"
+        if size + first > most:
+            return (
+                f"`inputs` tokens + `max_new_tokens` must be <= {most}. "
+                f"Given: {size} `inputs` tokens and {first} `max_new_tokens`"
             )
-        elif (adapter := asked.get("adapter_id")) and adapter not in self.adapters:
-            said = f"adapter {adapter} not found"
-        return (
-            self.error(path, 422, f"Input validation error: {said}", "validation") if said else None
-        )
+        if size > longest:
+            return f"`inputs` must have less than {longest} tokens. Given: {size}"
+        return ""
 
-    def early(self, path: str, fault: str, details: dict) -> Response | None:
-        """A fault that shows in the status."""
+    def early(self, fault: str, details: dict) -> Response | None:
+        """What a proxy says by a status."""
         headers = {"Retry-After": str(details["retry_after"])} if "retry_after" in details else {}
         match fault:
-            case "overloaded":
-                return self.error(path, 429, "Model is overloaded", "overloaded", headers)
+            case "proxy busy":
+                return refusal(429, {"error": "Model is overloaded"}, headers)
             case "unhealthy":
                 return refusal(503, {"error": "loading", "error_type": "healthcheck"}, headers)
-            case "generation":
-                return self.error(path, 424, "Request failed during generation", "generation")
-            case "unauthorized":
-                return refusal(401, {"error": f"bad token {self.headers['authorization']}"})
             case "refusal in chunks":
 
                 async def chunks() -> AsyncIterator[bytes]:
@@ -130,187 +163,221 @@ class FakeTGI(LookAlike):
 
     # Generating
 
-    async def words(self, limit: int, stops: list[str], fault: str) -> AsyncIterator[tuple]:
-        """(text, special, finish) per token; the stop sequence is part of the text, as in TGI."""
-        text = ""
-        for number in range(limit):
-            if fault == "drop" and number == 2:
-                raise Dropped
-            if fault == "truncate" and number == 2:
-                return
-            if fault == "hang" and number == 2:
-                await asyncio.sleep(3600)
-            await self.pace()
-            if self.tokens is not None and number == len(self.tokens):
-                yield "</s>", True, "eos_token"
-                return
-            word = f" {number}" if self.tokens is None else self.tokens[number]
-            text += word
-            if any(stop in text for stop in stops):
-                yield word, False, "stop_sequence"
-                return
-            yield word, False, "length" if number == limit - 1 else None
+    def errors(self, path: str, message: str, kind: str) -> str:
+        """An error inside a stream: in chat all are alike."""
+        body: dict = {"error": message, "error_type": kind}
+        if "chat" in path:
+            body = {"error": {"message": message, "http_status_code": 422}}
+        return _data(self.checked(path, "200 text/event-stream", body))
 
-    async def stream(self, asked: dict, fault: str, details: dict) -> AsyncIterator[tuple | str]:
-        """(text, special, finish, tokens so far) per token, with the fault's noise in between."""
-        made = 0
-        after = details.get("after", 2)
-        words = self.words(asked.get("max_new_tokens") or 100, asked.get("stop") or [], fault)
-        while True:
-            if made == after:
-                async for event in self.noise(fault):
+    async def stream(self, path: str, prompt: str, size: int, asked: dict) -> AsyncIterator:
+        """Tokens, or events with what goes wrong in between."""
+        fault, details = self.next_fault()
+        invalid = self.invalid(prompt, size, asked)
+        if asked.get("decoder_input_details"):
+            invalid = "`decoder_input_details` == true is not supported when streaming tokens"
+        if fault == "queued":
+            for _ in range(details.get("comments", 20)):
+                yield COMMENT
+                await asyncio.sleep(self.comment_s)
+        if fault == "overloaded":
+            yield self.errors(path, "Model is overloaded", "overloaded")
+            return
+        if invalid:
+            yield self.errors(path, f"Input validation error: {invalid}", "validation")
+            return
+        tokens = self.model.generated(prompt, size, asked, fault, self.pace)
+        made, token = 0, None
+        async with contextlib.aclosing(tokens):
+            async for token in tokens:
+                yield token
+                made += 1
+                if made != details.get("after", 2):
+                    continue
+                async for event in self.noise(path, fault):
                     yield event
-                if fault.endswith(" event"):
+                if fault in ("generation", "not an event", "malformed"):
                     return
-            token = await anext(words, None)
-            if token is None:
-                return
-            made += 1
-            yield *token, made
+        if token is None or not token.finish:
+            yield self.errors(path, "Incomplete generation stream", "incomplete_generation_stream")
 
-    async def noise(self, fault: str) -> AsyncIterator[str]:
-        """Faults that show as an event, before or in the middle of an answer."""
+    async def noise(self, path: str, fault: str) -> AsyncIterator[str]:
+        """Faults that show as an event in the middle of an answer."""
         match fault:
-            case "overloaded event":
-                yield data({"error": "Model is overloaded", "error_type": "overloaded"})
-            case "generation event":
-                yield data({"error": "CUDA out of memory", "error_type": "generation"})
+            case "generation":
+                said = "Request failed during generation: Server error: CUDA out of memory."
+                yield self.errors(path, said, "generation")
             case "malformed":
-                yield 'data:{"index": 1, "token": {\n\n'
+                yield 'data: {"index": 1, "token": {\n\n'
             case "not an event":
-                yield data(["not", "an", "event"])
+                yield _data(["not", "an", "event"])
             case "comments":
                 for _ in range(200):
-                    yield ": keep-alive\n\n"
-                    await asyncio.sleep(0.05)
+                    yield COMMENT
+                    await asyncio.sleep(self.comment_s)
 
     async def generate_stream(self, request: Request) -> Response:
         path = "/generate_stream"
         body = self.checked(path, "request", await self.record(request))
-        asked = body.get("parameters", {})
-        fault, details = self.next_fault()
-        no = self.early(path, fault, details) or self.refused(path, body["inputs"], asked)
-        return no or events(self._generate_events(path, body["inputs"], asked, fault, details))
+        self.count += 1
+        if no := self._proxy():
+            return no
+        return _events(self._generate_events(path, body["inputs"], body.get("parameters", {})))
 
-    async def _generate_events(
-        self, path: str, prompt: str, asked: dict, fault: str, details: dict
-    ) -> AsyncIterator[str]:
-        whole = ""
-        async for item in self.stream(asked, fault, details):
+    def _proxy(self) -> Response | None:
+        if self.faults and self.faults[0][0] in PROXY:
+            return self.early(*self.next_fault())
+        return None
+
+    async def _generate_events(self, path: str, prompt: str, asked: dict) -> AsyncIterator[str]:
+        whole, made, size = "", 0, len(encoded(prompt))
+        async for item in self.stream(path, prompt, size, asked):
             if isinstance(item, str):
                 yield item
                 continue
-            text, special, finish, made = item
-            whole += "" if special else text
+            made += 1
+            whole += "" if item.special else item.text
             ending = {
-                "finish_reason": finish,
+                "finish_reason": item.finish,
                 "generated_tokens": made,
-                "input_length": len(prompt.split()),
+                "input_length": size,
                 "seed": None,
             }
             event = {
                 "index": made,
-                "token": {"id": made, "text": text, "logprob": -0.5, "special": special},
-                "generated_text": whole if finish else None,
-                "details": ending if finish else None,
+                "token": item.as_json(),
+                "generated_text": whole if item.finish else None,
+                "details": ending if item.finish and asked.get("details") else None,
             }
-            yield data(self.checked(path, "200 text/event-stream", event))
+            yield _data(self.checked(path, "200 text/event-stream", event))
 
     async def chat(self, request: Request) -> Response:
         path = "/v1/chat/completions"
         body = self.checked(path, "request", await self.record(request))
-        asked = _as_generate(body)
-        prompt = _templated(body["messages"])
-        fault, details = self.next_fault()
-        no = self.early(path, fault, details) or self.refused(path, prompt, asked)
+        self.count += 1
+        if no := self._proxy():
+            return no
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        return no or events(self._chat_events(path, prompt, asked, fault, details, usage))
+        prompt = _templated(body["messages"])
+        return _events(self._chat_events(path, prompt, _as_generate(body), body["model"], usage))
 
     async def _chat_events(
-        self, path: str, prompt: str, asked: dict, fault: str, details: dict, usage: bool
+        self, path: str, prompt: str, asked: dict, model: str, usage: bool
     ) -> AsyncIterator[str]:
-        made = 0
+        made, size = 0, len(encoded(prompt, special=False))
 
         def chunk(choices: list, counts: dict | None = None) -> str:
             event = {
                 "id": "",
                 "object": "chat.completion.chunk",
                 "created": 1,
-                "model": "look-alike",
-                "system_fingerprint": "3.3.6-dev0",
+                "model": "look-alike" if model == "tgi" else model,
+                "system_fingerprint": "3.3.7-native",
                 "choices": choices,
                 "usage": counts,
             }
-            return data(self.checked(path, "200 text/event-stream", event))
+            return _data(self.checked(path, "200 text/event-stream", event))
 
-        async for item in self.stream(asked, fault, details):
+        finish = None
+        async for item in self.stream(path, prompt, size, asked):
             if isinstance(item, str):
                 yield item
                 continue
-            text, special, finish, made = item
-            delta = {"role": "assistant", "content": "" if special else text}
-            yield chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}])
-        if fault == "truncate" or fault.endswith(" event"):
-            return
-        if usage:
-            size = len(prompt.split())
+            made += 1
+            delta = {"role": "assistant", "content": "" if item.special else item.text}
+            finish = "stop" if item.finish == "eos_token" else item.finish
+            row = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            yield chunk([row])
+        if finish and usage:
             counts = {"prompt_tokens": size, "completion_tokens": made, "total_tokens": size + made}
             yield chunk([], counts)
         yield "data: [DONE]\n\n"
 
-    async def compat(self, request: Request) -> Response:
-        body = await request.json()
-        return await (self.generate_stream if body.get("stream") else self.generate)(request)
-
     async def generate(self, request: Request) -> Response:
         path = "/generate"
-        body = self.checked(path, "request", await self.record(request))
-        asked = body.get("parameters", {})
-        if no := self.refused(path, body["inputs"], asked):
-            return no
-        text = ""
-        async for word, special, _ in self.words(asked.get("max_new_tokens") or 100, [], ""):
-            text += "" if special else word
-        reply = {"generated_text": text}
+        body = self.checked(path, "request", await request.json())
+        self.checks.append((path, body))
+        self.count += 1
+        asked, prompt = body.get("parameters", {}), body["inputs"]
+        size = len(encoded(prompt))
+        if said := self.invalid(prompt, size, asked):
+            reply = {"error": f"Input validation error: {said}", "error_type": "validation"}
+            return refusal(422, self.checked(path, "422 application/json", reply))
+        made = []
+        async for token in self.model.generated(prompt, size, asked, "", self.pace):
+            made.append(token)
+        reply = {"generated_text": "".join(one.text for one in made if not one.special)}
+        inside = asked.get("decoder_input_details", False)
+        if asked.get("details") or inside:
+            told = inside and self.prefill_logprobs
+            reply["details"] = {
+                "finish_reason": made[-1].finish,
+                "generated_tokens": len(made),
+                "seed": None,
+                "prefill": self.model.prefill(prompt, asked.get("adapter_id")) if told else [],
+                "tokens": [one.as_json() for one in made],
+            }
+            if asked.get("top_n_tokens"):
+                reply["details"]["top_tokens"] = [one.likeliest() for one in made]
         return JSONResponse(self.checked(path, "200 application/json", reply))
 
     # The rest of the API
 
     async def tokenize(self, request: Request) -> Response:
         body = self.checked("/tokenize", "request", await request.json())
-        return JSONResponse(
-            self.checked("/tokenize", "200 application/json", _tokens(body["inputs"]))
-        )
+        found = encoded(body["inputs"])
+        return JSONResponse(self.checked("/tokenize", "200 application/json", found))
 
     async def chat_tokenize(self, request: Request) -> Response:
         body = self.checked("/chat_tokenize", "request", await request.json())
         text = _templated(body["messages"])
-        reply = {"tokenize_response": _tokens(text), "templated_text": text}
+        reply = {"tokenize_response": encoded(text, special=False), "templated_text": text}
         return JSONResponse(self.checked("/chat_tokenize", "200 application/json", reply))
 
     async def models(self, request: Request) -> Response:
-        row = {"id": "look-alike", "object": "model", "created": 1, "owned_by": "tests"}
-        return JSONResponse(self.checked("/v1/models", "200 application/json", row))
+        row = {"id": "look-alike", "object": "model", "created": 0, "owned_by": "look-alike"}
+        reply = {"object": "list", "data": [row]}
+        return JSONResponse(self.checked("/v1/models", "200 application/json", reply))
 
     async def info(self, request: Request) -> Response:
+        if not self.info_shown:
+            return Response(status_code=404)
         reply = {
             "model_id": "look-alike",
+            "model_sha": None,
+            "model_pipeline_tag": None,
             "max_concurrent_requests": 128,
-            "max_best_of": 1,
+            "max_best_of": 2,
             "max_stop_sequences": MAX_STOPS,
-            "max_input_tokens": MAX_TOTAL - 1,
-            "max_total_tokens": MAX_TOTAL,
-            "validation_workers": 1,
+            "max_input_tokens": self.max_input,
+            "max_total_tokens": self.model.max_total,
+            "validation_workers": 2,
             "max_client_batch_size": 4,
-            "router": "look-alike",
-            "version": CONTRACT["version"],
+            "router": "text-generation-router",
+            "version": "3.3.7",
+            "sha": None,
+            "docker_label": None,
         }
         return JSONResponse(self.checked("/info", "200 application/json", reply))
 
     async def health(self, request: Request) -> Response:
         if self.healthy:
             return Response()
-        return self.error("/health", 503, "unhealthy", "healthcheck")
+        reply = {"error": "unhealthy", "error_type": "healthcheck"}
+        return refusal(503, self.checked("/health", "503 application/json", reply))
+
+    async def metrics(self, request: Request) -> Response:
+        lines = ["# TYPE tgi_request_count counter", f"tgi_request_count {self.count}", ""]
+        return PlainTextResponse("\n".join(lines) if self.count else "")
+
+
+def _events(pieces: AsyncIterator[str]) -> StreamingResponse:
+    headers = {"x-compute-type": "gpu+optimized", "x-accel-buffering": "no"}
+    return StreamingResponse(pieces, headers=headers, media_type="text/event-stream")
+
+
+def _data(value: object) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
 def _as_generate(body: dict) -> dict:
@@ -322,18 +389,10 @@ def _as_generate(body: dict) -> dict:
         "temperature": body.get("temperature") or None,
         "top_p": body.get("top_p"),
         "adapter_id": model if model != "tgi" else None,
+        "details": True,
     }
 
 
 def _templated(messages: list[dict]) -> str:
     turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
     return turns + "<|im_start|>assistant\n"
-
-
-def _tokens(text: str) -> list[dict]:
-    """One token a word."""
-    found, at = [], 0
-    for number, word in enumerate(text.split()):
-        at = text.index(word, at)
-        found.append({"id": number, "text": word, "start": at, "stop": at + len(word)})
-    return found

@@ -1,6 +1,9 @@
 """Make tgi_contract.json from TGI's openapi.json: what the look-alike and its tests need of it.
 
 Run as `python tests/models/make_tgi_contract.py PATH/TO/openapi.json`.
+
+TGI's openapi.json is written by hand in places, and its router (v3.3.7, router/src/server.rs and
+infer/mod.rs) does otherwise; `corrected` says where.
 """
 
 import json
@@ -35,18 +38,66 @@ def contract(openapi: dict) -> dict:
         paths[path] = {"replies": replies}
         if body := operation.get("requestBody"):
             paths[path]["request"] = _schema(body["content"]["application/json"]["schema"])
+    corrected(paths)
     wanted, defs = _refs(paths), {}
     while wanted:
         name = wanted.pop()
         if name not in defs:
-            defs[name] = _schema(schemas[name])
+            defs[name] = MISSING.get(name) or _schema(schemas[name])
             wanted |= _refs(defs[name])
     return {
-        "source": "TGI openapi.json (Apache-2.0), by make_tgi_contract.py",
+        "source": "TGI openapi.json (Apache-2.0), corrected, by make_tgi_contract.py",
         "version": openapi["info"]["version"],
         "paths": paths,
         "$defs": {name: defs[name] for name in sorted(defs)},
     }
+
+
+MISSING = {
+    "ModelsInfo": {
+        "type": "object",
+        "required": ["object", "data"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": {"$ref": "#/$defs/ModelInfo"}},
+        },
+    },
+    "OpenaiErrorEvent": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["message", "http_status_code"],
+                "properties": {"message": {"type": "string"}, "http_status_code": {"const": 422}},
+            }
+        },
+    },
+}
+"""What the router sends and the openapi lacks."""
+
+
+def corrected(paths: dict[str, dict]) -> None:
+    """Set right what the openapi says otherwise than the router does.
+
+    Once a stream has begun, and it begins before the request is even validated, every error is an
+    event in a 200; in chat each says 422, whatever its cause. /v1/models is a list. Where the
+    router itself refuses (a key, a body it cannot read), the reply has no JSON.
+    """
+    paths["/v1/models"]["replies"] = {"200": {"application/json": _ref("ModelsInfo")}}
+    for path, event, error in (
+        ("/generate_stream", "StreamResponse", "ErrorResponse"),
+        ("/v1/chat/completions", "ChatCompletionChunk", "OpenaiErrorEvent"),
+    ):
+        replies = paths[path]["replies"]
+        kept = {s: {k: c for k, c in r.items() if "json" in k} for s, r in replies.items()}
+        paths[path]["replies"] = {status: reply for status, reply in kept.items() if reply}
+        either = {"oneOf": [_ref(event), _ref(error)]}
+        paths[path]["replies"].setdefault("200", {})["text/event-stream"] = either
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/$defs/{name}"}
 
 
 def _schema(node: object) -> object:

@@ -1,0 +1,54 @@
+"""How long a stream may be silent, where a server also sends signs of life that are no events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Life:
+    """The silence of one stream.
+
+    Args:
+        silence_s: Longest silence between two bytes, in seconds.
+        times: Times that silence, an event must come; signs of life do not go on for ever.
+
+    Attributes:
+        signs: True where the last event was waited for through signs of life.
+    """
+
+    def __init__(self, silence_s: float, times: float) -> None:
+        self._silence_s, self._times = silence_s, times
+        self._timer: asyncio.Timeout | None = None
+        self._last = 0.0
+        self.signs = False
+
+    def sign(self) -> None:
+        """Something came, whatever it is."""
+        if self._timer is not None and not self._timer.expired():
+            self.signs = True
+            now = asyncio.get_running_loop().time()
+            self._timer.reschedule(min(now + self._silence_s, self._last))
+
+    async def watched(self, events: AsyncIterator[T]) -> AsyncIterator[T]:
+        """The items of `events`.
+
+        Raises:
+            TimeoutError: Nothing came for too long.
+        """
+        iterator = aiter(events)
+        while True:
+            self.signs = False
+            self._last = asyncio.get_running_loop().time() + self._silence_s * self._times
+            try:
+                async with asyncio.timeout(self._silence_s) as self._timer:
+                    try:
+                        item = await anext(iterator)
+                    except StopAsyncIteration:
+                        return
+            finally:
+                self._timer = None
+            yield item
