@@ -129,12 +129,14 @@ class Done:
     """Last event of a stream that ended well.
 
     Attributes:
-        finish_reason: "stop", "length" or the server's own word.
+        finish_reason: "stop", "length" or the server's own word; "" where it did not say.
         prompt_tokens: Tokens of the prompt, None where the server does not say.
         completion_tokens: Tokens of the answer, None where unknown.
         tokens_are_approximate: True where the count is ours (events seen), not the server's.
         first_token_s: Seconds from sending to the first text; None for an empty answer.
         total_s: Seconds from sending to the end.
+        max_tokens: New tokens asked for, None where not kept.
+        arrivals: How many times text came in, None where not counted.
     """
 
     finish_reason: str
@@ -143,16 +145,37 @@ class Done:
     tokens_are_approximate: bool = False
     first_token_s: float | None = None
     total_s: float = 0.0
+    max_tokens: int | None = None
+    arrivals: int | None = None
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Decoding speed after the first token, tokens per second; None where unknown."""
+        """Decoding speed after the first token, tokens per second.
+
+        None where unknown, and where all text came at once: that has no speed.
+        """
         if self.completion_tokens is None or self.first_token_s is None:
+            return None
+        if self.arrivals is not None and self.arrivals < 2:
             return None
         seconds = self.total_s - self.first_token_s
         if seconds <= 0 or self.completion_tokens < 2:
             return None
         return (self.completion_tokens - 1) / seconds
+
+    @property
+    def was_shortened(self) -> bool:
+        """Whether the server ended at a limit of its own, below the one asked for.
+
+        Servers whose context has no room for `max_tokens` more do so without a word.
+        """
+        return (
+            self.finish_reason == "length"
+            and not self.tokens_are_approximate
+            and self.completion_tokens is not None
+            and self.max_tokens is not None
+            and self.completion_tokens < self.max_tokens
+        )
 
 
 Event = Sent | Delta | Done

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = {
     "imitation.values": 0,
     "imitation.errors": 0,
+    "imitation.text": 0,
     "imitation.disk": 1,
     "imitation.settings": 1,
     "imitation.prompts": 1,

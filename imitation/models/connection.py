@@ -8,7 +8,7 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
@@ -69,6 +69,17 @@ def place(url: str) -> str:
     """Scheme, host and port of `url`, for messages; no path, credentials or query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def address(endpoint: str, path: str) -> str:
+    """Where `path` is under an endpoint, whose query (`?api-version=`) stays at the end.
+
+    Args:
+        endpoint: Base URL, with or without a slash at its end.
+        path: Begins with a slash.
+    """
+    parts = urlsplit(endpoint)
+    return urlunsplit((*parts[:2], parts.path.rstrip("/") + path, parts.query, ""))
 
 
 def check_allowed(settings: Settings, card: ModelCard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import html
 import json
 import re
 import socket
@@ -16,6 +17,7 @@ import httpx2
 from imitation.errors import BackendError
 from imitation.models.connection import CONNECT_S, place
 from imitation.models.retry import TryAgain
+from imitation.text import clean
 from imitation.values import ModelCard
 
 _OVERFLOW = re.compile(
@@ -24,6 +26,9 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 300
+_PAGE = re.compile(r"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_SAYING = ("error", "message", "detail", "errors", "msg", "text", "reason", "error_message")
+_SAYABLE = (str, Mapping, list)
 
 
 def refused(
@@ -87,6 +92,64 @@ def refused(
         "Check the parameters and the card.",
         status=status,
     )
+
+
+def told(card: ModelCard, said: Any, key: str = "") -> BackendError:
+    """An error that came as an answer: in a stream, or as JSON under the status 200.
+
+    Args:
+        card: The model asked.
+        said: The event or body, decoded.
+        key: The key that was sent.
+    """
+    if (status := _status_in(said)) is not None:
+        return refused(card, status, said, key=key)
+    words = _words(said, key)
+    quoted = f" It says: {words}" if words else ""
+    return BackendError(
+        f"{card.name} failed at {place(card.endpoint)}.{quoted}", "Try again.", retryable=True
+    )
+
+
+def withheld(card: ModelCard, finish: str, *, cut: bool) -> BackendError:
+    """A filter of the server, not the model, ended the answer."""
+    what = "cut the answer" if cut else "withheld the answer"
+    return BackendError(
+        f"A content filter at {place(card.endpoint)} {what} of {card.name} ({finish}).",
+        "Ask in other words, or change the server's filter.",
+    )
+
+
+def only_thought(card: ModelCard, *, cut: bool) -> BackendError:
+    """A reasoning model that came to no answer."""
+    why = " within the longest answer allowed" if cut else ""
+    return BackendError(
+        f"{card.name} reasoned and wrote no answer{why}.",
+        "Allow a longer answer, or have its server reason less.",
+    )
+
+
+def _status_in(said: Any) -> int | None:
+    """HTTP status that an error names, or the nearest one to its words; None where there is none.
+
+    TGI and vLLM put it into the error, others only say what is the matter.
+    """
+    found, words = said, ""
+    while isinstance(found, list) and found:
+        found = found[0]
+    while isinstance(found, Mapping):
+        for name in ("http_status_code", "status_code", "code", "status", "error_code"):
+            code = str(found.get(name, ""))
+            if code.isdecimal() and 400 <= int(code[:9]) < 600:
+                return int(code)
+        words += " ".join(str(v) for v in found.values() if isinstance(v, str)).lower() + " "
+        found = found.get("error")
+    words += str(found or "").lower()
+    if re.search("rate[_ ]limit|too many requests", words):
+        return 429
+    if re.search("overloaded|unavailable", words):
+        return 503
+    return 400 if _OVERFLOW.search(words) else None
 
 
 def _busy(
@@ -163,10 +226,25 @@ def queued(card: ModelCard, seconds: float) -> BackendError:
     )
 
 
-def malformed(card: ModelCard, seen: object) -> BackendError:
-    """An event that is not what the protocol says; `seen` is shown in part."""
+def malformed(card: ModelCard, seen: object, key: str = "") -> BackendError:
+    """A reply that is not what the protocol says; `seen` is shown in part.
+
+    Args:
+        card: The model asked.
+        seen: What came instead of an event: its text, or what its JSON says.
+        key: The key that was sent.
+    """
+    if isinstance(seen, str):
+        if _PAGE.search(seen[:2000]):
+            title = _title(seen)
+            called = f" called {title!r}" if title else ""
+            return BackendError(
+                f"{place(card.endpoint)} answered {card.name} with a web page{called}.",
+                "Check `endpoint` in the card, and whether a login or a proxy stands before it.",
+            )
+        seen = seen.replace(key, "(key)") if key else seen
     return BackendError(
-        f"{place(card.endpoint)} sent something that is not an event: {str(seen)[:80]!r}",
+        f"{place(card.endpoint)} sent something that is not an event: {str(seen)[:160]!r}",
         f"Check that the endpoint speaks the protocol of backend = {card.backend!r}.",
     )
 
@@ -176,16 +254,27 @@ def _words(body: Any, key: str) -> str:
     if isinstance(body, str | bytes):
         try:
             body = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-            body = "" if "<html" in text.lower() else text
+            body = _title(text) if _PAGE.search(text[:2000]) else text
+    if isinstance(body, list) and len(body) == 1:  # as Gemini has it
+        body = body[0]
+    if isinstance(body, Mapping) and not body.keys() & set(_SAYING):
+        body = json.dumps(body, ensure_ascii=False) if body else ""
     while isinstance(body, Mapping):
-        body = next((body[k] for k in ("error", "message", "detail") if body.get(k)), "")
+        sayable = (body[k] for k in _SAYING if body.get(k) and isinstance(body[k], _SAYABLE))
+        body = next(sayable, "")
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False) if body else ""
     if key:
         text = text.replace(key, "(key)")
-    text = " ".join(text.split())
+    text = clean(" ".join(text.split()))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _title(page: str) -> str:
+    """Title of a web page, else its first heading, else ""."""
+    found = re.search(r"<(title|h1)[^>]*>([^<]{1,200})", page[:20_000], re.IGNORECASE)
+    return html.unescape(" ".join(found[2].split()))[:80] if found else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +22,9 @@ import openai
 from imitation.errors import BackendError
 from imitation.models import faults
 from imitation.models.catalog import nearest
-from imitation.models.connection import check_allowed, key_of, place, watched
+from imitation.models.connection import address, check_allowed, key_of, place, watched
+from imitation.models.event_stream import EventReader, NotAnEvent, StreamEvent
+from imitation.models.reading import Reading
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
 from imitation.models.retry import Patience, persistently
 from imitation.models.sessions import Sessions
@@ -32,6 +34,7 @@ from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, S
 
 # `transformers serve` without a hub cache fails to list models, and answers all the same.
 _CANNOT_LIST = (405, 500, 501)
+DRAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class _Call:
     stop: tuple[str, ...]
     key: str
     started: float
+    max_tokens: int
 
 
 class OpenAIBackend:
@@ -134,7 +138,7 @@ class OpenAIBackend:
         chat = card.prompt_format == "chat"
         request = await prepare(card, messages, sampling, hooks)
         sent = Sent(
-            url=card.endpoint.rstrip("/") + ("/chat/completions" if chat else "/completions"),
+            url=address(card.endpoint, "/chat/completions" if chat else "/completions"),
             model=card.adapter or card.model or await self._default_model(card, key),
             adapter=card.adapter or None,
             messages=request.messages,
@@ -144,57 +148,49 @@ class OpenAIBackend:
             dropped=request.dropped,
             note=request.note,
         )
-        return _Call(sent, request.stop, key, time.perf_counter())
+        return _Call(sent, request.stop, key, time.perf_counter(), sampling.max_tokens)
 
     async def _answer(self, card: ModelCard, call: _Call) -> AsyncGenerator[Delta | Done, None]:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
-        tally = Tally(call.stop, call.started)
-        stream: openai.AsyncStream[object] | None = None
-        finish: str = ""
-        usage: Mapping[str, Any] = {}
+        tally = Tally(call.stop, call.started, call.max_tokens)
+        reading = Reading(card, call.key)
+        response: httpx2.Response | None = None
         try:
             async with asyncio.timeout(silence):
-                stream = await self._open(card, call)
-            async for chunk in watched(stream, silence):
-                usage = _mapping(card, chunk).get("usage") or usage
-                if choice := _first_choice(card, chunk):
-                    finish = choice.get("finish_reason") or finish
-                if delta := tally.feed(_text_of(card, choice)):
-                    yield delta
-                if tally.over:
-                    break
-        except (TimeoutError, openai.APITimeoutError) as error:
-            if stream is None and isinstance(error.__cause__, httpx2.ConnectTimeout):
+                response = await self._open(card, call)
+            reader = EventReader(response.aiter_bytes())
+            async with aclosing(reader.events()) as events:
+                async for event in watched(events, silence):
+                    if delta := tally.feed(reading.take(event), reader.arrivals):
+                        yield delta
+                    if tally.over or reading.ended:
+                        break
+                if reading.ended:
+                    await _drain(events)
+        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
+            if response is None and isinstance(error.__cause__, httpx2.ConnectTimeout):
                 raise faults.unreached(card, error) from error
             raise faults.silent(card, silence) from error
-        except openai.APIConnectionError as error:
-            if stream is None:
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            if response is None:
                 raise faults.unreached(card, error) from error
             raise faults.broke_off(card, "the connection was lost.") from error
         except openai.APIStatusError as error:
             # `from None`: the SDK's own message may repeat the key.
             raise await self._refusal(card, call, error) from None
-        except openai.APIError as error:
-            raise faults.refused(
-                card, _status_of(error), error.body or error.message, key=call.key
-            ) from None
-        except ValueError as error:
-            raise faults.malformed(card, getattr(error, "doc", error)) from error
+        except NotAnEvent as error:
+            raise faults.malformed(card, error.seen, call.key) from None
         finally:
-            if stream is not None:
-                await stream.close()
+            if response is not None:
+                await response.aclose()
         if rest := tally.flush():
             yield rest
-        if not finish and not tally.stopped:
-            raise faults.broke_off(card, "the server closed the stream before its end.")
-        yield tally.done(
-            finish,
-            usage.get("prompt_tokens"),
-            usage.get("completion_tokens"),
-        )
+        if not tally.stopped:
+            reading.check_end()
+        yield tally.done(reading.finish, reading.prompt_tokens, reading.completion_tokens)
 
-    async def _open(self, card: ModelCard, call: _Call) -> openai.AsyncStream[object]:
+    async def _open(self, card: ModelCard, call: _Call) -> httpx2.Response:
         sent = call.sent
         client = openai.AsyncOpenAI(
             base_url=card.endpoint,
@@ -211,17 +207,17 @@ class OpenAIBackend:
         }
         if sent.stop:
             body["stop"] = list(sent.stop)
-        chat = sent.url.endswith("/chat/completions")
+        chat = card.prompt_format == "chat"
         body |= {"messages": as_dicts(sent.messages)} if chat else {"prompt": sent.prompt}
-        # Events stay mappings: making the SDK's models of them took as long as all the rest of
-        # reading a stream, and with three columns the engines need the processor.
-        return await client.post(
-            "/chat/completions" if chat else "/completions",
+        # The SDK sends; what comes back is read here, since servers say more than it listens to.
+        stream = await client.post(
+            sent.url,
             cast_to=object,
             body=body,
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
+        return stream.response
 
     async def _refusal(
         self, card: ModelCard, call: _Call, error: openai.APIStatusError
@@ -247,8 +243,7 @@ class OpenAIBackend:
 
     async def _served(self, card: ModelCard, key: str) -> list[str]:
         """Names of the models and adapters the server lists."""
-        url = card.endpoint.rstrip("/") + "/models"
-        listed = await self._sessions.ask(card, url, key=key)
+        listed = await self._sessions.ask(card, address(card.endpoint, "/models"), key=key)
         try:
             return [str(row["id"]) for row in listed["data"]]
         except (KeyError, TypeError) as error:
@@ -276,32 +271,9 @@ def _no_account(card: ModelCard) -> Any:
     return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
 
 
-def _mapping(card: ModelCard, found: object) -> Mapping[str, Any]:
-    if not isinstance(found, Mapping):
-        raise faults.malformed(card, found)
-    return found
-
-
-def _first_choice(card: ModelCard, chunk: Any) -> Mapping[str, Any]:
-    """The first choice of an event; empty for one that only counts tokens."""
-    choices = chunk.get("choices")
-    if choices is None and chunk.get("usage") is None:
-        raise faults.malformed(card, chunk)
-    if choices and not isinstance(choices, list):
-        raise faults.malformed(card, chunk)
-    return _mapping(card, choices[0]) if choices else {}
-
-
-def _text_of(card: ModelCard, choice: Mapping[str, Any]) -> str:
-    delta = _mapping(card, choice.get("delta") or {})
-    return delta.get("content") or choice.get("text") or ""
-
-
-def _status_of(error: openai.APIError) -> int:
-    """HTTP status nearest to an error inside a stream."""
-    if error.code and error.code.isdigit() and 400 <= int(error.code) < 600:
-        return int(error.code)
-    kind = f"{error.type} {error.code} {error.message}".lower()
-    if "rate_limit" in kind:
-        return 429
-    return 503 if "overloaded" in kind or "unavailable" in kind else 500
+async def _drain(events: AsyncIterator[StreamEvent]) -> None:
+    """Read what little comes after an answer's end, so that the connection can be used again."""
+    with suppress(TimeoutError, httpx2.HTTPError, NotAnEvent):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in events:
+                pass

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from imitation.errors import BackendError
 from imitation.models.context import fit
 from imitation.prompts import prompt_format
+from imitation.text import clean
 from imitation.values import Message, ModelCard, Sampling
 
 MOST_STOPS = 4
@@ -100,11 +101,6 @@ async def prepare(
         stop=(*(own.stop if own else ()), *sampling.stop),
         note="What to drop was decided by an estimate of the tokens." if fitted.estimated else "",
     )
-
-
-def clean(text: str) -> str:
-    """Text without lone surrogates, which a browser may send and no encoding can carry."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """A look-alike of an OpenAI-compatible server, for the faults a real one does not show on demand.
 
 It speaks the dialects that differ: vLLM's adapters as models, llama.cpp's /apply-template and
-/tokenize, servers without usage in their streams.
+/tokenize, servers without usage in their streams. Its rude mode (`tests.models.rude`) has what real
+servers were seen to send.
 """
 
 import asyncio
@@ -9,9 +10,10 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.models.rude import RUDE, Rude
 from tests.models.servers import Dropped, LookAlike, data, events, refusal
 
 
@@ -23,6 +25,7 @@ class FakeOpenAI(LookAlike):
         pieces: Text of an answer, a piece a token; None counts up for ever.
         usage: Whether its streams end with token counts.
         listing: Fault of every request for its models, if any.
+        rude: Whether a question that names a behaviour of `tests.models.rude` is answered so.
     """
 
     def __init__(self) -> None:
@@ -31,6 +34,7 @@ class FakeOpenAI(LookAlike):
         self.pieces: list[str] | None = ["Paris", " is", " the", " capital", "."]
         self.usage = True
         self.listing = ""
+        self.rude = False
 
     def app(self) -> Starlette:
         return Starlette(
@@ -60,6 +64,8 @@ class FakeOpenAI(LookAlike):
     async def complete(self, request: Request) -> Response:
         body = await self.record(request)
         fault, details = self.next_fault()
+        if self.rude and (how := RUDE.get(asked(body))):
+            return rudely(how)
         if no := self.early(fault, details, self.headers):
             return no
         if body["model"] not in self.names:
@@ -155,3 +161,19 @@ class FakeOpenAI(LookAlike):
             case "reasoning":
                 choice = {"index": 0, "delta": {"reasoning_content": "hmm", "content": None}}
                 yield data({"choices": [choice]})
+
+
+def asked(body: dict) -> str:
+    """The question in a request."""
+    return body["messages"][-1]["content"] if "messages" in body else body["prompt"]
+
+
+def rudely(how: Rude) -> Response:
+    """A reply as rude as `how` says, its pieces in packets of their own."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for chunk in how.chunks:
+            yield chunk
+            await asyncio.sleep(0.001)
+
+    return StreamingResponse(pieces(), how.status, how.headers)
