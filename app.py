@@ -6,11 +6,13 @@ import logging
 import sys
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from dashboards.context import Context
 from dashboards.pages import build_pages, head
 from dashboards.sessions import MOST_SESSIONS
 from dashboards.theme import css_path, theme
+from dashboards.typed_text import TypedText
 from imitation.errors import UserError
 from imitation.models.backends import Backends
 from imitation.settings import (
@@ -60,6 +62,7 @@ def main() -> int:
             state_session_capacity=MOST_SESSIONS,
             server_name=address,
             server_port=port,
+            app_kwargs={"middleware": [Middleware(TypedText)]},
         )
     except UserError as error:
         print(error, file=sys.stderr)

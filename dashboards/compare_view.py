@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from dashboards.components import (
     ColumnView,
     answer_meta,
     card_detail,
+    column_html,
     columns_html,
     sent_html,
 )
@@ -21,6 +23,7 @@ from imitation.storage.comparisons import Comparison
 from imitation.storage.votes import ALL_BAD, TIE, GuessScore
 from imitation.values import Answer, ModelCard
 
+log = logging.getLogger(__name__)
 LETTERS = "ABCD"
 _ENDED = ("done", "stopped")
 
@@ -41,12 +44,14 @@ def arena_html(session: Session, chosen: Sequence[ModelCard] = ()) -> str:
             ]
         )
     answers = session.shown()
-    columns = columns_html(_columns(session, comparison, answers))
+    columns = [
+        _column_html(session, comparison, answers, index) for index in range(len(comparison.cards))
+    ]
     return (
         _banner(session, comparison)
         + _earlier(comparison)
         + _question(session, comparison)
-        + columns
+        + f'<div class="lab-cols">{"".join(columns)}</div>'
         + _actions(session, comparison)
     )
 
@@ -84,49 +89,64 @@ def score_text(score: GuessScore) -> str:
     )
 
 
-def _columns(
-    session: Session, comparison: Comparison, answers: Sequence[Answer]
-) -> list[ColumnView]:
-    hidden = comparison.blind
-    running = session.phase == "running"
+def _column_html(
+    session: Session, comparison: Comparison, answers: Sequence[Answer], index: int
+) -> str:
+    """One column; what cannot be worked out about its answer takes no other column with it."""
+    answer = answers[index]
+    if comparison.blind:
+        return column_html(_hidden_column(index, answer, session.phase == "running"))
+    try:
+        return column_html(_column(session, comparison, answers, index))
+    except Exception:
+        card = comparison.cards[index]
+        log.exception("showing column %s (%s) failed", index, card.id)
+        view = ColumnView(
+            label=ROLE_NAMES[card.role],
+            name=card.name,
+            role=card.role,
+            text=answer.text,
+            state=answer.state,
+            error=("More about this answer cannot be shown.", "The error is in the app's log."),
+            index=index,
+        )
+        return column_html(view)
+
+
+def _column(
+    session: Session, comparison: Comparison, answers: Sequence[Answer], index: int
+) -> ColumnView:
+    """A column with all that is known of its answer."""
+    card, answer = comparison.cards[index], answers[index]
     turn = comparison.turns[-1]
     reference = next((i for i, c in enumerate(comparison.cards) if c.role == "reference"), None)
-    single = len(comparison.turns) == 1
-    fact = facts.find(turn.prompt) if single and not hidden else None
-    views = []
-    for index, (card, answer) in enumerate(zip(comparison.cards, answers, strict=True)):
-        if hidden:
-            views.append(_hidden_column(index, answer, running))
-            continue
-        strip = None
-        if reference is not None and index != reference and answer.state in _ENDED:
-            other = answers[reference]
-            if other.state in _ENDED and other.text:
-                strip = compare(answer.text, other.text)
-        views.append(
-            ColumnView(
-                label=ROLE_NAMES[card.role],
-                name=card.name,
-                detail=card_detail(card),
-                role=card.role,
-                text=answer.text,
-                state=answer.state,
-                status=answer.status,
-                progress=answer.progress,
-                strip=strip,
-                is_reference=index == reference and answer.state in _ENDED,
-                fact=(facts.check(fact, answer.text), fact.answers[0])
-                if fact and answer.state in _ENDED
-                else None,
-                meta=answer_meta(answer),
-                error=answer.error,
-                sent=sent_html(answer) if answer.state not in ("waiting", "streaming") else "",
-                stoppable=session.own and answer.state in ("waiting", "streaming"),
-                buttons=_buttons(answer, session.own),
-                index=index,
-            )
-        )
-    return views
+    fact = facts.find(turn.prompt) if len(comparison.turns) == 1 else None
+    strip = None
+    if reference is not None and index != reference and answer.state in _ENDED:
+        other = answers[reference]
+        if other.state in _ENDED and other.text:
+            strip = compare(answer.text, other.text)
+    return ColumnView(
+        label=ROLE_NAMES[card.role],
+        name=card.name,
+        detail=card_detail(card),
+        role=card.role,
+        text=answer.text,
+        state=answer.state,
+        status=answer.status,
+        progress=answer.progress,
+        strip=strip,
+        is_reference=index == reference and answer.state in _ENDED,
+        fact=(facts.check(fact, answer.text), fact.answers[0])
+        if fact and answer.state in _ENDED
+        else None,
+        meta=answer_meta(answer),
+        error=answer.error,
+        sent=sent_html(answer) if answer.state not in ("waiting", "streaming") else "",
+        stoppable=session.own and answer.state in ("waiting", "streaming"),
+        buttons=_buttons(answer, session.own),
+        index=index,
+    )
 
 
 def _hidden_column(index: int, answer: Answer, running: bool) -> ColumnView:

@@ -154,7 +154,9 @@ def answer_meta(answer: Answer) -> list[str]:
         meta.append(f"{answer.first_token_s:.2f} s to first")
     if done and done.completion_tokens is not None:
         meta.append(f"{done.completion_tokens} tokens")
-    if done and done.finish_reason == "length":
+    if done and done.was_shortened:
+        meta.append(f"cut off by the server: {done.max_tokens} tokens were asked for")
+    elif done and done.finish_reason == "length":
         meta.append("cut off at the limit")
     if answer.state == "stopped":
         meta.append("stopped")
@@ -172,7 +174,7 @@ def sent_html(answer: Answer) -> str:
     rows.append(("Parameters", ", ".join(f"{k} = {v}" for k, v in sent.parameters.items())))
     rows.append(("Stop strings", ", ".join(json.dumps(s) for s in sent.stop) or "none"))
     if answer.done:
-        rows.append(("Finish reason", answer.done.finish_reason))
+        rows.append(("Finish reason", answer.done.finish_reason or "the server did not say"))
         if answer.done.prompt_tokens is not None:
             rows.append(("Prompt tokens", str(answer.done.prompt_tokens)))
     if sent.dropped:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imitation.jobs.runner import Runner
 from imitation.models.backends import Backends
-from imitation.models.catalog import Catalog, load_lenient
+from imitation.models.catalog import Catalog, load_catalog
 from imitation.models.health import Health
 from imitation.settings import Settings
 
@@ -49,19 +49,19 @@ class Context:
     def catalog(self) -> Catalog:
         """The catalog, read again when one of its files has changed.
 
-        A broken file leaves the last good catalog in force (the shipped one at first); the
-        problem is then in `catalog_problem`.
+        A card that cannot be used takes no other with it. While a file cannot be read at all, the
+        last catalog stays in force (the rest of it at first). Both are told in `catalog_problem`.
         """
         paths = self.settings.catalogs
         stamp = tuple((path, path.stat().st_mtime) for path in paths if path.is_file())
         with self._lock:
             if stamp != self._stamp:
-                catalog, error = load_lenient(paths)
+                catalog = load_catalog(paths)
                 self._stamp = stamp
-                self._problem = str(error) if error else ""
-                if error:
-                    log.error("%s", error)
-                if not error or not self._catalog:
+                self._problem = catalog.problem
+                if self._problem:
+                    log.error("%s", self._problem)
+                if catalog.is_whole or not self._catalog:
                     self._catalog = catalog
             return self._catalog
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from html import escape
 
@@ -15,6 +16,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+log = logging.getLogger(__name__)
 _INLINE = {"a", "br", "code", "em", "s", "span", "strong"}
 _BLOCKS = {"blockquote", "div", "hr", "li", "ol", "p", "pre", "ul"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
@@ -58,7 +60,11 @@ def render(text: str) -> str:
     """`text` (Markdown as a model wrote it) as HTML that is safe to put into the page."""
     if len(text) > _LONGEST:
         return f'<div class="lab-plain">{escape(text)}</div>'
-    html = _MARKDOWN.render(text)
+    try:
+        html = _MARKDOWN.render(text)
+    except Exception:  # the renderer's fault must not cost the answer
+        log.exception("an answer of %s characters could not be rendered", len(text))
+        return f'<div class="lab-plain">{escape(text)}</div>'
     return nh3.clean(
         html,
         tags=_TAGS,

@@ -7,9 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 from dashboards.actions.compare import MAX_COLUMNS
-from dashboards.actions.rounds import Round, conversation
+from dashboards.actions.rounds import Round, checked, conversation
 from dashboards.context import Context
 from imitation.errors import UserError
+from imitation.text import clean
 from imitation.values import Answer, ModelCard, Sampling
 
 
@@ -25,18 +26,25 @@ async def compare(
     """Snapshots of one prompt's answers by several models at once; the last one is complete.
 
     Nothing is stored. Each is {"columns": [{"model", "role", "state", "text", "error", "tokens",
-    "tokens_are_approximate", "first_token_s", "total_s", "tokens_per_s", "finish_reason"}]}.
+    "tokens_are_approximate", "first_token_s", "total_s", "tokens_per_s", "finish_reason",
+    "was_shortened"}]}; the last is true where the server allowed fewer tokens than asked for.
 
     Raises:
-        UserError: No prompt, wrong number of models, or an unknown one.
+        UserError: No prompt, wrong number of models, an unknown one, or a parameter out of range.
     """
-    prompt = prompt.replace("\x00", "").strip()
+    for name, text in (("prompt", prompt), ("system", system)):
+        if not isinstance(text, str):
+            raise UserError(f"{name} = {text!r:.40} should be text.")
+    prompt = clean(prompt.replace("\x00", "").strip())
     if not prompt:
         raise UserError("There is no prompt.", "Pass a question.")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"models = {names!r:.80} should be a list of ids.", "See /models.")
     if not 1 <= len(names) <= MAX_COLUMNS:
         raise UserError(
             f"{len(names)} models were named.", f"Name 1 to {MAX_COLUMNS}; see /models."
         )
+    system, sampling = clean(system), checked(sampling)
     catalog = context.catalog()
     cards = [catalog[name] for name in names]
     messages = [conversation(system, (), index, prompt) for index in range(len(cards))]
@@ -63,4 +71,5 @@ def _column(card: ModelCard, answer: Answer) -> dict[str, Any]:
         "total_s": answer.elapsed_s,
         "tokens_per_s": done.tokens_per_s if done else None,
         "finish_reason": done.finish_reason if done else None,
+        "was_shortened": done.was_shortened if done else False,
     }

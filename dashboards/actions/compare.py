@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
-from dashboards.actions.rounds import Round, conversation
+from dashboards.actions.rounds import Round, checked, conversation
 from dashboards.context import Context
-from imitation.errors import UserError
+from imitation.errors import StorageError, UserError
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
+from imitation.text import clean
 from imitation.values import Answer, ModelCard, Sampling, Turn
 
 Phase = Literal["idle", "running", "void", "vote", "guess", "open"]
 MIN_COLUMNS, MAX_COLUMNS = 2, 4
+log = logging.getLogger(__name__)
 _shuffle = random.SystemRandom().shuffle
 
 
@@ -126,7 +129,10 @@ class Session:
         """
         if self.phase == "running":
             raise UserError("The last question is still being answered.", "Stop it first, or wait.")
-        prompt = question.prompt.replace("\x00", "").strip()
+        question = dataclasses.replace(
+            question, system=clean(question.system), sampling=checked(question.sampling)
+        )
+        prompt = clean(question.prompt.replace("\x00", "").strip())
         if not prompt:
             raise UserError("There is no question yet.", "Type one, or pick an example.")
         comparison = self._continued(question) or self._begun(question)
@@ -261,7 +267,16 @@ class Session:
         self.comparison = dataclasses.replace(
             self.comparison, turns=(*self.comparison.turns[:-1], last)
         )
-        comparisons.save(self._context.db, self.comparison)
+        try:
+            comparisons.save(self._context.db, self.comparison)
+        except UserError:
+            raise
+        except Exception as error:
+            log.exception("saving a comparison failed")
+            raise StorageError(
+                f"The answers could not be saved ({type(error).__name__}).",
+                "They stay on the page until you leave it; the whole error is in the app's log.",
+            ) from error
 
     def _continued(self, question: Question) -> Comparison | None:
         """The present comparison, if the question carries it on with the same models."""

@@ -13,15 +13,45 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from typing import Any
 
 from imitation.errors import UserError
 from imitation.models.backends import Backends
-from imitation.values import Answer, Delta, Done, Message, ModelCard, Sampling, Sent, Turn
+from imitation.values import Answer, Delta, Done, Event, Message, ModelCard, Sampling, Sent, Turn
 
 log = logging.getLogger(__name__)
 
+MOST_TOKENS = 100_000
+"""Most new tokens that can be asked for."""
 FRAME_S = 0.08
 """Least time between two snapshots, seconds; the first text of a column is passed on at once."""
+
+
+def checked(sampling: Sampling) -> Sampling:
+    """The parameters, as the numbers they have to be.
+
+    Raises:
+        UserError: One is no number, or out of its range.
+    """
+    whole = 2**63
+    return dataclasses.replace(
+        sampling,
+        temperature=_within("temperature", sampling.temperature, 0, 2),
+        top_p=_within("top_p", sampling.top_p, 0.001, 1),
+        max_tokens=int(_within("max_tokens", sampling.max_tokens, 1, MOST_TOKENS, whole=True)),
+        seed=None
+        if sampling.seed is None
+        else int(_within("seed", sampling.seed, -whole, whole - 1, whole=True)),
+    )
+
+
+def _within(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> Any:
+    kind = "a whole number" if whole else "a number"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or (whole and value != int(value)):
+        shown = str(value)[:40] if is_number else repr(value)[:40]
+        raise UserError(f"{name} = {shown} should be {kind} from {low:g} to {high:g}.")
+    return value
 
 
 def conversation(
@@ -91,12 +121,15 @@ class Round:
         loop = asyncio.get_running_loop()
 
         def tell(fraction: float | None, text: str) -> None:
-            loop.call_soon_threadsafe(self._tell, fraction, text)
+            with suppress(RuntimeError):  # the loop has ended; an engine's thread goes on
+                loop.call_soon_threadsafe(self._tell, fraction, text)
 
         try:
             await self._backends.prepare(self.cards, tell)
         except UserError as error:
             log.info("preparing failed: %s", error)
+        except Exception:
+            log.exception("preparing failed")
 
     def _tell(self, progress: float | None, status: str) -> None:
         for index, (card, answer) in enumerate(zip(self.cards, self.answers, strict=True)):
@@ -145,38 +178,52 @@ class Round:
         def fail(message: str, hint: str) -> None:
             update(state="failed", error=(message, hint))
 
+        def take(event: Event) -> None:
+            answer = self.answers[index]
+            match event:
+                case Sent():
+                    update(sent=event, status="", progress=None)
+                case Delta(text=text):
+                    first = answer.first_token_s
+                    if first is None:
+                        first = time.perf_counter() - started
+                        self._urgent.set()
+                    update(
+                        text=answer.text + text,
+                        tokens=answer.tokens + 1,
+                        first_token_s=first,
+                        state="streaming",
+                    )
+                case Done():
+                    update(done=event, state="done")
+
         try:
             stream = self._backends.stream(card, self._messages[index], self._sampling)
             async with aclosing(stream) as events:
                 async for event in events:
-                    answer = self.answers[index]
-                    match event:
-                        case Sent():
-                            update(sent=event, status="", progress=None)
-                        case Delta(text=text):
-                            first = answer.first_token_s
-                            if first is None:
-                                first = time.perf_counter() - started
-                                self._urgent.set()
-                            update(
-                                text=answer.text + text,
-                                tokens=answer.tokens + 1,
-                                first_token_s=first,
-                                state="streaming",
-                            )
-                        case Done():
-                            update(done=event, state="done")
+                    take(event)
             if self.answers[index].state != "done":
                 fail(f"{card.name} ended its answer without saying how.", "Try again.")
-        except asyncio.CancelledError:
-            update(state="stopped")
-        except UserError as error:
-            fail(error.message, error.hint)
-        except Exception as error:  # the column's boundary: one bad column never takes the others
-            log.exception("column %s (%s) failed", index, card.id)
-            fail(
-                f"{card.name} failed unexpectedly ({type(error).__name__}).",
-                "The whole error is in the app's log. Try again.",
-            )
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the column's boundary: it never takes others with it
+            if self.answers[index].state == "done":
+                log.info("column %s (%s) ended oddly after its answer: %r", index, card.id, error)
+            elif _is_cancelled():
+                update(state="stopped")
+            elif isinstance(error, UserError):
+                fail(error.message, error.hint)
+            else:
+                log.exception("column %s (%s) failed", index, card.id)
+                fail(
+                    f"{card.name} failed unexpectedly ({type(error).__name__}).",
+                    "The whole error is in the app's log. Try again.",
+                )
         finally:
             self._urgent.set()
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody stopped this task; a library's own cancellation is a failure like others."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -114,7 +114,7 @@ def build(context: Context) -> None:
                 models=tuple(name for picked in chosen for name in picked or ()),
                 blind=bool(hidden),
                 system=system or "",
-                sampling=Sampling(temperature, top_p, int(tokens)),
+                sampling=Sampling(temperature, top_p, tokens),
                 follow_up=follow_up,
             )
             try:
@@ -178,12 +178,16 @@ def build(context: Context) -> None:
         yield later_frame(session, found, say)
 
     def unreachable() -> str:
-        """One line per model that cannot be asked now, with the reason."""
-        known = [(card, context.health.status(card.id)) for card in context.catalog().values()]
+        """One line per model that cannot be asked now, or at all, with the reason."""
+        catalog = context.catalog()
+        known = [(card, context.health.status(card.id)) for card in catalog.values()]
         return notice_html(
-            f"{card.name} cannot be asked now: {status.reason} {status.hint}"
-            for card, status in known
-            if status.state == "unreachable"
+            [f"{name} cannot be used: {reason}." for name, reason in catalog.broken.items()]
+            + [
+                f"{card.name} cannot be asked now: {status.reason} {status.hint}"
+                for card, status in known
+                if status.state == "unreachable"
+            ]
         )
 
     async def on_load(token: str, request: gr.Request) -> Any:

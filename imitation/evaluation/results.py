@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imitation.errors import UserError
+from imitation.text import cleaned
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", "samples")
 
@@ -90,7 +91,7 @@ class TaskResult:
         with self.samples.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    row = json.loads(line)
+                    row = cleaned(json.loads(line))
                     wanted = row["filter"] if wanted is None else wanted
                     if row["filter"] == wanted:
                         yield _answered(row, self.generation)

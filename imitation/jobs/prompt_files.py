@@ -12,6 +12,7 @@ from typing import Any
 from imitation.data.format import read_rows
 from imitation.errors import StorageError
 from imitation.facts import facts_of
+from imitation.text import cleaned
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     prompts: dict[str, Prompt] = {}
     for number, line in read_rows(path):
         try:
-            row = json.loads(line)
+            row = cleaned(json.loads(line))
             name, text = str(row.pop("id", f"line-{number}")), row.pop("prompt")
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise StorageError(f"{path}, line {number} is no prompt: {error!r}") from error

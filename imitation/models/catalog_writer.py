@@ -27,7 +27,8 @@ def add_card(settings: Settings, card: ModelCard) -> None:
         StorageError: The file cannot be written.
     """
     with _LOCK:
-        if card.id in load_catalog(settings.catalogs):
+        catalog = load_catalog(settings.catalogs)
+        if card.id in catalog or card.id in catalog.broken:
             raise UserError(f"There is a model {card.id!r} already.", "Choose another name.")
         _rewrite(settings, lambda before: f"{before.rstrip()}\n\n{as_toml(card)}".lstrip("\n"))
 
@@ -74,13 +75,17 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
     path = settings.data / "models.toml"
     # Beside the file itself, because paths in it are relative to its folder.
     with written_aside(path) as aside:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        aside.write_text(change(before), encoding="utf-8")
         try:
-            load_catalog([c for c in settings.catalogs if c != path] + [aside])
-        except ConfigError as error:
-            problems = [p.replace(aside.name, path.name) for p in error.problems]
-            raise ConfigError(path.name, problems, "Nothing was changed.") from error
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+        except UnicodeDecodeError as error:
+            raise ConfigError(path.name, [str(error)], "Nothing was changed.") from error
+        aside.write_text(change(before), encoding="utf-8")
+        catalog = load_catalog([c for c in settings.catalogs if c != path] + [aside])
+        problems = [p.replace(aside.name, path.name) for p in catalog.problems]
+        # Cards that could not be used before are somebody else's matter.
+        known = load_catalog(settings.catalogs).problems if catalog.is_whole else ()
+        if new := [problem for problem in problems if problem not in known]:
+            raise ConfigError(path.name, new, "Nothing was changed.")
 
 
 def as_toml(card: ModelCard) -> str:

@@ -79,8 +79,7 @@ def usable(value: object, name: str, *, empty: bool = False) -> str:
     An answer may be empty: the model said nothing, which is not the same as no answer.
 
     Raises:
-        RowError: Missing, no text, empty where it must not be, or with a null byte or half a
-            surrogate pair in it.
+        RowError: Missing, no text, empty where it must not be, or with a null byte in it.
     """
     if value is None:
         raise RowError(f"{name} is missing")
@@ -90,10 +89,6 @@ def usable(value: object, name: str, *, empty: bool = False) -> str:
         raise RowError(f"{name} is empty")
     if "\0" in value:
         raise RowError(f"{name} contains a null byte")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RowError(f"{name} contains half a surrogate pair") from None
     return value
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from imitation.errors import UserError
+from imitation.text import cleaned
 from imitation.values import Refused
 
 MAX_LINE = 8_000_000
@@ -114,7 +115,7 @@ def _row(line: int, value: object) -> Row:
     if not isinstance(value, dict):
         kind = {list: "a list", str: "text", type(None): "null"}.get(type(value), "a number")
         raise ValueError(f"{kind} where an object in braces is expected")
-    return Row(line, value)
+    return Row(line, cleaned(value))
 
 
 def _why(error: Exception) -> str:

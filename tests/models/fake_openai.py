@@ -25,6 +25,7 @@ class FakeOpenAI(LookAlike):
         pieces: Text of an answer, a piece a token; None counts up for ever.
         usage: Whether its streams end with token counts.
         listing: Fault of every request for its models, if any.
+        most: New tokens it allows, whatever is asked for; it does not say so.
         rude: Whether a question that names a behaviour of `tests.models.rude` is answered so.
     """
 
@@ -35,6 +36,7 @@ class FakeOpenAI(LookAlike):
         self.usage = True
         self.listing = ""
         self.rude = False
+        self.most: int | None = None
 
     def app(self) -> Starlette:
         return Starlette(
@@ -117,6 +119,7 @@ class FakeOpenAI(LookAlike):
 
         made = 0
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
+        limit = min(limit, self.most or limit)
         if fault == "early error":
             yield data({"error": {"message": "Overloaded", "type": "overloaded_error"}})
             return

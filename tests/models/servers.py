@@ -26,6 +26,7 @@ class LookAlike:
 
     Attributes:
         requests: (path, headers, body) of every request that generates.
+        urls: The whole address of each of them.
         produced: Tokens made so far, over all answers.
         faults: What the next requests get, in order: (name, details); nothing left: answers.
         delay_s: Time each token takes.
@@ -33,6 +34,7 @@ class LookAlike:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], dict]] = []
+        self.urls: list[str] = []
         self.produced = 0
         self.faults: list[tuple[str, dict]] = []
         self.delay_s = 0.0
@@ -54,6 +56,7 @@ class LookAlike:
     async def record(self, request: Request) -> dict:
         body = await request.json()
         self.requests.append((request.url.path, dict(request.headers), body))
+        self.urls.append(str(request.url))
         return body
 
     def next_fault(self) -> tuple[str, dict]:

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from imitation.errors import ConfigError, UserError
-from imitation.models.catalog import load_catalog, load_lenient
+import app
+from imitation.errors import UserError
+from imitation.models.catalog import load_catalog
+from imitation.models.catalog_writer import as_toml
 from imitation.settings import read_settings
 from imitation.values import ModelCard
 
@@ -27,9 +29,7 @@ def write(folder: Path, text: str, name: str = "models.toml") -> Path:
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        load_catalog([write(folder, text)])
-    return caught.value.problems
+    return list(load_catalog([write(folder, text)]).problems)
 
 
 def test_the_shipped_catalog_has_every_role_and_its_files() -> None:
@@ -131,8 +131,8 @@ def test_a_base_that_is_not_there(tmp_path: Path) -> None:
 def test_a_broken_file_leaves_the_shipped_models(tmp_path: Path, text: str) -> None:
     path = tmp_path / "models.toml"
     path.write_bytes(text.encode("latin-1"))
-    catalog, error = load_lenient([SHIPPED, path])
-    assert error is not None and "models.toml" in str(error)
+    catalog = load_catalog([SHIPPED, path])
+    assert "models.toml" in catalog.problem
     assert list(catalog) == list(load_catalog([SHIPPED]))
 
 
@@ -159,3 +159,102 @@ def test_prices_are_dollars_and_unknown_where_left_out(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD + "price_in = -1\nprice_out = true\n")
     assert len(found) >= 1 and "price_out" in found[0]
     assert "dollars per million" in problems(tmp_path, GOOD + "price_in = -1\n")[0]
+
+
+MALFORMED = [
+    "http://[::1/v1",
+    "http://h:99999/v1",
+    "http://h:0/v1",
+    "http://h:port/v1",
+    "http://h:-1/v1",
+    "http:///v1",
+    "ftp://h/v1",
+    "h:80",
+    "",
+    "http://a b/v1",
+    "http://h/v1#part",
+    "http://h\u200b/v1",
+    "http://[fe80::zz]/v1",
+    "http://xn--a\u0000/v1",
+    "http://" + "a" * 300 + ".example/v1\n",
+]
+
+
+@pytest.mark.parametrize("endpoint", MALFORMED)
+@pytest.mark.parametrize("backend", ["openai", "tgi"])
+def test_a_malformed_endpoint_costs_its_own_card_only(
+    tmp_path: Path, endpoint: str, backend: str
+) -> None:
+    bad = ModelCard("bad", "Bad", "base", backend, endpoint=endpoint)
+    catalog = load_catalog([SHIPPED, write(tmp_path, GOOD + as_toml(bad))])
+    assert "gpt" in catalog and "pocket-base" in catalog and "bad" not in catalog
+    assert list(catalog.broken) == ["bad"] and "endpoint" in catalog.broken["bad"]
+    assert "models.toml: model 'bad'" in catalog.problem
+    with pytest.raises(UserError, match="'bad' cannot be used: endpoint"):
+        catalog["bad"]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://[::1]:8000/v1",
+        "https://h.openai.azure.com/openai/deployments/d?api-version=2024-10-21",
+        "http://127.0.0.1:65535",
+        "http://bücher.example/v1/",
+    ],
+)
+def test_endpoints_that_can_be_tried(tmp_path: Path, endpoint: str) -> None:
+    card = ModelCard("a", "A", "base", "openai", endpoint=endpoint)
+    assert load_catalog([write(tmp_path, as_toml(card))])["a"] == card
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://u:hunter2@[::1/v1",
+        "https://h/v1?api_key=hunter2",
+        "https://h/v1?x=1&subscription-key=hunter2",
+        "https://h/v1?code=hunter2",
+    ],
+)
+def test_secrets_in_an_address_are_refused_and_not_repeated(tmp_path: Path, endpoint: str) -> None:
+    card = ModelCard("a", "A", "base", "openai", endpoint=endpoint)
+    catalog = load_catalog([write(tmp_path, as_toml(card))])
+    assert "api_key_env" in catalog.broken["a"] and "hunter2" not in catalog.problem
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        'id = ["a"]\nname = "A"\nrole = "base"\nbackend = "tgi"',
+        'id = {x = 1}\nname = "A"\nrole = "base"\nbackend = "tgi"',
+        'id = "a"\nname = 3\nrole = []\nbackend = {}',
+        'id = "a"\nname = "A"\nrole = "base"\nbackend = "embedded"\nweights = "whole"'
+        "\nparams_b = nan",
+        'id = "a"\nname = "A"\nrole = "base"\nbackend = "embedded"\nweights = "whole"\ncontext = 0',
+        "",
+    ],
+)
+def test_a_broken_card_of_any_kind_costs_itself_only(tmp_path: Path, row: str) -> None:
+    catalog = load_catalog([SHIPPED, write(tmp_path, f"{GOOD}[[model]]\n{row}\n")])
+    assert "gpt" in catalog and "a" not in catalog and catalog.problems and catalog.is_whole
+
+
+def test_a_broken_card_does_not_fall_back_to_the_one_it_was_to_replace(tmp_path: Path) -> None:
+    mine = write(tmp_path, GOOD.replace('gpt"', 'pocket-base"', 1).replace("https", "htps"))
+    catalog = load_catalog([SHIPPED, mine])
+    assert "pocket-base" not in catalog and "pocket-base" in catalog.broken
+    assert "pocket-broad" in catalog, "it is made from the card that cannot be used, and stays"
+
+
+def test_an_unknown_id_tells_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    catalog = load_catalog([SHIPPED, write(tmp_path, "[[model]\n")])
+    with pytest.raises(UserError, match=r"no model 'gpt'.*models\.toml"):
+        catalog["gpt"]
+
+
+def test_the_app_is_built_with_a_malformed_endpoint(tmp_path: Path) -> None:
+    write(tmp_path, GOOD + as_toml(ModelCard("bad", "Bad", "base", "tgi", endpoint=MALFORMED[0])))
+    settings = read_settings({"IMITATION_DATA": str(tmp_path), "IMITATION_CACHE": str(tmp_path)})
+    _, context = app.build(settings)
+    assert "gpt" in context.catalog() and "'bad'" in context.catalog_problem()

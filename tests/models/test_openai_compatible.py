@@ -2,16 +2,18 @@ import asyncio
 import logging
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dashboards.components import answer_meta
 from imitation.errors import BackendError
 from imitation.models.backends import complete
 from imitation.models.openai_compatible import OpenAIBackend
 from imitation.models.retry import Patience
 from imitation.settings import Settings
-from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+from imitation.values import Answer, Delta, Done, Message, ModelCard, Sampling, Sent
 from tests.models.fake_openai import FakeOpenAI
 from tests.models.servers import free_port, serving
 
@@ -165,6 +167,29 @@ async def test_odd_answers_arrive_as_they_are(server, backend):
     server.pieces = ["a\u2028b", "\x85", "\r\n", "\n\n", "👩\u200d🚀", "data: [DONE]"]
     found = await complete(backend, card(server), ASK, GREEDY)
     assert found.text == "".join(server.pieces)
+
+
+@pytest.mark.parametrize("prompt_format", ["chat", "koala"])
+@pytest.mark.parametrize("endpoint", ["/v1?api-version=1&x=%20a", "/v1/?api-version=1&x=%20a"])
+async def test_an_address_keeps_its_query_at_the_end(server, backend, prompt_format, endpoint):
+    asked = replace(card(server, prompt_format, model=""), endpoint=server.url + endpoint)
+    await backend.probe(asked)
+    events, error = await seen(backend, asked)
+    assert error is None
+    path = "/v1/chat/completions" if prompt_format == "chat" else "/v1/completions"
+    assert events[0].url == f"{server.url}{path}?api-version=1&x=%20a"
+    assert server.urls[-1] == events[0].url, "what was sent is where it went"
+
+
+async def test_a_server_that_shortens_is_told_of(server, backend):
+    server.most = 2
+    found = await complete(backend, card(server), ASK, GREEDY)
+    assert found.done.was_shortened and found.done.max_tokens == 40
+    html = "".join(answer_meta(Answer(done=found.done, state="done")))
+    assert "cut off by the server: 40 tokens were asked for" in html
+    server.most = None
+    found = await complete(backend, card(server), ASK, Sampling(max_tokens=2))
+    assert not found.done.was_shortened
 
 
 # ---- the context

@@ -248,7 +248,6 @@ def test_an_empty_answer_is_an_answer(tmp_path):
         (answer(1, ["A"]), "'text' (or 'choices') should be text, not a list"),
         (answer(1, "A", model=3), "'model_id' should be text, not a number"),
         (answer(1, "A\0B"), "'text' (or 'choices') contains a null byte"),
-        (answer(1, "A\ud800B"), "'text' (or 'choices') contains half a surrogate pair"),
         (answer(9, "A"), "there is no question 9"),
         (answer(2, "B"), "a second answer of m to question 2 (the first: line 1)"),
         (b'{"question_id": 1, "text": "caf\xe9"}', "not UTF-8: byte 0xe9 at position 32"),
@@ -413,3 +412,19 @@ def test_a_hopeless_file_is_left_early(tmp_path):
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path, name):
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("A\ud800B", "A\ufffdB"), ("A\ude00", "A\ufffd"), ("A\ud83d\ude00", "A😀")],
+)
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_half_a_character_costs_itself_only(tmp_path, written, read_as, form):
+    row = {"prompt": written, "answers": {written: written}, "category": written}
+    path = tmp_path / "ours.jsonl"
+    path.write_text(json.dumps([row] if form == "array" else row), encoding="ascii")
+    recording = read_recording([Source(path, answers=True)])
+    assert not recording.refused
+    (prompt,) = recording.prompts
+    assert prompt.text == prompt.category == read_as
+    assert recording.answers[read_as][prompt.id] == read_as

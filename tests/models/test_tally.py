@@ -63,3 +63,56 @@ def test_a_stopped_answer_waits_a_little_for_how_it_ended():
     for _ in range(3):
         assert tally.feed("more") is None
     assert tally.over and tally.done("length").finish_reason == "stop"
+
+
+def played(*pieces: str, stop: tuple[str, ...] = ()) -> str:
+    tally = Tally(stop)
+    shown = [tally.feed(piece) for piece in pieces]
+    return "".join(delta.text for delta in (*shown, tally.flush()) if delta)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (("\ud83d", "\ude00"), "😀"),
+        (("a \ud83d", "\ude00 b"), "a 😀 b"),
+        (("\ud83d\ude00",), "😀"),
+        (("\ud83d", "", "\ude00"), "😀"),
+        (("\ud83d", "x"), "\ufffdx"),
+        (("\ude00", "x"), "\ufffdx"),
+        (("x", "\ud83d"), "x\ufffd"),
+        (("\ud83d", "\ud83d", "\ude00"), "\ufffd😀"),
+        (("\ude00\ud83d",), "\ufffd\ufffd"),
+        (
+            ("Zürich", " 日本", "👩\u200d🚀", "\ufeff", "\u2028"),
+            "Zürich 日本👩\u200d🚀\ufeff\u2028",
+        ),
+    ],
+)
+def test_halves_of_characters_are_joined_and_lone_ones_replaced(pieces, text):
+    assert played(*pieces) == text
+    assert played(*pieces, stop=("no such stop",)) == text
+
+
+def test_a_stop_string_of_joined_halves_is_found():
+    assert played("a \ud83d", "\ude00 b", stop=("😀",)) == "a "
+
+
+def test_a_server_that_allowed_less_is_noticed():
+    tally = Tally(max_tokens=300)
+    tally.feed("x")
+    assert tally.done("length", 880, 144).was_shortened
+    assert not tally.done("length", 880, 300).was_shortened
+    assert not tally.done("stop", 880, 144).was_shortened
+    assert not tally.done("length").was_shortened, "pieces are no tokens"
+
+
+def test_text_that_came_at_once_has_no_speed():
+    at_once, one_read, two = Tally(), Tally(), Tally()
+    at_once.feed("all of it")
+    for piece in "ab":
+        one_read.feed(piece, 7)
+        two.feed(piece)
+    assert at_once.done("stop", 5, 50).tokens_per_s is None
+    assert one_read.done("stop", 5, 50).tokens_per_s is None
+    assert two.done("stop", 5, 50).tokens_per_s > 0
