@@ -25,6 +25,7 @@ from imitation.jobs.kinds import command  # noqa: E402
 from imitation.jobs.progress import Reader  # noqa: E402
 from imitation.jobs.runner import Runner  # noqa: E402
 from imitation.settings import read_settings  # noqa: E402
+from imitation.storage.database import connect  # noqa: E402
 from imitation.values import JobSpec  # noqa: E402
 
 PATHS = ("/", "/votes", "/gaps", "/recorded", "/data", "/finetune", "/evaluate", "/story")
@@ -85,7 +86,7 @@ def measure(folder: Path) -> dict:
         for path in PATHS:  # first visits draw figures and fill caches
             load_s(page, url + path)
         idle = rounds(page, url, lambda: True)
-        with closing(Runner(settings)) as runner:
+        with closing(connect(settings.database)) as db, closing(Runner(settings, db)) as runner:
             job, progress = trained(runner)
             first = Reader(progress).read().step or 0
 

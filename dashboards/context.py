@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from imitation.models.backends import Backends
 from imitation.models.catalog import Catalog, load_catalog
 from imitation.models.health import Health
 from imitation.settings import Settings
+from imitation.storage.database import Store
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Context:
     """
 
     settings: Settings
-    db: sqlite3.Connection
+    db: Store
     backends: Backends
     notices: list[str] = field(default_factory=list)
     health: Health = field(init=False)
@@ -44,7 +44,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.health = Health(self.backends, lambda: self.catalog().values())
-        self.jobs = Runner(self.settings)
+        self.jobs = Runner(self.settings, self.db)
 
     def catalog(self) -> Catalog:
         """The catalog, read again when one of its files has changed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
@@ -16,6 +15,7 @@ from imitation.evaluation import report_files
 from imitation.evaluation.report import Gap, Measured, Report, Run, Score, comparable
 from imitation.settings import PACKAGE
 from imitation.storage import jobs
+from imitation.storage.database import Store
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ EXAMPLE, EXAMPLE_ID = PACKAGE / "evaluation" / "example", "example"
 """A measured run that is shipped, shown where there is none of one's own (deploy/example.py)."""
 
 
-def own_scores(db: sqlite3.Connection, runs: Path) -> tuple[OwnScore, ...]:
+def own_scores(db: Store, runs: Path) -> tuple[OwnScore, ...]:
     """Every measured main score of every run with a report, newest run first.
 
     A run whose report cannot be read is left out; the log says why. Where there is no run at all,

@@ -8,12 +8,15 @@ that only grow are the exception.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import IO
 
 from imitation.errors import StorageError
 
@@ -21,6 +24,12 @@ try:  # Linux, macOS
     import fcntl
 except ImportError:  # Windows: no lock; `written_aside` still keeps files whole
     fcntl = None  # type: ignore[assignment]
+
+_POLL_S = 0.005
+
+
+class Busy(StorageError):
+    """Another process holds a lock, for longer than was to be waited."""
 
 
 @contextmanager
@@ -112,7 +121,9 @@ def disk_errors_in_words(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def locked(
+    path: Path, waiting: Callable[[], None] = lambda: None, within_s: float = math.inf
+) -> Iterator[None]:
     """Hold a lock between processes of this machine; freed by the system if the holder dies.
 
     Where the system has no `flock` (Windows) nothing is locked: two processes may then do the
@@ -121,21 +132,32 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
     Args:
         path: The lock's file, made if missing and left in place.
         waiting: Called once before waiting for another holder.
+        within_s: Seconds to wait at most.
 
     Raises:
+        Busy: Another process still holds it.
         StorageError: The lock's file cannot be made.
     """
+    until = time.monotonic() + within_s
     with disk_errors_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("ab")
     with handle:
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        if fcntl is not None and not _taken(handle):
+            waiting()
+            while not _taken(handle):
+                if time.monotonic() > until:
+                    raise Busy(f"Another process holds {path}.", "Wait for it.") from None
+                time.sleep(_POLL_S)
         yield
+
+
+def _taken(handle: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _aside(target: Path) -> Path:

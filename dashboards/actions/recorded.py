@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +15,7 @@ from imitation.models import mt_bench
 from imitation.models.recordings import Source, read_recording
 from imitation.settings import Settings
 from imitation.storage import judgements, recordings
-from imitation.storage.database import connect
+from imitation.storage.database import Store
 from imitation.storage.recordings import RecordingSet
 from imitation.values import RecordedPrompt, Recording, Refused
 
@@ -92,7 +90,7 @@ class Toned:
 
 
 def import_files(
-    settings: Settings, paths: Sequence[Path], name: str, visitor: str, *, reference: str = ""
+    db: Store, paths: Sequence[Path], name: str, visitor: str, *, reference: str = ""
 ) -> Imported:
     """Read files into a new set of the visitor's; bad lines are reported, good ones load.
 
@@ -112,29 +110,27 @@ def import_files(
     if not any(recording.answers.values()):
         return Imported(None, _nothing(recording), recording.refused)
     source = ", ".join(path.name for path in paths)
-    # A connection of its own: a long import must not sit in the pages' transactions.
-    with closing(connect(settings.database)) as db:
-        if len([s for s in recordings.sets(db, visitor) if s.visitor == visitor]) >= MAX_SETS:
-            raise UserError(f"You keep {MAX_SETS} sets already.", "Delete one of them first.")
-        identity = recordings.add(
-            db,
-            recording,
-            name=" ".join(name.split())[:120] or source[:120],
-            source=source,
-            reference=reference or likely_reference(recording.models),
-            visitor=visitor,
-        )
+    if len([s for s in recordings.sets(db, visitor) if s.visitor == visitor]) >= MAX_SETS:
+        raise UserError(f"You keep {MAX_SETS} sets already.", "Delete one of them first.")
+    identity = recordings.add(
+        db,
+        recording,
+        name=" ".join(name.split())[:120] or source[:120],
+        source=source,
+        reference=reference or likely_reference(recording.models),
+        visitor=visitor,
+    )
     return Imported(identity, _summary(recording), recording.refused)
 
 
-def import_mt_bench(settings: Settings, visitor: str) -> Imported:
+def import_mt_bench(db: Store, settings: Settings, visitor: str) -> Imported:
     """Fetch the MT-bench human judgments from the hub into a new set of the visitor's.
 
     Raises:
         UserError: It cannot be fetched.
     """
     paths = mt_bench.fetch(settings.cache, offline=settings.offline)
-    return import_files(settings, paths, "MT-bench", visitor, reference=mt_bench.REFERENCE)
+    return import_files(db, paths, "MT-bench", visitor, reference=mt_bench.REFERENCE)
 
 
 def likely_reference(models: Sequence[str]) -> str:
@@ -154,7 +150,7 @@ def columns(models: Sequence[str], chosen: Sequence[str], reference: str) -> tup
 
 
 def look(
-    db: sqlite3.Connection,
+    db: Store,
     identity: str,
     visitor: str,
     *,
@@ -194,7 +190,7 @@ def look(
 
 
 @lru_cache(maxsize=32)
-def style_report(db: sqlite3.Connection, identity: str, reference: str) -> StyleReport:
+def style_report(db: Store, identity: str, reference: str) -> StyleReport:
     """Style of the set's models; sets never change, so it is worked out once.
 
     Raises:
@@ -203,7 +199,7 @@ def style_report(db: sqlite3.Connection, identity: str, reference: str) -> Style
     return report(recordings.load(db, identity), reference)
 
 
-def toned_report(db: sqlite3.Connection, identity: str, reference: str, visitor: str) -> Toned:
+def toned_report(db: Store, identity: str, reference: str, visitor: str) -> Toned:
     """Style of the set's models with the tone that the newest judge of its answers heard.
 
     A run none of whose replies held a verdict counts only where there is no other.
@@ -219,7 +215,7 @@ def toned_report(db: sqlite3.Connection, identity: str, reference: str, visitor:
 
 @lru_cache(maxsize=32)
 def _toned(
-    db: sqlite3.Connection, identity: str, reference: str, runs: tuple[tuple[str, str, int], ...]
+    db: Store, identity: str, reference: str, runs: tuple[tuple[str, str, int], ...]
 ) -> Toned:
     """The same for runs of (id, name, judgements made), newest first: verdicts never change."""
     found = style_report(db, identity, reference)

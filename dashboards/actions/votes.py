@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from imitation.evaluation.votes import (
     win_rates,
 )
 from imitation.storage import judgements, studies, study_ratings, votes
+from imitation.storage.database import Store
 from imitation.values import Interval, Preference
 
 PEOPLE, COMPARE = "people", "compare"
@@ -156,7 +156,7 @@ class Boards:
         return next((one for one in known if one.startswith("judge:")), PEOPLE)
 
 
-def preferences_of(db: sqlite3.Connection, source: str, visitor: str) -> list[Preference]:
+def preferences_of(db: Store, source: str, visitor: str) -> list[Preference]:
     """The verdicts of a source; repeats, which only test a rater, left out.
 
     Raises:
@@ -175,19 +175,17 @@ def preferences_of(db: sqlite3.Connection, source: str, visitor: str) -> list[Pr
     raise UserError(f"There is no source {source!r}.", "Choose one of the list.")
 
 
-def everybody(db: sqlite3.Connection, visitor: str) -> list[Preference]:
+def everybody(db: Store, visitor: str) -> list[Preference]:
     """All verdicts of people and judges that this visitor may see."""
     judges = (judgements.preferences(db, run.id) for run in judgements.runs(db, visitor))
     return [*preferences_of(db, PEOPLE, visitor), *(one for said in judges for one in said)]
 
 
-def _study(db: sqlite3.Connection, identity: str) -> list[Preference]:
+def _study(db: Store, identity: str) -> list[Preference]:
     return [rated.preference for rated in study_ratings.ratings(db, identity) if not rated.again]
 
 
-def _board(
-    db: sqlite3.Connection, source: str, sources: tuple[tuple[str, str], ...], visitor: str
-) -> Board:
+def _board(db: Store, source: str, sources: tuple[tuple[str, str], ...], visitor: str) -> Board:
     preferences = preferences_of(db, source, visitor)
     decisions = decide(preferences)
     people = decide(preferences_of(db, PEOPLE, visitor))
@@ -221,7 +219,7 @@ def _board(
     )
 
 
-def _refused(db: sqlite3.Connection, source: str, visitor: str) -> dict[str, int]:
+def _refused(db: Store, source: str, visitor: str) -> dict[str, int]:
     if source.startswith("study:"):
         return votes.refused(db, source.removeprefix("study:"))
     total = votes.refused(db) if source in (PEOPLE, COMPARE) else {}

@@ -163,7 +163,7 @@ class _Handlers:
         """Read the files chosen into a new set and show it."""
         try:
             done = actions.import_files(
-                self.context.settings,
+                self.context.db,
                 [Path(path) for path in paths or ()],
                 name or "",
                 visitors.visitor_hash(token),
@@ -176,7 +176,7 @@ class _Handlers:
         """Fetch MT-bench into a new set and show it."""
         visitor = visitors.visitor_hash(token)
         try:
-            done = actions.import_mt_bench(self.context.settings, visitor)
+            done = actions.import_mt_bench(self.context.db, self.context.settings, visitor)
         except UserError as error:
             return self._refuse(error, 4)
         return self._imported(done, token, text)

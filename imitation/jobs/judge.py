@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +43,7 @@ from imitation.models.backends import Backends, complete
 from imitation.models.catalog import ModelCard, load_catalog, nearest
 from imitation.settings import Settings, read_settings
 from imitation.storage import judgements, recordings, studies, votes
-from imitation.storage.database import connect
+from imitation.storage.database import Store, connect
 from imitation.values import Completion, Message, Pair, Sampling
 
 Completer = Callable[[str], Awaitable[Completion]]
@@ -57,7 +56,7 @@ HOPELESS = 10
 
 
 async def work(
-    db: sqlite3.Connection,
+    db: Store,
     identity: str,
     completer: Completer,
     *,
@@ -162,7 +161,7 @@ def read_rubric(text: str) -> str:
     return check_rubric(path.read_text(encoding="utf-8"))
 
 
-def find_pairs(db: sqlite3.Connection, args: argparse.Namespace) -> tuple[list[Pair], str]:
+def find_pairs(db: Store, args: argparse.Namespace) -> tuple[list[Pair], str]:
     """The pairs the arguments name, and where they come from in words.
 
     Raises:
@@ -209,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _judge(
     settings: Settings,
-    db: sqlite3.Connection,
+    db: Store,
     args: argparse.Namespace,
     report: Callable[[dict[str, Any]], None],
 ) -> int:
@@ -248,7 +247,7 @@ def _judge(
 
 async def _ask_all(
     settings: Settings,
-    db: sqlite3.Connection,
+    db: Store,
     run: judgements.Run,
     card: ModelCard,
     concurrency: int,

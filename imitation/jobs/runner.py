@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -29,7 +28,7 @@ from imitation.jobs import outcome, processes, worker
 from imitation.jobs.kinds import ROOT, SLOTS, kind_of
 from imitation.settings import Settings, leaked_secret
 from imitation.storage import jobs as table
-from imitation.storage.database import connect
+from imitation.storage.database import Store
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec
 
@@ -49,17 +48,22 @@ class Runner:
 
     Args:
         settings: Where jobs and runs live.
+        store: What holds their rows.
         grace_s: Seconds between SIGTERM and SIGKILL.
         slots: Jobs of each device that run at once.
     """
 
     def __init__(
-        self, settings: Settings, *, grace_s: float = GRACE_S, slots: Mapping[str, int] = SLOTS
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        grace_s: float = GRACE_S,
+        slots: Mapping[str, int] = SLOTS,
     ) -> None:
         self.folder = settings.data / "jobs"
         self.runs = settings.data / "runs"
-        self._settings, self._grace_s, self._slots = settings, grace_s, slots
-        self._connection: sqlite3.Connection | None = None
+        self._store, self._grace_s, self._slots = store, grace_s, slots
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -86,7 +90,7 @@ class Runner:
         with self._lock:
             try:
                 self._lay_out(identity, spec)
-                table.add(self._db, identity, spec, MAX_LIVE)
+                table.add(self._store, identity, spec, MAX_LIVE)
             except UserError:
                 shutil.rmtree(self.folder / identity, ignore_errors=True)
                 raise
@@ -101,14 +105,14 @@ class Runner:
             StorageError: A change could not be written.
         """
         with self._lock:
-            live = table.live(self._db)
+            live = table.live(self._store)
             for job in live:
                 if job.state != "queued":
                     self._reconcile(job)
             if any(job.state == "queued" for job in live):
-                while claimed := table.claim(self._db, self._slots):
+                while claimed := table.claim(self._store, self._slots):
                     self._start(claimed)
-            return table.newest(self._db, kind)
+            return table.newest(self._store, kind)
 
     def job(self, identity: str) -> Job:
         """The job of that id, as last seen.
@@ -117,7 +121,7 @@ class Runner:
             UserError: There is none.
         """
         with self._lock:
-            job = table.get(self._db, identity)
+            job = table.get(self._store, identity)
         if job is None:
             raise UserError(f"There is no job {identity!r}.", "It may have been deleted.")
         return job
@@ -138,7 +142,7 @@ class Runner:
             again = self.job(identity).state == "stopping"
             if again and not kill:
                 return self.job(identity)
-            job = table.ask_to_stop(self._db, identity)
+            job = table.ask_to_stop(self._store, identity)
             if job is None or job.state != "stopping":
                 return self.job(identity)
             # The worker looks for this file once it can be signalled: see Worker.run.
@@ -172,11 +176,15 @@ class Runner:
                 raise UserError(f"The job {job.spec.name!r} is {job.state}.", "Stop it first.")
             doomed = [self.place(job)]
             out = Path(job.spec.out)
-            if job.spec.out and _inside(out, self.runs) and table.uses(self._db, job.spec.out) == 1:
+            if (
+                job.spec.out
+                and _inside(out, self.runs)
+                and table.uses(self._store, job.spec.out) == 1
+            ):
                 doomed.append(out)
             for path in doomed:
                 _remove(path)
-            table.delete(self._db, identity)
+            table.delete(self._store, identity)
             self._workers.pop(identity, None)
 
     def place(self, job: Job) -> Path:
@@ -196,13 +204,10 @@ class Runner:
         self._wake.set()
 
     def close(self) -> None:
-        """Stop looking and close the store; jobs go on."""
+        """Stop looking; jobs go on."""
         with self._lock:
             self._closed = True
             self._wake.set()
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
 
     def _watch(self) -> None:
         while not self._closed:
@@ -219,12 +224,6 @@ class Runner:
     def _any_live(self) -> bool:
         with self._lock:
             return not self._closed and any(job.is_live for job in self.look())
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = connect(self._settings.database)
-        return self._connection
 
     def _lay_out(self, identity: str, spec: JobSpec) -> None:
         place = self.folder / identity
@@ -246,7 +245,7 @@ class Runner:
         except OSError as error:
             log.exception("Job %s could not be started", job.id)
             detail = f"It could not be started: {error}."
-            table.finish(self._db, job.id, "failed", time.time(), detail)
+            table.finish(self._store, job.id, "failed", time.time(), detail)
 
     def _reconcile(self, job: Job) -> None:
         """Note in the row how a job ended, if it has."""
@@ -258,7 +257,7 @@ class Runner:
                 return
             end = outcome.Exit(code=None, ended=time.time(), stopped=job.state == "stopping")
         state, detail = outcome.judge(job, end, place)
-        table.finish(self._db, job.id, state, end.ended, detail)
+        table.finish(self._store, job.id, state, end.ended, detail)
         with suppress(KeyError, subprocess.TimeoutExpired):
             self._workers.pop(job.id).wait(5)
 

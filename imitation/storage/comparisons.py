@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.values import Answer, Done, Message, ModelCard, Sampling, Sent, Turn
 
 
@@ -48,14 +48,14 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def save(db: sqlite3.Connection, comparison: Comparison) -> None:
+def save(db: Store, comparison: Comparison) -> None:
     """Insert or update a comparison; the share link is left as it is.
 
     Raises:
         StorageError: It could not be written.
     """
     now = time.time()
-    with writing(db):
+    with db.writing():
         db.execute(
             "INSERT INTO comparisons (id, visitor, created, updated, blind, columns, cards,"
             " system, sampling, turns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -76,21 +76,19 @@ def save(db: sqlite3.Connection, comparison: Comparison) -> None:
         )
 
 
-def load(db: sqlite3.Connection, comparison_id: str) -> Comparison | None:
+def load(db: Store, comparison_id: str) -> Comparison | None:
     """The comparison of that id, None if there is none."""
     row = db.execute("SELECT * FROM comparisons WHERE id = ?", (comparison_id,)).fetchone()
     return _read(row) if row else None
 
 
-def load_shared(db: sqlite3.Connection, share: str) -> Comparison | None:
+def load_shared(db: Store, share: str) -> Comparison | None:
     """The comparison behind a share link, None if the link was never made or was withdrawn."""
     row = db.execute("SELECT * FROM comparisons WHERE share = ?", (share,)).fetchone()
     return _read(row) if row else None
 
 
-def of_visitor(
-    db: sqlite3.Connection, visitor: str, limit: int = 50, search: str = ""
-) -> list[Comparison]:
+def of_visitor(db: Store, visitor: str, limit: int = 50, search: str = "") -> list[Comparison]:
     """A visitor's own comparisons, newest first, whose questions or answers contain `search`."""
     wanted = search.casefold()
     rows = db.execute(
@@ -99,9 +97,9 @@ def of_visitor(
     return list(islice((c for c in map(_read, rows) if _mentions(c, wanted)), limit))
 
 
-def share(db: sqlite3.Connection, comparison_id: str, visitor: str) -> str | None:
+def share(db: Store, comparison_id: str, visitor: str) -> str | None:
     """The id of the comparison's public link, made if need be; None if it is not the visitor's."""
-    with writing(db):
+    with db.writing():
         db.execute(
             "UPDATE comparisons SET share = ? WHERE id = ? AND visitor = ? AND share IS NULL",
             (new_id(), comparison_id, visitor),
@@ -112,9 +110,9 @@ def share(db: sqlite3.Connection, comparison_id: str, visitor: str) -> str | Non
     return row["share"] if row else None
 
 
-def unshare(db: sqlite3.Connection, comparison_id: str, visitor: str) -> bool:
+def unshare(db: Store, comparison_id: str, visitor: str) -> bool:
     """Withdraw the public link; True if there was one of this visitor's."""
-    with writing(db):
+    with db.writing():
         changed = db.execute(
             "UPDATE comparisons SET share = NULL"
             " WHERE id = ? AND visitor = ? AND share IS NOT NULL",
@@ -123,9 +121,9 @@ def unshare(db: sqlite3.Connection, comparison_id: str, visitor: str) -> bool:
     return changed.rowcount > 0
 
 
-def delete(db: sqlite3.Connection, comparison_id: str, visitor: str) -> bool:
+def delete(db: Store, comparison_id: str, visitor: str) -> bool:
     """Delete a visitor's own comparison and its link; votes keep their own copy. True if done."""
-    with writing(db):
+    with db.writing():
         gone = db.execute(
             "DELETE FROM comparisons WHERE id = ? AND visitor = ?", (comparison_id, visitor)
         )

@@ -1,46 +1,177 @@
-"""Opening the SQLite file: WAL, migrations after a backup, a corrupt file kept aside."""
+"""The SQLite file: one writer, a reading connection per thread, migrations after a backup.
+
+SQLite's own documentation (https://sqlite.org/wal.html, "The WAL-Reset Bug") tells of a fault in
+every version from 3.7.0 to 3.51.2: where two connections write or checkpoint at the same instant, a
+checkpoint can miss pages, for good. Most Pythons bring such a version (that of Debian 12 is 3.40),
+and no requirement of ours can ask for another. It cannot happen here: whatever writes or
+checkpoints, which committing and closing do, has the turn (`Store._turn`), which one thread of one
+process has at a time, and reading connections do neither. Another program that writes to the file
+while the app runs, such as the sqlite3 shell, does not wait for its turn: use it on a copy.
+"""
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
-import pkgutil
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from imitation.disk import Busy, locked
 from imitation.errors import StorageError
-from imitation.storage import migrations
+from imitation.storage.migrations import migrate
 
 log = logging.getLogger(__name__)
 
+WAIT_S = 30.0
+"""Seconds that others' writing is waited for."""
+Values = Sequence[Any] | Mapping[str, Any]
+_OF_THE_DISK = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+)
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to the store at `path`, created and migrated as needed.
 
-    Usable from any thread; every write goes through `writing`.
+class Store:
+    """The store of a lab, created and migrated as needed; any number of threads may share it.
+
+    What a thread reads comes through a connection of its own, which refuses to write and is closed
+    when the thread ends. What is written goes through one connection, inside `writing`.
+
+    Args:
+        path: The file; other processes may have a store on it too.
 
     Raises:
         StorageError: The file cannot be opened or written, or is from a newer version.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection, path)
-    except (sqlite3.OperationalError, OSError) as error:
-        raise _unusable(path, error) from error
-    return connection
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._threads = threading.Lock()
+        self._own = threading.local()
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._adding = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._turn():
+                self._writer = _writer(path)
+        except (sqlite3.OperationalError, OSError) as error:
+            raise _unusable(path, error) from error
+
+    def execute(self, sql: str, values: Values = ()) -> sqlite3.Cursor:
+        """Run one statement: any inside `writing`, one that only reads elsewhere.
+
+        Raises:
+            StorageError: The store stayed locked, or the disk is full, read-only or failing.
+        """
+        inside = getattr(self._own, "cursors", None)
+        with _said():
+            if inside is None:
+                return self._reader().execute(sql, values)
+            cursor = self._writer.execute(sql, values)
+            if cursor.description:
+                inside.append(cursor)
+            return cursor
+
+    def executemany(self, sql: str, rows: Iterable[Values]) -> None:
+        """Run one statement for every row; inside `writing` only.
+
+        Raises:
+            StorageError: As `execute`.
+        """
+        if not hasattr(self._own, "cursors"):
+            raise RuntimeError("executemany outside of writing")
+        with _said():
+            self._writer.executemany(sql, rows)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction of this thread: all of it is on the disk when the block ends, or nothing.
+
+        Raises:
+            StorageError: The store stayed locked, or the disk is full, read-only or failing.
+        """
+        if hasattr(self._own, "cursors"):
+            raise RuntimeError("writing inside of writing")
+        with self._turn():
+            with _said():
+                self._writer.execute("BEGIN IMMEDIATE")
+            cursors = self._own.cursors = list[sqlite3.Cursor]()
+            try:
+                yield
+                with _said():
+                    self._writer.execute("COMMIT")
+            finally:
+                del self._own.cursors
+                # One that somebody still holds would keep the writer at the past it was reading.
+                for cursor in cursors:
+                    cursor.close()
+                if self._writer.in_transaction:
+                    self._writer.rollback()
+
+    def close(self) -> None:
+        """Close all connections; no thread may use the store any more."""
+        for reader in list(self._readers):
+            reader.connection.close()
+        with self._turn():  # the last connection to a file checkpoints it
+            self._writer.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        found: _Reader | None = getattr(self._own, "reader", None)
+        if found is None:
+            found = self._own.reader = _Reader(self.path)
+            with self._adding:
+                self._readers.add(found)
+        return found.connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The turn to write, among the threads of this process and among processes."""
+        until = time.monotonic() + WAIT_S
+        if not self._threads.acquire(timeout=WAIT_S):
+            raise _busy()
+        try:
+            lock = self.path.with_name(f"{self.path.name}.lock")
+            with locked(lock, within_s=max(0.0, until - time.monotonic())):
+                yield
+        except Busy as error:
+            raise _busy() from error
+        finally:
+            self._threads.release()
 
 
-def open_store(path: Path) -> tuple[sqlite3.Connection, str]:
-    """A connection, and a sentence for the page where something had to be done ("" otherwise).
+class Damaged(StorageError):
+    """The file is no database any more."""
+
+
+class _Reader:
+    """A thread's reading connection, closed at once when the thread ends.
+
+    A connection by itself, which refers to itself, would wait for the collector of garbage.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.connection = _connection(path)
+        self.connection.execute("PRAGMA query_only = ON")
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+def connect(path: Path) -> Store:
+    """The store at `path`; see `Store`."""
+    return Store(path)
+
+
+def open_store(path: Path) -> tuple[Store, str]:
+    """The store, and a sentence for the page where something had to be done ("" otherwise).
 
     A corrupt file is kept aside under a new name and a new store is begun.
 
@@ -48,13 +179,13 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str]:
         StorageError: The folder is read-only or full, or the store is from a newer version.
     """
     try:
-        connection = connect(path)
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        store = Store(path)
+        verdict = store.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict == "ok":
-            return connection, ""
-        connection.close()
+            return store, ""
+        store.close()
         log.error("the database %s is corrupt: %s", path, verdict)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, Damaged) as error:
         if not path.exists():
             raise _unusable(path, error) from error
         log.exception("the database %s is corrupt", path)
@@ -63,69 +194,61 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str]:
         part = path.with_name(path.name + suffix)
         if part.exists():
             os.replace(part, aside.with_name(aside.name + suffix))
-    return connect(path), (
+    return Store(path), (
         f"The database was damaged. It is kept as {aside.name} beside a new, empty one; "
         "earlier comparisons and votes are in the old file."
     )
 
 
-@contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """A transaction: all of it is written, or none.
-
-    Raises:
-        StorageError: The disk is full or read-only, or the store stayed locked.
-    """
+def _writer(path: Path) -> sqlite3.Connection:
+    """The connection that writes, on a file that is there and of the newest version by then."""
+    made = _connection(path)
     try:
-        with connection:
-            yield connection
-    except sqlite3.IntegrityError:
+        made.execute("PRAGMA journal_mode = WAL")
+        # NORMAL, often advised with WAL, would lose the last commits in a power cut.
+        made.execute("PRAGMA synchronous = FULL")
+        made.execute("PRAGMA foreign_keys = ON")
+        migrate(made, path)
+    except BaseException:
+        made.close()
         raise
-    except sqlite3.OperationalError as error:
-        raise StorageError(
-            f"This could not be saved: {error}.",
-            "Free disk space or make the data folder writable, then try again.",
-        ) from error
+    return made
 
 
-def backup(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the whole store to `target`, readable as it is."""
-    with closing(sqlite3.connect(target)) as copy:
-        connection.backup(copy)
+def _connection(path: Path) -> sqlite3.Connection:
+    """A connection without transactions of its own making, which waits for strangers' locks."""
+    made = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+    made.row_factory = sqlite3.Row
+    return made
 
 
-def _versions() -> list[tuple[int, str]]:
-    names = sorted(m.name for m in pkgutil.iter_modules(migrations.__path__))
-    return [(int(name[1:4]), name) for name in names]
+@contextmanager
+def _said() -> Iterator[None]:
+    """What a disk or another program did to a statement, in words; faults of ours stay as is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _busy() from error
+        if code in _OF_THE_DISK:
+            raise StorageError(
+                f"This could not be saved or read: {error}.",
+                "Free disk space or make the data folder writable, then try again.",
+            ) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise Damaged(
+                f"The database is damaged: {error}.",
+                "Restart the app: it keeps the damaged file and begins a new one.",
+            ) from error
+        raise
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    have = connection.execute("PRAGMA user_version").fetchone()[0]
-    versions = _versions()
-    newest = versions[-1][0]
-    if have > newest:
-        raise StorageError(
-            f"The database {path.name} is of version {have}; this app knows up to {newest}.",
-            "Update the app, or point IMITATION_DATA at another folder.",
-        )
-    todo = [(number, name) for number, name in versions if number > have]
-    if not todo:
-        return
-    if have:
-        backup(connection, path.with_name(f"{path.stem}.before-v{newest}{path.suffix}"))
-    for number, name in todo:
-        sql = importlib.import_module(f"{migrations.__name__}.{name}").SQL
-        # executescript commits by itself: the transaction is written into the script.
-        try:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;{sql};PRAGMA user_version = {number};COMMIT;"
-            )
-        except sqlite3.OperationalError:
-            if connection.in_transaction:
-                connection.rollback()
-            # Another app on this store may have migrated it while we waited.
-            if connection.execute("PRAGMA user_version").fetchone()[0] < number:
-                raise
+def _busy() -> Busy:
+    return Busy(
+        f"Something else has been writing to the store for {WAIT_S:.0f} s, so nothing was saved.",
+        "Try again; if it stays so, see which program has the database open.",
+    )
 
 
 def _unusable(path: Path, error: Exception) -> StorageError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imitation.errors import UserError
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.values import LIVE_STATES, JobSpec, JobState
 
 _LIVE = f"state IN {LIVE_STATES!r}"
@@ -54,7 +54,7 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def add(db: sqlite3.Connection, identity: str, spec: JobSpec, limit: int) -> Job:
+def add(db: Store, identity: str, spec: JobSpec, limit: int) -> Job:
     """Put a job at the end of the queue.
 
     Args:
@@ -68,8 +68,7 @@ def add(db: sqlite3.Connection, identity: str, spec: JobSpec, limit: int) -> Job
         StorageError: It could not be written.
     """
     now = time.time()
-    with writing(db):
-        db.execute("BEGIN IMMEDIATE")
+    with db.writing():
         others = live(db)
         if sum(job.spec.visitor == spec.visitor for job in others) >= limit:
             raise UserError(
@@ -101,13 +100,13 @@ def add(db: sqlite3.Connection, identity: str, spec: JobSpec, limit: int) -> Job
     return Job(identity, row.lastrowid, spec, "queued", now)
 
 
-def get(db: sqlite3.Connection, identity: str) -> Job | None:
+def get(db: Store, identity: str) -> Job | None:
     """The job of that id, None if there is none."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (identity,)).fetchone()
     return _read(row) if row else None
 
 
-def newest(db: sqlite3.Connection, kind: str | None = None, limit: int = 500) -> list[Job]:
+def newest(db: Store, kind: str | None = None, limit: int = 500) -> list[Job]:
     """Jobs of a kind (None: all), newest first."""
     rows = db.execute(
         "SELECT * FROM jobs WHERE :kind IS NULL OR kind = :kind ORDER BY number DESC LIMIT :limit",
@@ -116,12 +115,12 @@ def newest(db: sqlite3.Connection, kind: str | None = None, limit: int = 500) ->
     return [_read(row) for row in rows]
 
 
-def live(db: sqlite3.Connection) -> list[Job]:
+def live(db: Store) -> list[Job]:
     """Jobs that have not ended, in the order of the queue."""
     return [_read(row) for row in db.execute(f"SELECT * FROM jobs WHERE {_LIVE} ORDER BY number")]
 
 
-def claim(db: sqlite3.Connection, slots: Mapping[str, int]) -> Job | None:
+def claim(db: Store, slots: Mapping[str, int]) -> Job | None:
     """Mark the first queued job whose device has a free slot as running, and return it.
 
     Two processes on one store never claim the same job. Devices not named have one slot.
@@ -129,8 +128,7 @@ def claim(db: sqlite3.Connection, slots: Mapping[str, int]) -> Job | None:
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
-        db.execute("BEGIN IMMEDIATE")
+    with db.writing():
         jobs = live(db)
         busy: dict[str, int] = {}
         for job in jobs:
@@ -147,14 +145,14 @@ def claim(db: sqlite3.Connection, slots: Mapping[str, int]) -> Job | None:
     return None
 
 
-def ask_to_stop(db: sqlite3.Connection, identity: str) -> Job | None:
+def ask_to_stop(db: Store, identity: str) -> Job | None:
     """Mark a queued job as stopped or a running one as stopping; the job as it is then.
 
     Raises:
         StorageError: It could not be written.
     """
     now = time.time()
-    with writing(db):
+    with db.writing():
         db.execute(
             "UPDATE jobs SET stop_asked = coalesce(stop_asked, :now),"
             " ended = CASE state WHEN 'queued' THEN :now END,"
@@ -166,33 +164,31 @@ def ask_to_stop(db: sqlite3.Connection, identity: str) -> Job | None:
     return get(db, identity)
 
 
-def finish(
-    db: sqlite3.Connection, identity: str, state: JobState, ended: float, detail: str
-) -> None:
+def finish(db: Store, identity: str, state: JobState, ended: float, detail: str) -> None:
     """Note how a live job ended; one that had ended before is left as it is.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         db.execute(
             f"UPDATE jobs SET state = ?, ended = ?, detail = ? WHERE id = ? AND {_LIVE}",
             (state, ended, detail, identity),
         )
 
 
-def delete(db: sqlite3.Connection, identity: str) -> bool:
+def delete(db: Store, identity: str) -> bool:
     """Delete an ended job's row; True if there was one.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         gone = db.execute(f"DELETE FROM jobs WHERE id = ? AND NOT {_LIVE}", (identity,))
     return gone.rowcount > 0
 
 
-def uses(db: sqlite3.Connection, out: str) -> int:
+def uses(db: Store, out: str) -> int:
     """How many jobs, ended ones too, write or wrote to `out`."""
     found = db.execute("SELECT count(*) FROM jobs WHERE out = ?", (out,)).fetchone()
     return int(found[0])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imitation.errors import UserError
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.values import Pair, Preference, Verdict
 
 State = Literal["waiting", "judged", "unparsed", "failed"]
@@ -90,7 +90,7 @@ class Counts:
         return self.states.get("waiting", 0) + self.states.get("failed", 0)
 
 
-def keep_pairs(db: sqlite3.Connection, pairs: Iterable[Pair]) -> list[int]:
+def keep_pairs(db: Store, pairs: Iterable[Pair]) -> list[int]:
     """Row numbers of the pairs, added where they are new; call it inside `writing`."""
     rows = []
     for pair in pairs:
@@ -103,7 +103,7 @@ def keep_pairs(db: sqlite3.Connection, pairs: Iterable[Pair]) -> list[int]:
     return rows
 
 
-def forget_pairs(db: sqlite3.Connection) -> None:
+def forget_pairs(db: Store) -> None:
     """Delete pairs that neither a run nor a study holds; call it inside `writing`."""
     db.execute(
         "DELETE FROM pairs WHERE id NOT IN (SELECT pair FROM judgements)"
@@ -119,7 +119,7 @@ def read_pair(row: sqlite3.Row) -> Pair:
 
 
 def add(
-    db: sqlite3.Connection,
+    db: Store,
     pairs: Sequence[Pair],
     *,
     name: str,
@@ -136,7 +136,7 @@ def add(
         UserError: There is no pair.
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         identity = _add_run(db, pairs, name, judge, rubric, source, False, max_tokens, visitor)
         rows = dict.fromkeys(keep_pairs(db, pairs))
         db.executemany(
@@ -147,7 +147,7 @@ def add(
 
 
 def add_reviews(
-    db: sqlite3.Connection,
+    db: Store,
     reviews: Sequence[tuple[Pair, Verdict, str]],
     *,
     name: str,
@@ -162,7 +162,7 @@ def add_reviews(
         StorageError: They could not be written.
     """
     pairs = [pair for pair, _, _ in reviews]
-    with writing(db):
+    with db.writing():
         identity = _add_run(db, pairs, name, judge, "", source, True, 0, visitor)
         for pair, verdict, text in reviews:
             row = keep_pairs(db, [pair])[0]
@@ -177,7 +177,7 @@ def add_reviews(
     return identity
 
 
-def runs(db: sqlite3.Connection, visitor: str | None) -> list[Run]:
+def runs(db: Store, visitor: str | None) -> list[Run]:
     """Runs this visitor may see, newest first: their own and those of the command line.
 
     None, the command line, sees all.
@@ -190,7 +190,7 @@ def runs(db: sqlite3.Connection, visitor: str | None) -> list[Run]:
     return [_run(row) for row in rows]
 
 
-def get(db: sqlite3.Connection, identity: str) -> Run:
+def get(db: Store, identity: str) -> Run:
     """The run of that id.
 
     Raises:
@@ -202,7 +202,7 @@ def get(db: sqlite3.Connection, identity: str) -> Run:
     return _run(row)
 
 
-def pairs_of(db: sqlite3.Connection, identity: str) -> list[Pair]:
+def pairs_of(db: Store, identity: str) -> list[Pair]:
     """The pairs of a run, in order, to be judged again."""
     rows = db.execute(
         "SELECT * FROM pairs WHERE id IN (SELECT pair FROM judgements WHERE run = ?) ORDER BY id",
@@ -211,7 +211,7 @@ def pairs_of(db: sqlite3.Connection, identity: str) -> list[Pair]:
     return [read_pair(row) for row in rows]
 
 
-def left(db: sqlite3.Connection, identity: str) -> list[Task]:
+def left(db: Store, identity: str) -> list[Task]:
     """Judgements of a run not made yet, and those whose request failed."""
     rows = db.execute(
         "SELECT j.pair, j.swapped, p.prompt, p.models, p.answers FROM judgements j"
@@ -223,7 +223,7 @@ def left(db: sqlite3.Connection, identity: str) -> list[Task]:
 
 
 def record(
-    db: sqlite3.Connection,
+    db: Store,
     identity: str,
     row: tuple[int, bool],
     verdict: Verdict,
@@ -236,19 +236,17 @@ def record(
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         _write(db, identity, row, verdict, text, prompt_tokens, completion_tokens)
 
 
-def record_failure(
-    db: sqlite3.Connection, identity: str, row: tuple[int, bool], problem: str
-) -> None:
+def record_failure(db: Store, identity: str, row: tuple[int, bool], problem: str) -> None:
     """Store that the judge could not be asked; the run's next start asks again.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         db.execute(
             "UPDATE judgements SET state = 'failed', problem = ?, judged = ?"
             " WHERE run = ? AND pair = ? AND swapped = ?",
@@ -256,7 +254,7 @@ def record_failure(
         )
 
 
-def counts(db: sqlite3.Connection, identity: str) -> Counts:
+def counts(db: Store, identity: str) -> Counts:
     """How far a run is."""
     row = db.execute(
         "SELECT count(DISTINCT pair) AS pairs, coalesce(sum(prompt_tokens), 0) AS sent,"
@@ -274,7 +272,7 @@ def counts(db: sqlite3.Connection, identity: str) -> Counts:
     )
 
 
-def preferences(db: sqlite3.Connection, identity: str) -> list[Preference]:
+def preferences(db: Store, identity: str) -> list[Preference]:
     """The verdicts on pairs of a run that could be read, each in the order the judge saw."""
     judge = get(db, identity).judge
     rows = db.execute(
@@ -286,7 +284,7 @@ def preferences(db: sqlite3.Connection, identity: str) -> list[Preference]:
     return [Preference(read_pair(row), row["outcome"], judge) for row in rows]
 
 
-def single(db: sqlite3.Connection, identity: str) -> dict[Rated, bool | None]:
+def single(db: Store, identity: str) -> dict[Rated, bool | None]:
     """What the judge said of single answers: yes, no, or None where no verdict could be read."""
     rows = db.execute(
         "SELECT j.outcome, p.prompt, p.models, p.answers FROM judgements j"
@@ -303,7 +301,7 @@ def single(db: sqlite3.Connection, identity: str) -> dict[Rated, bool | None]:
     return said
 
 
-def yes_by_model(db: sqlite3.Connection, identity: str) -> dict[str, tuple[int, int]]:
+def yes_by_model(db: Store, identity: str) -> dict[str, tuple[int, int]]:
     """Model -> (answers the judge said yes to, those it said yes or no to), single answers only."""
     rows = db.execute(
         "SELECT json_extract(p.models, '$[0]'), sum(j.outcome = 'yes'), count(*) FROM judgements j"
@@ -313,13 +311,13 @@ def yes_by_model(db: sqlite3.Connection, identity: str) -> dict[str, tuple[int, 
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def delete(db: sqlite3.Connection, identity: str, visitor: str | None) -> bool:
+def delete(db: Store, identity: str, visitor: str | None) -> bool:
     """Delete a run with its judgements; True if it was this visitor's to delete.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         gone = db.execute(
             "DELETE FROM judge_runs WHERE id = ? AND visitor IS ?", (identity, visitor)
         )
@@ -328,7 +326,7 @@ def delete(db: sqlite3.Connection, identity: str, visitor: str | None) -> bool:
 
 
 def _add_run(
-    db: sqlite3.Connection,
+    db: Store,
     pairs: Sequence[Pair],
     name: str,
     judge: str,
@@ -363,7 +361,7 @@ def _add_run(
 
 
 def _write(
-    db: sqlite3.Connection,
+    db: Store,
     identity: str,
     row: tuple[int, bool],
     verdict: Verdict,
@@ -392,7 +390,7 @@ def _write(
     )
 
 
-def _tally(db: sqlite3.Connection, sql: str, identity: str) -> dict[str, int]:
+def _tally(db: Store, sql: str, identity: str) -> dict[str, int]:
     return {row[0]: row[1] for row in db.execute(sql, (identity,))}
 
 

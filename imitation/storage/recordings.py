@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imitation.errors import UserError
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.values import RecordedPrompt, Recording, Refused
 
 
@@ -44,7 +44,7 @@ class RecordingSet:
 
 
 def add(
-    db: sqlite3.Connection,
+    db: Store,
     recording: Recording,
     *,
     name: str,
@@ -65,7 +65,7 @@ def add(
         raise UserError(f"There is no model {reference!r} in the set.", f"Its models: {known}.")
     identity = secrets.token_urlsafe(16)
     models = [{"model": m, "files": recording.files.get(m, ())} for m in recording.models]
-    with writing(db):
+    with db.writing():
         db.execute(
             "INSERT INTO recording_sets (id, name, source, visitor, created, reference, prompts,"
             " models, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -111,7 +111,7 @@ def add(
     return identity
 
 
-def sets(db: sqlite3.Connection, visitor: str | None) -> list[RecordingSet]:
+def sets(db: Store, visitor: str | None) -> list[RecordingSet]:
     """Sets this visitor may see, newest first: their own and those of the command line."""
     rows = db.execute(
         "SELECT * FROM recording_sets WHERE visitor IS NULL OR visitor = ? ORDER BY created DESC",
@@ -120,7 +120,7 @@ def sets(db: sqlite3.Connection, visitor: str | None) -> list[RecordingSet]:
     return [_set(row) for row in rows]
 
 
-def get(db: sqlite3.Connection, identity: str, visitor: str | None) -> RecordingSet | None:
+def get(db: Store, identity: str, visitor: str | None) -> RecordingSet | None:
     """One set by its id; None if there is none that this visitor may see."""
     row = db.execute(
         "SELECT * FROM recording_sets WHERE id = ? AND (visitor IS NULL OR visitor = ?)",
@@ -129,7 +129,7 @@ def get(db: sqlite3.Connection, identity: str, visitor: str | None) -> Recording
     return _set(row) if row else None
 
 
-def load(db: sqlite3.Connection, identity: str) -> Recording:
+def load(db: Store, identity: str) -> Recording:
     """The whole set, as it was read.
 
     Raises:
@@ -161,7 +161,7 @@ def load(db: sqlite3.Connection, identity: str) -> Recording:
     )
 
 
-def categories(db: sqlite3.Connection, identity: str) -> list[tuple[str, int]]:
+def categories(db: Store, identity: str) -> list[tuple[str, int]]:
     """Categories of a set with their number of prompts, in the order they first appear."""
     rows = db.execute(
         "SELECT category, count(*) AS n FROM recorded_prompts WHERE recording = ?"
@@ -171,9 +171,7 @@ def categories(db: sqlite3.Connection, identity: str) -> list[tuple[str, int]]:
     return [(row["category"], row["n"]) for row in rows]
 
 
-def search(
-    db: sqlite3.Connection, identity: str, *, text: str = "", category: str | None = None
-) -> list[int]:
+def search(db: Store, identity: str, *, text: str = "", category: str | None = None) -> list[int]:
     """Row numbers of a set's prompts, in order; `prompts` reads those of one page.
 
     Args:
@@ -196,7 +194,7 @@ def search(
     return [row["id"] for row in rows]
 
 
-def prompts(db: sqlite3.Connection, rows: Sequence[int]) -> tuple[RecordedPrompt, ...]:
+def prompts(db: Store, rows: Sequence[int]) -> tuple[RecordedPrompt, ...]:
     """The prompts of these row numbers, at most a few hundred, in the order of their set."""
     found = db.execute(
         f"SELECT * FROM recorded_prompts WHERE id IN ({', '.join('?' * len(rows))})"
@@ -206,9 +204,7 @@ def prompts(db: sqlite3.Connection, rows: Sequence[int]) -> tuple[RecordedPrompt
     return tuple(_prompt(row) for row in found)
 
 
-def answers(
-    db: sqlite3.Connection, identity: str, prompt: str
-) -> tuple[RecordedPrompt, dict[str, str]] | None:
+def answers(db: Store, identity: str, prompt: str) -> tuple[RecordedPrompt, dict[str, str]] | None:
     """A prompt by its id in the set and each model's answer; None if there is no such prompt."""
     row = db.execute(
         "SELECT p.*, s.models FROM recorded_prompts p JOIN recording_sets s ON s.id = p.recording"
@@ -224,13 +220,13 @@ def answers(
     return _prompt(row), {models[a["model"]]: a["text"] for a in found}
 
 
-def delete(db: sqlite3.Connection, identity: str, visitor: str | None) -> bool:
+def delete(db: Store, identity: str, visitor: str | None) -> bool:
     """Delete a set with its prompts and answers; True if it was this visitor's to delete.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         done = db.execute(
             "DELETE FROM recording_sets WHERE id = ? AND visitor IS ?", (identity, visitor)
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from imitation.errors import UserError
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.storage.judgements import forget_pairs, keep_pairs, read_pair
 from imitation.values import Pair
 
@@ -64,7 +64,7 @@ class Study:
 
 
 def create(
-    db: sqlite3.Connection,
+    db: Store,
     pairs: Sequence[Pair],
     *,
     name: str,
@@ -92,7 +92,7 @@ def create(
             "Choose 1 to 20 raters, and repeats every 2 to 1000 items or 0 for none.",
         )
     identity = secrets.token_urlsafe(16)
-    with writing(db):
+    with db.writing():
         db.execute(
             "INSERT INTO studies (id, invite, name, guidelines, source, dropped, raters,"
             " repeat_every, visitor, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -116,7 +116,7 @@ def create(
     return identity
 
 
-def of_visitor(db: sqlite3.Connection, visitor: str | None) -> list[Study]:
+def of_visitor(db: Store, visitor: str | None) -> list[Study]:
     """A visitor's own studies, newest first; None, the command line, sees all."""
     rows = db.execute(
         f"{_STUDY} WHERE ?1 IS NULL OR visitor = ?1 ORDER BY created DESC", (visitor,)
@@ -124,7 +124,7 @@ def of_visitor(db: sqlite3.Connection, visitor: str | None) -> list[Study]:
     return [_study(row) for row in rows]
 
 
-def get(db: sqlite3.Connection, identity: str) -> Study:
+def get(db: Store, identity: str) -> Study:
     """The study of that id.
 
     Raises:
@@ -136,13 +136,13 @@ def get(db: sqlite3.Connection, identity: str) -> Study:
     return _study(row)
 
 
-def invited(db: sqlite3.Connection, invite: str) -> Study | None:
+def invited(db: Store, invite: str) -> Study | None:
     """The study an invitation opens, None if it opens none."""
     row = db.execute(f"{_STUDY} WHERE invite = ?", (invite,)).fetchone()
     return _study(row) if row else None
 
 
-def pairs_of(db: sqlite3.Connection, identity: str) -> list[Pair]:
+def pairs_of(db: Store, identity: str) -> list[Pair]:
     """The items of a study, in order."""
     rows = db.execute(
         "SELECT p.* FROM study_items i JOIN pairs p ON p.id = i.pair WHERE i.study = ?"
@@ -152,13 +152,13 @@ def pairs_of(db: sqlite3.Connection, identity: str) -> list[Pair]:
     return [read_pair(row) for row in rows]
 
 
-def set_open(db: sqlite3.Connection, identity: str, visitor: str, is_open: bool) -> bool:
+def set_open(db: Store, identity: str, visitor: str, is_open: bool) -> bool:
     """Close a visitor's own study or open it again; True if it is theirs.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         done = db.execute(
             "UPDATE studies SET closed = ? WHERE id = ? AND visitor = ?",
             (None if is_open else time.time(), identity, visitor),
@@ -166,13 +166,13 @@ def set_open(db: sqlite3.Connection, identity: str, visitor: str, is_open: bool)
     return done.rowcount > 0
 
 
-def delete(db: sqlite3.Connection, identity: str, visitor: str) -> bool:
+def delete(db: Store, identity: str, visitor: str) -> bool:
     """Delete a visitor's own study with its ratings; True if it was theirs.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         gone = db.execute(
             "DELETE FROM studies WHERE id = ? AND visitor = ?", (identity, visitor)
         ).rowcount

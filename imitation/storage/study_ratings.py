@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import random
 import secrets
-import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
 from imitation.errors import UserError
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.storage.judgements import read_pair
 from imitation.storage.studies import Study, invited, pairs_of
 from imitation.storage.votes import count_refused
@@ -64,7 +63,7 @@ class Rated:
     again: bool
 
 
-def show(db: sqlite3.Connection, study: Study, rater: str) -> Showing | None:
+def show(db: Store, study: Study, rater: str) -> Showing | None:
     """The item to be rated next, None where nothing is left for this rater.
 
     An item shown and not rated is shown again. Which comes next is drawn among those with the
@@ -76,7 +75,7 @@ def show(db: sqlite3.Connection, study: Study, rater: str) -> Showing | None:
     if study.closed is not None:
         return None
     now = time.time()
-    with writing(db):
+    with db.writing():
         _let_go(db, study, rater, now)
         row = db.execute(
             f"{_ITEM} WHERE i.study = ? AND s.rater = ? AND s.rated IS NULL", (study.id, rater)
@@ -98,7 +97,7 @@ def show(db: sqlite3.Connection, study: Study, rater: str) -> Showing | None:
     return Showing(row["token"], read_pair(row), done)
 
 
-def vote(db: sqlite3.Connection, invite: str, rater: str, token: str, outcome: str) -> None:
+def vote(db: Store, invite: str, rater: str, token: str, outcome: str) -> None:
     """Take a rater's vote on what they were shown.
 
     Raises:
@@ -122,7 +121,7 @@ def vote(db: sqlite3.Connection, invite: str, rater: str, token: str, outcome: s
     elif now - row["shown"] < FASTEST_S:
         reason, said = "too fast", "That was faster than anybody reads."
     if not reason:
-        with writing(db):
+        with db.writing():
             # The condition, not the look above, decides between two that come at once.
             done = db.execute(
                 "UPDATE showings SET rated = ?, outcome = ? WHERE token = ? AND rated IS NULL",
@@ -135,7 +134,7 @@ def vote(db: sqlite3.Connection, invite: str, rater: str, token: str, outcome: s
     raise UserError(said, "The vote was not counted.")
 
 
-def ratings(db: sqlite3.Connection, identity: str) -> list[Rated]:
+def ratings(db: Store, identity: str) -> list[Rated]:
     """All ratings of a study, as they came."""
     rows = db.execute(
         f"{_ITEM} WHERE i.study = ? AND s.rated IS NOT NULL ORDER BY s.rated", (identity,)
@@ -150,7 +149,7 @@ def ratings(db: sqlite3.Connection, identity: str) -> list[Rated]:
     ]
 
 
-def complete(db: sqlite3.Connection, study: Study) -> int:
+def complete(db: Store, study: Study) -> int:
     """Items that have all the ratings wanted."""
     row = db.execute(
         "SELECT count(*) FROM (SELECT s.item FROM showings s JOIN study_items i ON i.id = s.item"
@@ -161,7 +160,7 @@ def complete(db: sqlite3.Connection, study: Study) -> int:
     return int(row[0])
 
 
-def export_lines(db: sqlite3.Connection, study: Study) -> Iterator[str]:
+def export_lines(db: Store, study: Study) -> Iterator[str]:
     """One JSON line per item: prompt, models, answers, ratings; raters are numbered."""
     numbers: dict[str, int] = {}
     by_key: dict[str, list[dict[str, object]]] = {}
@@ -186,7 +185,7 @@ def export_lines(db: sqlite3.Connection, study: Study) -> Iterator[str]:
         yield json.dumps(line, ensure_ascii=False)
 
 
-def _let_go(db: sqlite3.Connection, study: Study, rater: str, now: float) -> None:
+def _let_go(db: Store, study: Study, rater: str, now: float) -> None:
     """Forget an item shown to this rater so long ago that others have rated it meanwhile."""
     db.execute(
         "DELETE FROM showings WHERE rater = ? AND rated IS NULL AND again = 0 AND shown < ?"
@@ -197,7 +196,7 @@ def _let_go(db: sqlite3.Connection, study: Study, rater: str, now: float) -> Non
     )
 
 
-def _done(db: sqlite3.Connection, identity: str, rater: str) -> int:
+def _done(db: Store, identity: str, rater: str) -> int:
     row = db.execute(
         "SELECT count(*) FROM showings s JOIN study_items i ON i.id = s.item"
         " WHERE i.study = ? AND s.rater = ? AND s.rated IS NOT NULL",
@@ -207,7 +206,7 @@ def _done(db: sqlite3.Connection, identity: str, rater: str) -> int:
 
 
 def _draw(
-    db: sqlite3.Connection, study: Study, rater: str, done: int, now: float
+    db: Store, study: Study, rater: str, done: int, now: float
 ) -> tuple[int, int, int] | None:
     """Item, order and whether it is a repeat."""
     if study.repeat_every and (done + 1) % study.repeat_every == 0:

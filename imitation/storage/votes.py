@@ -12,7 +12,7 @@ from typing import Literal
 
 from imitation.errors import UserError
 from imitation.storage.comparisons import Comparison
-from imitation.storage.database import writing
+from imitation.storage.database import Store
 from imitation.values import Outcome, Pair, Preference
 
 TIE = "tie"
@@ -35,7 +35,7 @@ class GuessScore:
 
 
 def add(
-    db: sqlite3.Connection,
+    db: Store,
     comparison: Comparison,
     kind: Literal["preference", "reference"],
     choice: str,
@@ -64,7 +64,7 @@ def add(
         correct = int(any(c.id == choice and c.role == "reference" for c in comparison.cards))
     last = comparison.turns[-1]
     try:
-        with writing(db):
+        with db.writing():
             db.execute(
                 "INSERT INTO votes (comparison, turn, visitor, created, kind, choice, blind,"
                 " columns, states, sampling, conversation, correct)"
@@ -99,7 +99,7 @@ def add(
         ) from None
 
 
-def voted(db: sqlite3.Connection, comparison: Comparison) -> dict[str, str]:
+def voted(db: Store, comparison: Comparison) -> dict[str, str]:
     """Choices already made on the last turn, by kind."""
     rows = db.execute(
         "SELECT kind, choice FROM votes WHERE comparison = ? AND turn = ? AND visitor = ?",
@@ -108,7 +108,7 @@ def voted(db: sqlite3.Connection, comparison: Comparison) -> dict[str, str]:
     return {row["kind"]: row["choice"] for row in rows}
 
 
-def guess_score(db: sqlite3.Connection, visitor: str) -> GuessScore:
+def guess_score(db: Store, visitor: str) -> GuessScore:
     """The visitor's running score in "which one is the reference?"."""
     rows = db.execute(
         "SELECT correct, json_array_length(columns) AS n FROM votes"
@@ -122,13 +122,13 @@ def guess_score(db: sqlite3.Connection, visitor: str) -> GuessScore:
     )
 
 
-def count_refused(db: sqlite3.Connection, reason: str, study: str = "") -> None:
+def count_refused(db: Store, reason: str, study: str = "") -> None:
     """Count a vote that was not taken; `study` is its id, "" for votes in Compare.
 
     Raises:
         StorageError: It could not be written.
     """
-    with writing(db):
+    with db.writing():
         db.execute(
             "INSERT INTO refused_votes (study, reason, n) VALUES (?, ?, 1)"
             " ON CONFLICT (study, reason) DO UPDATE SET n = n + 1",
@@ -136,7 +136,7 @@ def count_refused(db: sqlite3.Connection, reason: str, study: str = "") -> None:
         )
 
 
-def refused(db: sqlite3.Connection, study: str = "") -> dict[str, int]:
+def refused(db: Store, study: str = "") -> dict[str, int]:
     """Votes that were not taken, by reason; `study` is its id, "" for votes in Compare."""
     rows = db.execute(
         "SELECT reason, n FROM refused_votes WHERE study = ? ORDER BY n DESC, reason", (study,)
@@ -144,7 +144,7 @@ def refused(db: sqlite3.Connection, study: str = "") -> dict[str, int]:
     return {row["reason"]: row["n"] for row in rows}
 
 
-def preferences(db: sqlite3.Connection, *, blind: bool = True) -> list[Preference]:
+def preferences(db: Store, *, blind: bool = True) -> list[Preference]:
     """What visitors preferred in Compare, as pairs in the order of the columns.
 
     The best of three or four columns is preferred to each of the others, which says nothing of

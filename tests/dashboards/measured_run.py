@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from imitation.evaluation.report import Difference, Gap, Measured, Report, Run, 
 from imitation.evaluation.samples import Reply, Sample
 from imitation.evaluation.stats import wilson
 from imitation.storage import jobs
+from imitation.storage.database import Store
 from imitation.values import Interval, JobSpec
 
 MODELS = (
@@ -28,7 +28,7 @@ N = 100
 
 
 def finished_run(
-    db: sqlite3.Connection, folder: Path, name: str = "one", task: str = "pocket_facts",
+    db: Store, folder: Path, name: str = "one", task: str = "pocket_facts",
     visitor: str | None = None,
 ) -> str:  # fmt: skip
     """Write a run's folder and its row in the store; the job's id.

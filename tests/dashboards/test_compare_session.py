@@ -310,11 +310,13 @@ async def test_a_vote_that_cannot_be_stored_reveals_nothing(lab: Lab) -> None:
     lab.backend.scripts["b"] = Script(["x" * 200_000])
     await lab.ask(blind=True, models=("b", "i"))
     pages = lab.context.db.execute("PRAGMA page_count").fetchone()[0]
-    lab.context.db.execute(f"PRAGMA max_page_count = {pages}")
+    with lab.context.db.writing():
+        lab.context.db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageError, match="could not be saved"):
         lab.session.vote("0")
     assert lab.session.phase == "vote" and lab.session.comparison.blind
-    lab.context.db.execute(f"PRAGMA max_page_count = {pages * 10}")
+    with lab.context.db.writing():
+        lab.context.db.execute(f"PRAGMA max_page_count = {pages * 10}")
     lab.session.vote("0")
     assert lab.session.phase == "open"
 
@@ -393,7 +395,8 @@ async def test_a_preparation_that_fails_leaves_the_columns_to_say_why(lab: Lab) 
 async def test_answers_stay_on_the_page_when_they_cannot_be_stored(lab: Lab) -> None:
     await lab.ask("One?")
     pages = lab.context.db.execute("PRAGMA page_count").fetchone()[0]
-    lab.context.db.execute(f"PRAGMA max_page_count = {pages}")
+    with lab.context.db.writing():
+        lab.context.db.execute(f"PRAGMA max_page_count = {pages}")
     lab.backend.scripts["b"] = Script(["x" * 100_000])
     with pytest.raises(StorageError, match="could not be saved"):
         await lab.ask("Two?")

@@ -257,8 +257,8 @@ def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, 
 
 
 def test_a_run_by_hand_is_found_by_its_folder(context, run):
-    context.db.execute("DELETE FROM jobs")
-    context.db.commit()
+    with context.db.writing():
+        context.db.execute("DELETE FROM jobs")
     (shown,) = Evaluations(context).look(ME)
     assert (shown.id, shown.state, shown.mine) == ("folder-one", "done", False)
     assert "by hand" in shown.detail

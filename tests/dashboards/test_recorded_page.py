@@ -57,14 +57,14 @@ def files(tmp_path):
     return [path]
 
 
-def imported(settings, files, visitor="me"):
-    done = actions.import_files(settings, files, " My  set ", visitor)
+def imported(db, files, visitor="me"):
+    done = actions.import_files(db, files, " My  set ", visitor)
     assert done.identity
     return done.identity
 
 
-def test_import_reports_bad_lines_and_keeps_the_good_ones(settings, db, files):
-    done = actions.import_files(settings, files, " My  set ", "me")
+def test_import_reports_bad_lines_and_keeps_the_good_ones(db, files):
+    done = actions.import_files(db, files, " My  set ", "me")
     assert [(r.file, r.line) for r in done.refused] == [("ours.jsonl", 11), ("ours.jsonl", 47)]
     assert done.message == "180 answers of 4 models to 45 prompts were imported."
     (found,) = recordings.sets(db, "me")
@@ -73,32 +73,32 @@ def test_import_reports_bad_lines_and_keeps_the_good_ones(settings, db, files):
     assert "2 lines were left out" in shown and "<td>47</td>" in shown
 
 
-def test_nothing_usable_stores_nothing(settings, db, tmp_path):
+def test_nothing_usable_stores_nothing(db, tmp_path):
     path = tmp_path / "question.jsonl"
     path.write_text('{"question_id": 1, "text": "Why?"}')
-    done = actions.import_files(settings, [path], "", "me")
+    done = actions.import_files(db, [path], "", "me")
     assert done.identity is None
     assert "no answers" in done.message
     assert recordings.sets(db, "me") == []
 
 
-def test_what_the_page_will_not_take_is_said(settings, files, monkeypatch):
+def test_what_the_page_will_not_take_is_said(db, files, monkeypatch):
     with pytest.raises(UserError, match="No file was chosen"):
-        actions.import_files(settings, [], "", "me")
+        actions.import_files(db, [], "", "me")
     monkeypatch.setattr(actions, "MAX_UPLOAD", 10)
     with pytest.raises(UserError, match="the page takes"):
-        actions.import_files(settings, files, "", "me")
+        actions.import_files(db, files, "", "me")
     monkeypatch.undo()
     monkeypatch.setattr(actions, "MAX_SETS", 1)
-    imported(settings, files)
+    imported(db, files)
     with pytest.raises(UserError, match="Delete one"):
-        actions.import_files(settings, files, "", "me")
-    imported(settings, files, visitor="other")
+        actions.import_files(db, files, "", "me")
+    imported(db, files, visitor="other")
 
 
-def test_offline_the_hub_is_not_asked(settings):
+def test_offline_the_hub_is_not_asked(db, settings):
     with pytest.raises(UserError, match="IMITATION_OFFLINE"):
-        actions.import_mt_bench(replace(settings, offline=True), "me")
+        actions.import_mt_bench(db, replace(settings, offline=True), "me")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_columns_are_at_most_four_with_the_reference_last():
 
 
 def test_a_look_pages_searches_and_filters(settings, db, files):
-    identity = imported(settings, files)
+    identity = imported(db, files)
     view = actions.look(db, identity, "me")
     assert (view.total, view.page, view.at, len(view.prompts)) == (45, 0, 0, actions.PAGE)
     assert view.categories == (("even", 23), ("odd", 22))
@@ -138,13 +138,13 @@ def test_a_look_pages_searches_and_filters(settings, db, files):
 
 
 def test_another_visitors_set_is_not_shown(settings, db, files):
-    identity = imported(settings, files, visitor="other")
+    identity = imported(db, files, visitor="other")
     assert actions.look(db, identity, "me") is None
     assert actions.look(db, "", "me") is None
 
 
 def test_page_and_command_give_the_same_numbers(settings, db, files, capsys):
-    identity = imported(settings, files)
+    identity = imported(db, files)
     command = ["--answers", str(files[0]), "--reference-model", "gpt-3.5-turbo", "--json"]
     assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -155,7 +155,7 @@ def test_page_and_command_give_the_same_numbers(settings, db, files, capsys):
 
 
 def test_everything_from_files_is_escaped(settings, db, files):
-    identity = imported(settings, files)
+    identity = imported(db, files)
     view = actions.look(db, identity, "me", chosen=[EVIL], text="", at=0)
     report = actions.toned_report(db, identity, view.reference, "me")
     for shown in (
@@ -176,7 +176,7 @@ def test_columns_show_the_strip_and_what_is_missing(settings, db, tmp_path):
         {"prompt": "Three?", "earlier": ["One?"], "answers": {"m": "x" * 60_000, "gpt": "y"}},
     ]
     path.write_text("\n".join(map(json.dumps, rows)))
-    identity = imported(settings, [path])
+    identity = imported(db, [path])
     shown = html.arena_html(actions.look(db, identity, "me"))
     assert "<b>50%</b>" in shown and "lab-role-reference" in shown
     assert shown.index("<i>m</i>") < shown.index("<i>Reference</i>")
@@ -189,14 +189,14 @@ def test_columns_show_the_strip_and_what_is_missing(settings, db, tmp_path):
 
 
 def test_the_finding_names_the_closest_and_the_farthest(settings, db, files):
-    identity = imported(settings, files)
+    identity = imported(db, files)
     found = html.finding(actions.style_report(db, identity, "gpt-3.5-turbo"))
     assert found.startswith("alpaca shares 33%")
     assert "the most of 3 models" in found
 
 
 def test_tone_is_absent_without_a_judge_and_stands_with_its_n(settings, db, files):
-    identity = imported(settings, files)
+    identity = imported(db, files)
     found = recordings.get(db, identity, "me")
 
     def shown():

@@ -15,6 +15,7 @@ import pytest
 from imitation.jobs import outcome, processes
 from imitation.jobs.runner import Runner
 from imitation.settings import Settings, read_settings
+from imitation.storage.database import Store, connect
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec
 
@@ -28,14 +29,18 @@ def lab(tmp_path: Path) -> Settings:
 def make_runner(lab: Settings) -> Iterator[Callable[..., Runner]]:
     """Runners on one store; whatever still runs at the end is killed."""
     made: list[Runner] = []
+    stores: list[Store] = []
 
     def make(**options: object) -> Runner:
-        made.append(Runner(lab, **{"grace_s": 20.0, **options}))  # type: ignore[arg-type]
+        stores.append(connect(lab.database))  # of its own, as another process would have
+        made.append(Runner(lab, stores[-1], **{"grace_s": 20.0, **options}))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
     for runner in made:
         runner.close()
+    for store in stores:
+        store.close()
     for folder in (lab.data / "jobs").glob("*"):
         if signed := outcome.signed(folder):
             processes.end_all(signed.pid, folder.name)

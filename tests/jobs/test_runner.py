@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,8 +294,10 @@ def test_the_death_of_the_page_harms_no_job(make_runner, lab, tmp_path):
         "import sys, time\n"
         "from imitation.jobs.runner import Runner\n"
         "from imitation.settings import read_settings\n"
+        "from imitation.storage.database import connect\n"
         "from imitation.values import JobSpec\n"
-        f"runner = Runner(read_settings({{'IMITATION_DATA': {str(lab.data)!r}}}))\n"
+        f"lab = read_settings({{'IMITATION_DATA': {str(lab.data)!r}}})\n"
+        "runner = Runner(lab, connect(lab.database))\n"
         f"argv = (sys.executable, '-c', {child!r}, {str(ready)!r}, {str(go)!r})\n"
         "for name in ('first', 'second'): runner.submit(JobSpec('score', argv, name))\n"
         "time.sleep(60)\n"
@@ -495,5 +498,6 @@ def test_pages_can_be_closed_twice(make_runner):
 
 
 def test_runs_lie_in_the_data_folder(lab: Path) -> None:
-    runner = Runner(lab)
+    with closing(connect(lab.database)) as db:
+        runner = Runner(lab, db)
     assert runner.folder.parent == runner.runs.parent == lab.data

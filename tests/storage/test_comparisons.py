@@ -1,5 +1,4 @@
 import json
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from imitation.errors import UserError
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
-from imitation.storage.database import connect
+from imitation.storage.database import Store, connect
 from imitation.values import Answer, Done, Message, ModelCard, Sampling, Sent, Turn
 
 CARDS = tuple(
@@ -20,7 +19,7 @@ DONE = Done("stop", 3, 4, False, 0.1, 0.5)
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> sqlite3.Connection:
+def db(tmp_path: Path) -> Store:
     return connect(tmp_path / "lab.sqlite3")
 
 
@@ -41,23 +40,24 @@ def comparison(**changes: object) -> Comparison:
     return replace(whole, **changes)
 
 
-def test_what_is_saved_is_what_is_loaded(db: sqlite3.Connection) -> None:
+def test_what_is_saved_is_what_is_loaded(db: Store) -> None:
     failed = Turn("x", (Answer(state="failed", error=("no", "retry")),) * 3)
     whole = comparison(turns=(*comparison().turns, failed))
     comparisons.save(db, whole)
     assert comparisons.load(db, whole.id) == whole
 
 
-def test_a_card_of_an_older_version_still_loads(db: sqlite3.Connection) -> None:
+def test_a_card_of_an_older_version_still_loads(db: Store) -> None:
     whole = comparison()
     comparisons.save(db, whole)
     cards = json.loads(db.execute("SELECT cards FROM comparisons").fetchone()[0])
     cards[0]["a_field_of_the_past"] = 1
-    db.execute("UPDATE comparisons SET cards = ?", (json.dumps(cards),))
+    with db.writing():
+        db.execute("UPDATE comparisons SET cards = ?", (json.dumps(cards),))
     assert comparisons.load(db, whole.id) == whole
 
 
-def test_share_links_open_for_anyone_and_end_with_the_comparison(db: sqlite3.Connection) -> None:
+def test_share_links_open_for_anyone_and_end_with_the_comparison(db: Store) -> None:
     whole = comparison()
     comparisons.save(db, whole)
     assert comparisons.share(db, whole.id, "bert") is None
@@ -78,7 +78,7 @@ def test_share_links_open_for_anyone_and_end_with_the_comparison(db: sqlite3.Con
     assert again and comparisons.load_shared(db, again) is None
 
 
-def test_history_is_one_visitors_own_and_searchable(db: sqlite3.Connection) -> None:
+def test_history_is_one_visitors_own_and_searchable(db: Store) -> None:
     mine, other = comparison(), comparison(visitor="bert")
     later = comparison(turns=(Turn('Say "100%_"', (Answer("ok"),) * 3),))
     for item in (mine, other, later):
@@ -91,7 +91,7 @@ def test_history_is_one_visitors_own_and_searchable(db: sqlite3.Connection) -> N
     assert comparisons.of_visitor(db, "anna", search="' OR 1=1 --") == []
 
 
-def test_export_has_the_answers_but_neither_visitor_nor_link(db: sqlite3.Connection) -> None:
+def test_export_has_the_answers_but_neither_visitor_nor_link(db: Store) -> None:
     whole = comparison()
     comparisons.save(db, whole)
     link = comparisons.share(db, whole.id, "anna")
@@ -100,7 +100,7 @@ def test_export_has_the_answers_but_neither_visitor_nor_link(db: sqlite3.Connect
     assert "anna" not in line and str(link) not in line
 
 
-def test_a_vote_keeps_its_own_copy_of_what_was_judged(db: sqlite3.Connection) -> None:
+def test_a_vote_keeps_its_own_copy_of_what_was_judged(db: Store) -> None:
     whole = comparison(blind=True)
     comparisons.save(db, whole)
     votes.add(db, whole, "preference", "imitation")
@@ -113,7 +113,7 @@ def test_a_vote_keeps_its_own_copy_of_what_was_judged(db: sqlite3.Connection) ->
     assert json.loads(row["sampling"])["seed"] == 3
 
 
-def test_votes_are_checked(db: sqlite3.Connection) -> None:
+def test_votes_are_checked(db: Store) -> None:
     whole = comparison()
     votes.add(db, whole, "preference", votes.TIE)
     with pytest.raises(UserError, match="already"):
@@ -127,7 +127,7 @@ def test_votes_are_checked(db: sqlite3.Connection) -> None:
     assert db.execute("SELECT count(*) FROM votes").fetchone()[0] == 1
 
 
-def test_the_running_score_knows_what_chance_would_give(db: sqlite3.Connection) -> None:
+def test_the_running_score_knows_what_chance_would_give(db: Store) -> None:
     for choice in ("reference", "base", "reference"):
         votes.add(db, comparison(), "reference", choice)
     two = comparison(cards=CARDS[1:], turns=(Turn("x", (Answer("a"),) * 2),))

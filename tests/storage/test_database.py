@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import StorageError
-from imitation.storage import database
-from imitation.storage.database import connect, open_store, writing
+from imitation.storage import migrations
+from imitation.storage.database import connect, open_store
 
 
 def newest() -> int:
-    return database._versions()[-1][0]
+    return migrations.versions()[-1][0]
 
 
 def test_a_new_store_is_wal_and_of_the_newest_version(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_new_store_is_wal_and_of_the_newest_version(tmp_path: Path) -> None:
 
 
 def test_migrations_are_numbered_without_holes() -> None:
-    assert [number for number, _ in database._versions()] == list(range(1, newest() + 1))
+    assert [number for number, _ in migrations.versions()] == list(range(1, newest() + 1))
 
 
 def test_an_older_store_is_backed_up_then_migrated(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_corrupt_store_is_kept_aside(tmp_path: Path, content: bytes) -> None:
 def test_a_page_damaged_in_the_middle_is_noticed_at_opening(tmp_path: Path) -> None:
     path = tmp_path / "lab.sqlite3"
     db = connect(path)
-    with writing(db):
+    with db.writing():
         for number in range(400):
             db.execute(
                 "INSERT INTO comparisons VALUES (?, 'v', 1, 1, 0, '[]', '[]', ?, '{}', '[]', NULL)",
@@ -140,12 +140,13 @@ def test_a_read_only_folder_is_said_in_words(read_only: Path, name: str) -> None
 
 def test_a_full_disk_loses_nothing_that_was_there(tmp_path: Path) -> None:
     db = connect(tmp_path / "lab.sqlite3")
-    with writing(db):
+    with db.writing():
         db.execute("CREATE TABLE t (x)")
         db.execute("INSERT INTO t VALUES ('kept')")
     pages = db.execute("PRAGMA page_count").fetchone()[0]
-    db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StorageError, match="full"), writing(db):
+    with db.writing():
+        db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="full"), db.writing():
         for _ in range(100):
             db.execute("INSERT INTO t VALUES (?)", ("y" * 4000,))
     assert [row[0] for row in db.execute("SELECT x FROM t")] == ["kept"]

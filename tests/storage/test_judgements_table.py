@@ -1,13 +1,12 @@
 """Runs of judges: they go on where they stopped, and nothing said is lost."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from imitation.errors import UserError
 from imitation.storage import judgements
-from imitation.storage.database import connect
+from imitation.storage.database import Store, connect
 from imitation.values import Pair, Preference, Verdict
 
 ONE = Pair("q1", ("a", "b"), ("a1", "b1"))
@@ -16,7 +15,7 @@ FIRST = Verdict("first", (9.0, 8.0))
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> sqlite3.Connection:
+def db(tmp_path: Path) -> Store:
     return connect(tmp_path / "lab.sqlite3")
 
 

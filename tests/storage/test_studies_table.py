@@ -1,7 +1,6 @@
 """Studies: who is shown what, three ratings an item, and every vote that is refused."""
 
 import json
-import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +9,12 @@ import pytest
 
 from imitation.errors import UserError
 from imitation.storage import studies, study_ratings, votes
-from imitation.storage.database import connect
+from imitation.storage.database import Store, connect
 from imitation.values import Pair
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> sqlite3.Connection:
+def db(tmp_path: Path) -> Store:
     return connect(tmp_path / "lab.sqlite3")
 
 

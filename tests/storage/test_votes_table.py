@@ -1,6 +1,5 @@
 """Votes of Compare as preferences, and those not taken."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -8,12 +7,12 @@ import pytest
 from imitation.errors import UserError
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
-from imitation.storage.database import connect
+from imitation.storage.database import Store, connect
 from imitation.values import Answer, ModelCard, Sampling, Turn
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> sqlite3.Connection:
+def db(tmp_path: Path) -> Store:
     return connect(tmp_path / "lab.sqlite3")
 
 
