@@ -25,6 +25,8 @@ def glimpse_html(found: Glimpse) -> str:
     told = "; ".join(f"{name} (by {', '.join(keys)})" for name, keys in found.shapes.items())
     count = len(found.conversations)
     about = f"Read as {told}. The first {count}:" if count > 1 else f"Read as {told}. The first:"
+    if found.html:
+        about += f" {found.html} of them have answers in HTML: the step HTML to Markdown cleans it."
     talks = "".join(f"<li>{talk_html(talk)}</li>" for talk in found.conversations)
     return (
         f'<section class="lab-glimpse" aria-label="Preview"><h3>{plain(found.name)}</h3>'

@@ -37,7 +37,7 @@ def counts_html(build: Build) -> str:
                 f"{step['taken']:,}",
                 f"{step['kept']:,}",
                 f"{step['taken'] - step['kept']:,}",
-                "; ".join(f"{n:,}: {why}" for why, n in list(step["reasons"].items())[:4]) or "-",
+                "; ".join(_reasons(step)) or "-",
             )
             for step in build.steps
         )
@@ -123,11 +123,14 @@ def _sources_html(sources: Sequence[Mapping[str, Any]]) -> str:
             f"{source['conversations']:,}",
             f"{source['refused']:,}",
             f"{source['renamed_ids']:,}",
+            f"{source['html']:,}" if "html" in source else "-",  # older manifests
             str(source["licence"]),
         )
         for source in sources
     )
-    header = ("Source", "Shape", "Rows", "Conversations", "Refused", "Ids renamed", "Licence")
+    header = (
+        "Source", "Shape", "Rows", "Conversations", "Refused", "Ids renamed", "In HTML", "Licence",
+    )  # fmt: skip
     more = "".join(
         f'<details class="lab-more"><summary>Refused rows of {plain(str(source["name"]))}'
         f"</summary>{refused_html([Refused(**row) for row in source['first_refused']])}</details>"
@@ -135,6 +138,11 @@ def _sources_html(sources: Sequence[Mapping[str, Any]]) -> str:
         if source["first_refused"]
     )
     return Table("Sources", header, rows).html() + more
+
+
+def _reasons(step: Mapping[str, Any]) -> list[str]:
+    changed = [f"{step['changed']:,} changed"] if step.get("changed") else []
+    return changed + [f"{n:,}: {why}" for why, n in list(step["reasons"].items())[:4]]
 
 
 def _dropped(step: Mapping[str, Any]) -> str:

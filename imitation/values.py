@@ -199,12 +199,14 @@ class Example:
         source: Where it came from.
         id: Stable within its source.
         meta: Anything kept along (query type, licence, answers known).
+        unlearned: Positions of the messages that take no loss, whoever wrote them.
     """
 
     messages: tuple[Message, ...]
     source: str = ""
     id: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    unlearned: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

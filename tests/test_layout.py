@@ -19,6 +19,8 @@ RANKS = {
     "imitation.settings": 1,
     "imitation.prompts": 1,
     "imitation.facts": 1,
+    "imitation.reading": 1,
+    "imitation.spreadsheet": 1,
     "imitation.storage": 2,
     "imitation.models": 2,
     "imitation.data": 2,

@@ -12,6 +12,7 @@ from typing import Any
 from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import nearest
 from imitation.models.gguf_files import LORA_MODULES
+from imitation.reading.text import NotUtf8, read_text
 from training.folder import ADAPTER, MODEL
 
 PRESETS = Path(__file__).parent / "presets"
@@ -206,8 +207,8 @@ def load_config(path: Path) -> TrainingConfig:
         ConfigError: It cannot be read, or as `from_table`.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomllib.loads(read_text(path))
+    except (OSError, NotUtf8, tomllib.TOMLDecodeError) as error:
         raise ConfigError(path.name, [str(error)]) from error
     return from_table(table, path.name)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from imitation.disk import write_text
 from imitation.errors import StorageError, UserError
+from imitation.reading.text import lines_of
 
 try:
     import fcntl
@@ -117,7 +118,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """Whole lines of a progress file; half of one, where a run was killed, is passed over."""
     text = path.read_text("utf-8", "replace") if os.path.isfile(path) else ""
-    for line in text.splitlines():
+    for line in lines_of(text):
         try:
             yield json.loads(line)
         except ValueError:

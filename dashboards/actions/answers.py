@@ -21,6 +21,7 @@ from imitation.jobs.costs import Price, price_of, terms_may_forbid
 from imitation.jobs.kinds import command
 from imitation.jobs.progress import tail
 from imitation.jobs.prompt_files import fact_prompts, read_prompts
+from imitation.reading.text import lines_of
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec, JobState, ModelCard
@@ -290,7 +291,7 @@ def _asked(job: Job, visitor: str, local: Collection[str]) -> Asked:
 
 
 def _last_step(path: Path) -> Mapping[str, Any]:
-    for line in reversed(tail(path).splitlines()):
+    for line in reversed(lines_of(tail(path))):
         with suppress(ValueError):
             event = json.loads(line)
             if isinstance(event, dict) and event.get("event") == "step":

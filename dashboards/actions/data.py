@@ -20,6 +20,7 @@ from imitation.values import JobSpec
 BUDGETS = ("0.3M", "1M", "5M", "20M", "80M", "150M")
 """Token budgets of the study's sweep, and two between."""
 STEPS = {
+    "html": ("HTML to Markdown", "cleans answers that were copied from a page as HTML"),
     "language": ("Language", "keeps queries in the languages below"),
     "exact": ("Exact duplicates", "keeps the first of equal queries"),
     "near": ("Near-duplicates", "keeps the first of queries that are nearly the same"),

@@ -11,6 +11,7 @@ from dashboards.actions.finetune import OVERRIDES, Form, check_allowed, plan
 from dashboards.context import Context
 from imitation.errors import UserError
 from imitation.jobs.kinds import command, kind_of
+from imitation.reading.text import lines_of
 from imitation.values import JobSpec
 
 Probe = Literal["estimate", "batch"]
@@ -78,7 +79,7 @@ def _printed(path: Path) -> dict[str, Any] | None:
         text = path.read_bytes()[-_MOST:].decode("utf-8", "replace")
     except OSError:
         return None
-    for line in reversed(text.splitlines()):
+    for line in reversed(lines_of(text)):
         if line.startswith("{"):
             try:
                 found = json.loads(line)

@@ -18,6 +18,7 @@ from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
 from imitation.jobs.dataset_sources import PRESET, presets, sources_of
 from imitation.jobs.kinds import ROOT, command
+from imitation.reading.text import lines_of
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec
@@ -175,7 +176,7 @@ def hub_glimpse(context: Context, identity: str) -> Glimpse | None:
         return None
     path = Path(job.spec.progress)
     try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        lines = [json.loads(line) for line in lines_of(path.read_text("utf-8"))]
         seen = [from_table(line) for line in lines if line.get("event") == "preview"]
     except (OSError, ValueError, KeyError, TypeError):
         seen = []

@@ -51,7 +51,8 @@ def encode(
 
     Labels lie on the answers and the end-of-turn after each. An answer that its maker cut at a
     length limit (meta finish_reason "length") has not ended: its last end-of-turn gets no label.
-    What exceeds `max_tokens` is cut off at the end.
+    Answers among the example's `unlearned` get none at all. What exceeds `max_tokens` is cut off
+    at the end.
 
     Raises:
         UserError: The format cannot render the messages.
@@ -63,8 +64,12 @@ def encode(
         start = rendered.text.find(example.messages[-1].content.strip(), last.start)
         length = len(example.messages[-1].content.strip())
         outputs[-1] = Span(last.start, max(start, last.start) + length, last.role)
+    answers = [at for at, message in enumerate(example.messages) if message.role == "assistant"]
+    learned = [
+        output for at, output in zip(answers, outputs, strict=True) if at not in example.unlearned
+    ]
     ids, places = tokenize(rendered.text)
-    labels = _labels(ids, places, outputs)
+    labels = _labels(ids, places, learned)
     encoded = Encoded(example.id, tuple(ids[:max_tokens]), tuple(labels[:max_tokens]))
     return encoded if encoded.trained else None
 

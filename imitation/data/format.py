@@ -1,6 +1,7 @@
 """Datasets on disk: one conversation a line, as JSON.
 
-`{"id", "source", "messages": [{"role", "content"}], "meta": {}}`; only `messages` is needed.
+`{"id", "source", "messages": [{"role", "content"}], "meta": {}}`; only `messages` is needed. A
+message with `"weight": 0` takes no loss, as in OpenAI's files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, get_args
 
 from imitation.disk import write_text
 from imitation.errors import StorageError
+from imitation.reading.text import NotUtf8, lines_of, read_text
 from imitation.values import Example, Message, Refused, Speaker
 
 
@@ -22,7 +24,10 @@ def to_row(example: Example) -> dict[str, Any]:
     return {
         "id": example.id,
         "source": example.source,
-        "messages": [asdict(message) for message in example.messages],
+        "messages": [
+            {**asdict(message), **({"weight": 0} if at in example.unlearned else {})}
+            for at, message in enumerate(example.messages)
+        ],
         "meta": dict(example.meta),
     }
 
@@ -48,7 +53,13 @@ def from_row(row: object) -> Example:
     meta = row.get("meta", {})
     if not isinstance(meta, Mapping):
         raise ValueError("meta is not an object")
-    return Example(tuple(messages), str(row.get("source", "")), str(row.get("id", "")), meta)
+    return Example(
+        tuple(messages),
+        str(row.get("source", "")),
+        str(row.get("id", "")),
+        meta,
+        tuple(at for at, turn in enumerate(turns) if turn.get("weight") == 0),
+    )
 
 
 def read_examples(path: Path) -> tuple[list[Example], list[Refused]]:
@@ -73,9 +84,8 @@ def read_rows(path: Path) -> list[tuple[int, str]]:
         StorageError: The file cannot be read or is not UTF-8.
     """
     try:
-        # Not splitlines: JSON may hold other line separators inside a string.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = lines_of(read_text(path))
+    except (OSError, NotUtf8) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 

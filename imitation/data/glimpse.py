@@ -30,6 +30,7 @@ class Glimpse:
         conversations: Of each, (speaker, text) in turn; long texts and talks are cut.
         rows: Rows looked at.
         refused: The first rows that could not be read, and why.
+        html: Conversations read that have an answer in HTML.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Glimpse:
     conversations: tuple[tuple[tuple[str, str], ...], ...]
     rows: int
     refused: tuple[Refused, ...]
+    html: int = 0
 
 
 def glimpse(source: Source) -> Glimpse:
@@ -64,6 +66,7 @@ def shown(loaded: Loaded) -> Glimpse:
         ),
         rows=loaded.rows,
         refused=loaded.refused[:SHOWN],
+        html=loaded.html,
     )
 
 

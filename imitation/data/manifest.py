@@ -86,6 +86,7 @@ def found_table(loaded: Loaded) -> dict[str, Any]:
         "reasons": dict(loaded.reasons),
         "first_refused": [asdict(refused) for refused in loaded.refused],
         "renamed_ids": loaded.renamed,
+        "html": loaded.html,
     }
 
 
@@ -133,7 +134,7 @@ def _write_parquet(path: Path, examples: Sequence[Example]) -> None:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    message = pa.struct([("role", pa.string()), ("content", pa.string()), ("weight", pa.int8())])
     schema = pa.schema(
         [
             ("id", pa.string()),

@@ -11,6 +11,7 @@ from typing import Any
 from imitation.data.decontaminate import MAX_BLEU, decontaminate
 from imitation.data.dedup import drop_exact, drop_near
 from imitation.data.filters import drop_refusals, keep_lengths
+from imitation.data.html import clean_html
 from imitation.data.language import keep_languages
 from imitation.data.steps import Dropped, Outcome
 from imitation.errors import UserError
@@ -44,6 +45,7 @@ class StepReport:
         reasons: How many were dropped, by reason.
         dropped: The first of them.
         seconds: How long it took.
+        changed: How many of those that came out were changed.
     """
 
     name: str
@@ -53,6 +55,7 @@ class StepReport:
     reasons: Mapping[str, int]
     dropped: tuple[Dropped, ...]
     seconds: float
+    changed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For progress and manifest; without the time, which differs from run to run."""
@@ -113,7 +116,12 @@ def _decontaminate(options: Options) -> Step:
     )
 
 
+def _html(options: Options) -> Step:
+    return Step("html", {}, clean_html)
+
+
 STEPS: dict[str, Callable[[Options], Step]] = {
+    "html": _html,
     "language": _language,
     "exact": _exact,
     "near": _near,
@@ -172,6 +180,7 @@ def run(
                 reasons=outcome.reasons,
                 dropped=outcome.dropped,
                 seconds=round(time.monotonic() - began, 2),
+                changed=outcome.changed,
             )
         )
         kept = outcome.kept

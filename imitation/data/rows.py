@@ -1,29 +1,29 @@
 """Rows of data files as they come, never the whole file at once; what is no row is refused.
 
-JSONL, JSON arrays, CSV and Parquet, plain, gzipped or in a zip, told apart by their first bytes
-(CSV by its name). Sizes are checked while reading, so a small file cannot unfold into a flood.
+JSONL, JSON, CSV and Parquet, plain, gzipped or in a zip, told apart by their first bytes (CSV by
+its name). Sizes are checked while reading, so a small file cannot unfold into a flood.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
 import gzip
 import io
-import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from imitation.data import csv_rows, json_rows
+from imitation.data.json_rows import Row
 from imitation.errors import UserError
+from imitation.reading import parquet
+from imitation.reading.text import BOM, UTF16, is_utf16
 from imitation.values import Refused
 
-MAX_ROW = 16_000_000
-"""Bytes of one JSON row (characters of one CSV field)."""
+__all__ = ["Row", "read_file"]
+
 MAX_UNFOLDED = 200
 """A compressed file may become this many times larger, once beyond FREE_UNFOLDING."""
 FREE_UNFOLDING = 64_000_000
@@ -31,19 +31,38 @@ FREE_UNFOLDING = 64_000_000
 GIVE_UP = 1_000
 """Refused rows after which a file without a single good one is left."""
 
-_BATCH = 512_000_000  # bytes that a batch of Parquet rows may take at worst
-_BOM = b"\xef\xbb\xbf"
-_CHUNK = 1 << 20
-_SPACE = re.compile(r"[ \t\r\n]*")
+_BUFFER = 1 << 20
+_DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz")
+_BESIDE = re.compile(
+    r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)"
+    r"|(^|/)(readme|licen[sc]es?|notice|changelog|citation|copying)(\.\w+)?$",
+    re.IGNORECASE,
+)
+"""Files that lie in an archive beside its data."""
+_PACKED = {b"PAR1": "Parquet", b"PK\x03\x04": "a zip", b"\x1f\x8b": "gzip"}
+_OTHERS = {
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"\xfd7zXZ\0": "packed by xz",
+    b"BZh": "packed by bzip2",
+    b"7z\xbc\xaf": "packed by 7-Zip",
+    b"Rar!": "packed by RAR",
+    b"%PDF": "a PDF",
+    b"SQLite format 3\0": "an SQLite database",
+    b"ARROW1": "Arrow IPC",
+    b"<!doctype": "a web page",
+    b"<html": "a web page",
+}
+"""First bytes of what people bring by mistake."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row and where it stands: its line, or for arrays and Parquet its number, from 1."""
+class UnfoldsTooFar(Exception):
+    """A compressed file became larger than any text does."""
 
-    file: str
-    line: int
-    value: Mapping[str, Any]
+
+_BROKEN = (
+    UnfoldsTooFar, OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, ValueError,
+)  # fmt: skip
+"""What gzip and zipfile raise on broken files (ValueError on headers that contradict)."""
 
 
 def read_file(path: Path, label: str = "") -> Iterator[Row | Refused]:
@@ -52,57 +71,64 @@ def read_file(path: Path, label: str = "") -> Iterator[Row | Refused]:
     Raises:
         UserError: The file cannot be opened, or is no regular file.
     """
-    label = label or path.name
+    label = label or path.name[:200]
+    shown = str(path) if len(str(path)) < 300 else f"{str(path)[:300]!r}..."
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist or is no regular file"
-            raise UserError(f"{path} {what}.", "Name a JSON, JSONL, Parquet or CSV file.")
+            raise UserError(f"{shown} {what}.", "Name a JSON, JSONL, Parquet or CSV file.")
         opened = path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{shown} cannot be read: {why}.") from error
     with opened:
-        yield from _until_hopeless(_opened(opened, path.name, label), label)
+        yield from _until_hopeless(_opened(opened, path, label), label)
 
 
-def _opened(file: io.BufferedReader[Any], name: str, label: str) -> Iterator[Row | Refused]:
-    head = file.read(4)
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
+def _opened(file: io.BufferedReader[Any], path: Path, label: str) -> Iterator[Row | Refused]:
+    head = file.peek(4)[:4]
+    size = path.stat().st_size
     try:
         if head == b"PAR1":
-            yield from _parquet(file, size, label)
+            yield from _parquet(path, max(FREE_UNFOLDING, MAX_UNFOLDED * size), label)
         elif head == b"PK\x03\x04":
             yield from _zip(file, label)
         elif head[:2] == b"\x1f\x8b":
             with gzip.open(file) as inner:
-                limited = io.BufferedReader(_Limited(inner, size), _CHUNK)
-                yield from _text(limited, name.removesuffix(".gz"), label)
+                name = re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE)
+                yield from _text(_limited(inner, size), name, label)
         else:
-            yield from _text(file, name, label)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnfoldsTooFar) as error:
+            yield from _text(file, path.name, label)
+    except _BROKEN as error:
         yield Refused(label, 0, f"{error}; the rest of the file was not read")
 
 
 def _zip(file: IO[bytes], label: str) -> Iterator[Row | Refused]:
     """Members are read from inside; nothing is unpacked, so their names lead nowhere."""
     with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            if member.is_dir():
-                continue
-            place = f"{label}:{member.filename}"
+        members = _members(archive)
+        if not members:
+            names = ", ".join(archive.namelist()[:5])[:200]
+            yield Refused(label, 0, f"no JSON, JSONL or CSV in the zip ({names or 'it is empty'})")
+        for member in members:
+            place = f"{label}:{member.filename[:200]}"
             if member.flag_bits & 1:
                 yield Refused(place, 0, "encrypted")
                 continue
             with archive.open(member) as inner:
-                limited = io.BufferedReader(_Limited(inner, member.compress_size), _CHUNK)
-                if limited.peek(4)[:4] in (b"PAR1", b"PK\x03\x04"):
-                    yield Refused(place, 0, "Parquet or zip inside a zip; unpack it first")
+                limited = _limited(inner, member.compress_size)
+                head = limited.peek(4)
+                if kind := next((k for magic, k in _PACKED.items() if head.startswith(magic)), ""):
+                    yield Refused(place, 0, f"{kind} inside a zip; unpack it first")
                 else:
                     yield from _text(limited, member.filename, place)
 
 
-class UnfoldsTooFar(Exception):
-    """A compressed file became larger than any text does."""
+def _members(archive: zipfile.ZipFile) -> Sequence[zipfile.ZipInfo]:
+    """The members that can be data: by their ending, where any has one of those."""
+    files = [m for m in archive.infolist() if not m.is_dir() and not _BESIDE.search(m.filename)]
+    endings = [Path(m.filename).suffix.lower() for m in files]
+    return [m for m, ending in zip(files, endings, strict=True) if not ending or ending in _DATA]
 
 
 class _Limited(io.RawIOBase):
@@ -124,149 +150,39 @@ class _Limited(io.RawIOBase):
         return len(data)
 
 
+def _limited(inner: IO[bytes] | io.BufferedIOBase, compressed: int) -> io.BufferedReader[Any]:
+    return io.BufferedReader(_Limited(inner, compressed), _BUFFER)
+
+
 def _text(stream: io.BufferedReader[Any], name: str, label: str) -> Iterator[Row | Refused]:
-    head = stream.peek(64)[:64]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        yield Refused(label, 0, "the file is UTF-16; save it as UTF-8")
+    head = stream.peek(512)[:512]
+    if is_utf16(head):
+        yield Refused(label, 0, UTF16)
+    elif kind := _other(head):
+        yield Refused(label, 0, f"the file is {kind}, none of JSON, JSONL, CSV and Parquet")
     elif name.lower().endswith((".csv", ".tsv")):
-        yield from _csv(stream, "\t" if name.lower().endswith("tsv") else ",", label)
-    elif head.removeprefix(_BOM).lstrip().startswith(b"["):
-        yield from _array(stream, label)
+        yield from csv_rows.read(stream, label)
+    elif head.removeprefix(BOM).lstrip().startswith(b"["):
+        yield from json_rows.read_array(stream, label)
     else:
-        yield from _lines(stream, label)
+        yield from json_rows.read_lines(stream, label)
 
 
-def _lines(file: IO[bytes], label: str) -> Iterator[Row | Refused]:
+def _other(head: bytes) -> str:
+    start = head.removeprefix(BOM).lstrip().lower()
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    return next((k for m, k in _OTHERS.items() if head.startswith(m) or start.startswith(m)), "")
+
+
+def _parquet(path: Path, limit: int, label: str) -> Iterator[Row | Refused]:
     number = 0
-    while line := file.readline(MAX_ROW + 1):
-        number += 1
-        if len(line) > MAX_ROW and not line.endswith(b"\n"):
-            while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
-                pass
-            yield Refused(label, number, f"the line is over {MAX_ROW / 1e6:.0f} MB")
-            continue
-        line = line.removeprefix(_BOM) if number == 1 else line
-        if line.strip():
-            try:
-                yield _row(label, number, json.loads(line.decode("utf-8")))
-            except (ValueError, RecursionError) as error:
-                yield Refused(label, number, _why(error))
-
-
-def _array(file: IO[bytes], label: str) -> Iterator[Row | Refused]:
-    """Elements one by one; after one that is no JSON the rest of the array can't be told apart."""
-    decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-    parse = json.JSONDecoder().raw_decode
-    text, number, ended = "", 0, False
-    at, began = 0, False
-    while True:
-        at = _skip(text, at)
-        if not began and text[at : at + 1] == "[":
-            began, at = True, _skip(text, at + 1)
-        if began and text[at : at + 1] == "]":
-            return
-        try:
-            value, end = parse(text, at)
-            end = _skip(text, end)
-            if text[end : end + 1] not in (",", "]"):
-                raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
-        except (ValueError, RecursionError) as error:
-            if ended or len(text) - at > MAX_ROW or isinstance(error, RecursionError):
-                yield Refused(label, number + 1, f"{_why(error)}; the rest was not read")
-                return
-            try:
-                data = file.read(max(_CHUNK, len(text) - at))
-                text, at = text[at:] + decode(data, not data), 0
-            except UnicodeDecodeError as wrong:
-                yield Refused(label, number + 1, f"{_why(wrong)}; the rest was not read")
-                return
-            ended = not data
-            continue
-        number += 1
-        at = end + 1 if text[end] == "," else end
-        try:
-            yield _row(label, number, value)
-        except ValueError as error:
-            yield Refused(label, number, str(error))
-
-
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
-
-
-def _csv(file: Any, separator: str, label: str) -> Iterator[Row | Refused]:
-    csv.field_size_limit(MAX_ROW)
-    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-        reader = csv.DictReader(text, delimiter=separator, strict=True)
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except (csv.Error, UnicodeDecodeError) as error:
-                reason = f"{_why(error)}; the rest was not read"
-                yield Refused(label, reader.line_num + 1, reason)
-                return
-            if None in row or None in row.values():
-                many = "more" if None in row else "fewer"
-                yield Refused(label, reader.line_num, f"{many} fields than the header names")
-            else:
-                yield Row(label, reader.line_num, row)
-
-
-def _parquet(file: IO[bytes], size: int, label: str) -> Iterator[Row | Refused]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    limit = max(FREE_UNFOLDING, MAX_UNFOLDED * size)
-    number = read = 0
     try:
-        with pyarrow.parquet.ParquetFile(file) as opened:
-            groups = [opened.metadata.row_group(g) for g in range(opened.num_row_groups)]
-            if sum(group.total_byte_size for group in groups) > limit:
-                raise UnfoldsTooFar(f"it unfolds to over {MAX_UNFOLDED} times its size")
-            # One long value that a million rows refer to unfolds only here, so a few at a time.
-            chunks = [
-                g.column(c).total_uncompressed_size for g in groups for c in range(g.num_columns)
-            ]
-            few = max(1, min(500, _BATCH // max(chunks, default=1)))
-            for batch in opened.iter_batches(batch_size=few):
-                for value in batch.to_pylist():
-                    number += 1
-                    read += _characters(value)
-                    if read > limit:
-                        raise UnfoldsTooFar(f"it unfolds to over {MAX_UNFOLDED} times its size")
-                    yield Row(label, number, value)
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        yield Refused(label, number and number + 1, f"not a readable Parquet file: {first}")
-
-
-def _characters(value: object) -> int:
-    if isinstance(value, (str, bytes)):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_characters, value.values()))
-    return sum(map(_characters, value)) if isinstance(value, list) else 8
-
-
-def _row(label: str, line: int, value: object) -> Row:
-    if not isinstance(value, dict):
-        kind = {list: "a list", str: "text", type(None): "null"}.get(type(value), "a number")
-        raise ValueError(f"{kind} where an object in braces is expected")
-    return Row(label, line, value)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8: byte 0x{error.object[error.start]:02x}"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    # CPython's refusal of integers of more than 4,300 digits comes as a plain ValueError.
-    return "a number with too many digits" if "digits" in str(error) else str(error)
+        for value in parquet.rows_of(path, limit):
+            number += 1
+            yield Row(label, number, value)
+    except parquet.Unreadable as error:
+        yield Refused(label, number and number + 1, f"{error}; the rest of it was not read")
 
 
 def _until_hopeless(found: Iterator[Row | Refused], label: str) -> Iterator[Row | Refused]:

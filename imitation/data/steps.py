@@ -32,11 +32,13 @@ class Outcome:
         kept: Conversations that stay, in their order.
         reasons: How many went, by reason.
         dropped: The first of them.
+        changed: How many of those that stay were changed.
     """
 
     kept: list[Example]
     reasons: Mapping[str, int] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
+    changed: int = 0
 
 
 def sift(examples: Sequence[Example], verdicts: Iterable[Verdict]) -> Outcome:

@@ -17,6 +17,7 @@ from typing import Any
 from imitation.data.rows import Row, read_file
 from imitation.data.shapes import examples_of, recognise
 from imitation.errors import BackendError, UserError
+from imitation.reading.text import lines_of
 
 POOL, DRAWN, ASKED = 10, 5, 5
 """Seed pairs, how many of them a prompt shows, and how many new ones it asks for."""
@@ -107,7 +108,7 @@ def prompt_of(shown: Sequence[Pair], asked: int = ASKED) -> str:
 def parse(text: str) -> tuple[list[Pair], int]:
     """The pairs in an answer, and how many questions or answers stand alone."""
     pairs, alone, question = [], 0, ""
-    for line in text.splitlines():
+    for line in lines_of(text):
         match = _SAID.match(_LEAD.sub("", line, count=1))
         if match is None:
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from imitation.errors import StorageError
+from imitation.reading.text import lines_of
 
 
 def key_of(kind: str, arguments: Sequence[Any], number: int) -> str:
@@ -44,7 +45,7 @@ class Answers:
             text = path.read_text("utf-8") if path.is_file() else ""
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error}.") from error
-        for line in text.splitlines():
+        for line in lines_of(text):
             try:
                 row = json.loads(line)
                 self._known[row["key"]] = row["answer"]

@@ -22,6 +22,7 @@ from imitation.evaluation.report import (
     Run,
     Score,
 )
+from imitation.reading.text import lines_of
 from imitation.values import Interval
 
 FORMAT = 1
@@ -83,7 +84,7 @@ def live_scores(folder: Path) -> list[LiveScore]:
     """The last score of each model and task in progress.jsonl, in the order they began."""
     found: dict[tuple[str, str], LiveScore] = {}
     try:
-        lines = (folder / PROGRESS).read_text("utf-8").splitlines()
+        lines = lines_of((folder / PROGRESS).read_text("utf-8"))
     except OSError:
         return []
     for line in lines:

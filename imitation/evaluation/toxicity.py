@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from imitation.errors import UserError
 from imitation.models.catalog import nearest
+from imitation.reading.text import lines_of
 from imitation.settings import Settings, secret
 
 OPENAI_MODEL = "omni-moderation-latest"
@@ -139,7 +140,7 @@ def classifier(settings: Settings) -> Classifier:
 def beginnings() -> list[dict[str, str]]:
     """Our own sentence beginnings, each {"id", "text"}; harmless, some heated."""
     text = files("imitation.evaluation").joinpath("beginnings.txt").read_text("utf-8")
-    return [{"id": f"beginning-{n}", "text": t} for n, t in enumerate(text.splitlines(), 1) if t]
+    return [{"id": f"beginning-{n}", "text": t} for n, t in enumerate(lines_of(text), 1) if t]
 
 
 def _zip(texts: Sequence[str], found: Any) -> zip[tuple[str, Any]]:

@@ -145,6 +145,7 @@ def _load(source: Source, limit: int | None, progress: Report) -> Loaded:
     text = f"{source.name}: {loaded.rows} rows, {len(loaded.examples)} conversations"
     text += f" ({', '.join(loaded.shapes)})" if loaded.shapes else ""
     text += f", {refused} refused" if refused else ""
+    text += f", {loaded.html} with answers in HTML (--steps html)" if loaded.html else ""
     progress.write(
         "loaded",
         "\n".join([text, *_refusals(loaded.refused, refused)]),
@@ -161,6 +162,7 @@ def _refusals(refused: Sequence[Refused], total: int) -> list[str]:
 
 def _counts(report: StepReport) -> str:
     lines = [f"{report.name}: {report.taken} in, {report.kept} out ({report.seconds:g} s)"]
+    lines += [f"  {report.changed} changed"] if report.changed else []
     lines += [f"  {count} {reason}" for reason, count in list(report.reasons.items())[:SHOWN]]
     return "\n".join(lines)
 

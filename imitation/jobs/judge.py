@@ -41,6 +41,7 @@ from imitation.evaluation.judge import (
 from imitation.evaluation.pairs import pairs_of
 from imitation.models.backends import Backends, complete
 from imitation.models.catalog import ModelCard, load_catalog, nearest
+from imitation.reading.text import NotUtf8, read_text
 from imitation.settings import Settings, read_settings
 from imitation.storage import judgements, recordings, studies, votes
 from imitation.storage.database import Store, connect
@@ -158,7 +159,10 @@ def read_rubric(text: str) -> str:
     path = Path(text)
     if not path.is_file():
         raise UserError(f"There is no rubric {text!r}.", nearest(text, rubrics()))
-    return check_rubric(path.read_text(encoding="utf-8"))
+    try:
+        return check_rubric(read_text(path))
+    except (OSError, NotUtf8) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
 
 
 def find_pairs(db: Store, args: argparse.Namespace) -> tuple[list[Pair], str]:

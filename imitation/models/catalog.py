@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx2
 
 from imitation.errors import ConfigError, UserError
+from imitation.reading.text import NotUtf8, read_text
 from imitation.values import ROLES, Role
 from imitation.values import ModelCard as ModelCard
 
@@ -144,8 +145,8 @@ class _Found:
 
 def _read_file(path: Path, found: _Found) -> None:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        table = tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, NotUtf8, OSError, RecursionError) as error:
         found.problems.append(f"{path.name}: {error}")
         found.is_whole = False
         return

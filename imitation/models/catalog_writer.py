@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields
 from imitation.disk import written_aside
 from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import load_catalog
+from imitation.reading.text import NotUtf8, read_text
 from imitation.settings import Settings
 from imitation.values import ModelCard
 
@@ -76,8 +77,8 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
     # Beside the file itself, because paths in it are relative to its folder.
     with written_aside(path) as aside:
         try:
-            before = path.read_text(encoding="utf-8") if path.exists() else ""
-        except UnicodeDecodeError as error:
+            before = read_text(path) if path.exists() else ""
+        except NotUtf8 as error:
             raise ConfigError(path.name, [str(error)], "Nothing was changed.") from error
         aside.write_text(change(before), encoding="utf-8")
         catalog = load_catalog([c for c in settings.catalogs if c != path] + [aside])

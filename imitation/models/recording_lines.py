@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from imitation.errors import UserError
+from imitation.reading import parquet
+from imitation.reading.text import BOM, UTF16, is_utf16
 from imitation.text import cleaned
 from imitation.values import Refused
 
@@ -26,7 +27,6 @@ GIVE_UP = 1_000
 WHOLE_FILE = 0
 """Line number of a refusal that concerns the whole file."""
 
-_BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -60,9 +60,9 @@ def read_rows(path: Path, label: str) -> Iterator[Row | Refused]:
         file.seek(0)
         if head.startswith(b"PAR1"):
             found = _parquet(path, label)
-        elif head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            found = iter([Refused(label, WHOLE_FILE, "the file is UTF-16; save it as UTF-8")])
-        elif head.removeprefix(_BOM).lstrip().startswith(b"["):
+        elif is_utf16(head):
+            found = iter([Refused(label, WHOLE_FILE, UTF16)])
+        elif head.removeprefix(BOM).lstrip().startswith(b"["):
             found = _array(file.read(), label)
         else:
             found = _lines(file, label)
@@ -93,7 +93,7 @@ def _lines(file: BinaryIO, label: str) -> Iterator[Row | Refused]:
             reason = f"the line has {length / 1e6:,.1f} MB, the limit is {MAX_LINE / 1e6:,.0f} MB"
             yield Refused(label, number, reason)
             continue
-        line = line.removeprefix(_BOM) if number == 1 else line
+        line = line.removeprefix(BOM) if number == 1 else line
         if line.strip():
             try:
                 yield _row(number, json.loads(_decoded(line.rstrip())))
@@ -130,7 +130,7 @@ def _why(error: Exception) -> str:
 def _array(data: bytes, label: str) -> Iterator[Row | Refused]:
     """Elements one by one, so that a broken one is refused by its own line."""
     try:
-        text = _decoded(data.removeprefix(_BOM))
+        text = _decoded(data.removeprefix(BOM))
     except ValueError as error:
         at = int(re.findall(r"\d+", str(error))[-1])
         yield Refused(label, data.count(b"\n", 0, at) + 1, f"{error}; nothing was read")
@@ -170,16 +170,8 @@ def _skip(text: str, at: int) -> int:
 
 
 def _parquet(path: Path, label: str) -> Iterator[Row | Refused]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(batch_size=500):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield Row(number, value)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        first = next(islice(str(error).splitlines(), 1), type(error).__name__)
-        yield Refused(label, WHOLE_FILE, f"not a readable Parquet file: {first}")
+        for number, value in enumerate(parquet.rows_of(path, MAX_FILE), 1):
+            yield Row(number, value)
+    except (parquet.Unreadable, OSError) as error:
+        yield Refused(label, WHOLE_FILE, f"{error}; the rest was not read")

@@ -20,6 +20,7 @@ def test_what_is_written_is_read(tmp_path):
         Example(
             (Message("system", "be"), Message("user", "x"), Message("assistant", "")), "s", "2"
         ),
+        Example((Message("user", "x"), Message("assistant", "y")), "s", "3", {}, (1,)),
     ]
     path = tmp_path / "new" / "data.jsonl"
     write_examples(path, examples)
@@ -39,6 +40,21 @@ def test_bad_lines_are_named_and_good_ones_kept(tmp_path):
     assert len(examples) == 1
     assert [r.line for r in refused] == [2, 3, 4, 5, 6, 8]
     assert all(r.reason and r.file == str(path) for r in refused)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "x"}]}\r\n', encoding="utf-8-sig")
+    examples, refused = read_examples(path)
+    assert (len(examples), refused) == (1, [])
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "data.jsonl"
+    for encoding, said in (("cp1252", "Windows-1252"), ("utf-16", "UTF-16")):
+        path.write_text('{"messages": [{"role": "user", "content": "caf\u00e9"}]}', encoding)
+        with pytest.raises(StorageError, match=said):
+            read_examples(path)
 
 
 def test_a_missing_file_is_said_in_words(tmp_path):

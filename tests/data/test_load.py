@@ -1,11 +1,15 @@
 """Every shape becomes the same conversations; what cannot is counted with place and reason."""
 
 import json
+from datetime import datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from imitation.data.load import Source, load, preview
-from imitation.data.shapes import MAX_MESSAGE, recognise
+from imitation.data.messages import MAX_MESSAGE
+from imitation.data.shapes import recognise
 from imitation.errors import UserError
 from imitation.values import Message
 
@@ -108,11 +112,15 @@ def test_opening_and_hanging_turns_are_cut(tmp_path):
         ({"messages": []}, "no assistant turn"),
         ({"messages": "text"}, "not a list"),
         ({"messages": [1]}, "not a message"),
-        ({"conversations": ["a"]}, "not a message"),
+        ({"conversations": ["a"]}, "no assistant turn"),
+        ({"conversations": ["a", 1]}, "not a message"),
+        ({"messages": "[not json"}, "no JSON list"),
+        ({"instruction": "q", "output": "<nooutput>"}, "no answer (<nooutput>)"),
+        ({"instruction": "q", "output": "a", "history": [["only"]]}, "history holds"),
+        ({"question": "q", "chatgpt_answers": ["", None]}, "no answer that is not empty"),
+        ({"message_id": "1", "parent_id": None, "text": "a"}, "file of whole trees"),
         ({"question": "q", "chatgpt_answers": []}, "no assistant turn"),
         ({"instruction": ["q"], "output": "a"}, "not text"),
-        (SHAPES["Alpaca"] | {"id": "\ud800"}, "an id or meta"),
-        (SHAPES["Alpaca"] | {"meta": {"a": "\ud800"}}, "an id or meta"),
         ({"a": 1}, "fields of no known shape: a"),
     ],
 )
@@ -150,6 +158,181 @@ def test_many_refusals_are_counted_by_kind(tmp_path):
 def test_preview_reads_no_further(tmp_path):
     loaded = preview(source(tmp_path / "a.jsonl", *[SHAPES["Alpaca"]] * 9), 2)
     assert (len(loaded.examples), loaded.rows) == (2, 2)
+
+
+def turns(example):
+    return [(m.role, m.content) for m in example.messages]
+
+
+ONE = [("user", ASKED.content), ("assistant", SAID.content)]
+TWO = [*ONE, ("user", "And a lake?"), ("assistant", "Lake Como.")]
+BRIEF = ("system", "Be brief.")
+
+
+def node(parent, role, text, *children, **more):
+    content = {"content_type": "text", "parts": [text]}
+    said = {"author": {"role": role}, "content": content, "weight": 1.0, **more}
+    return {"message": said, "parent": parent, "children": list(children)}
+
+
+def reply(text, rank, *replies, role="assistant", **more):
+    return {"role": role, "text": text, "rank": rank, "replies": list(replies), **more}
+
+
+EXPORT = {
+    "title": "Rivers",
+    "id": "x",
+    "current_node": "e",
+    "mapping": {
+        "root": {"message": None, "parent": None, "children": ["s"]},
+        "s": node("root", "system", "", "a", weight=0.0),
+        "a": node("s", "user", ASKED.content, "b", "c"),
+        "b": node("a", "assistant", "The first try."),
+        "c": node("a", "assistant", SAID.content, "d"),
+        "d": node("c", "user", "And a lake?", "e", "f"),
+        "e": node("d", "assistant", "Lake Como."),
+        "f": node("d", "assistant", "Not this one."),
+    },
+}
+TREE = {
+    "message_tree_id": "x",
+    "prompt": {
+        "role": "prompter",
+        "text": ASKED.content,
+        "replies": [
+            reply("Worse.", 1, reply("Why?", None, role="prompter")),
+            reply("Deleted.", -1, deleted=True),
+            reply(
+                SAID.content,
+                0,
+                reply("And a lake?", None, reply("Lake Como.", None), role="prompter"),
+            ),
+        ],
+    },
+}
+FORMS = {
+    "LLaMA-Factory's Alpaca": (
+        {
+            "instruction": "And a lake?",
+            "input": "",
+            "output": "Lake Como.",
+            "system": "Be brief.",
+            "history": [[ASKED.content, SAID.content]],
+        },
+        [BRIEF, *TWO],
+    ),
+    "a system beside ShareGPT": (SHAPES["ShareGPT"] | {"system": "Be brief."}, [BRIEF, *ONE]),
+    "a system in both": (
+        SHAPES["ShareGPT"]
+        | {"system": "Overruled."}
+        | {
+            "conversations": [
+                {"from": "system", "value": "Be brief."},
+                *SHAPES["ShareGPT"]["conversations"],
+            ]
+        },
+        [BRIEF, *ONE],
+    ),
+    "developer": (talk(("developer", "Be brief."), *ONE), [BRIEF, *ONE]),
+    "prompt and completion": ({"prompt": ASKED.content, "completion": SAID.content}, ONE),
+    "prompt and completion as messages": (
+        {"prompt": talk(*TWO[:3])["messages"], "completion": talk(TWO[3])["messages"]},
+        TWO,
+    ),
+    "query and response": ({"query": ASKED.content, "response": SAID.content}, ONE),
+    "question and answer": ({"question": ASKED.content, "answer": SAID.content}, ONE),
+    "UltraChat": ({"id": "0", "data": [text for _, text in TWO]}, TWO),
+    "LIMA": ({"conversations": [text for _, text in TWO], "source": "wiki"}, TWO),
+    "items": ({"items": SHAPES["ShareGPT"]["conversations"]}, ONE),
+    "OASST": (TREE, TWO),
+    "Orca": (
+        {"system_prompt": "Be brief.", "question": ASKED.content, "response": SAID.content},
+        [BRIEF, *ONE],
+    ),
+    "ChatGPT's export": (EXPORT, TWO),
+    "ChatGPT's export without a current node": (
+        {k: v for k, v in EXPORT.items() if k != "current_node"},
+        [*TWO[:3], ("assistant", "Not this one.")],
+    ),
+    "messages as JSON text": ({"messages": json.dumps(talk(*TWO)["messages"])}, TWO),
+    "no input": (SHAPES["Alpaca"] | {"input": "<noinput>"}, ONE),
+    "no input in words": (SHAPES["Alpaca"] | {"input": "No input"}, ONE),
+    "an empty first answer of HC3": (
+        SHAPES["HC3"] | {"chatgpt_answers": ["", " ", SAID.content]},
+        ONE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_keep_system_and_history(tmp_path, name):
+    row, wanted = FORMS[name]
+    loaded = load(source(tmp_path / "a.jsonl", row))
+    assert not loaded.refused, loaded.refused
+    assert [turns(example) for example in loaded.examples] == [wanted]
+
+
+@pytest.mark.parametrize(
+    "who", ["gpt-4", "GPT-3.5-turbo", "claude", "claude-2", "ai", "bot", "bing", "bard", "chatgpt"]
+)
+def test_models_by_their_names(tmp_path, who):
+    row = {"conversations": [{"from": "human", "value": "q"}, {"from": who, "value": "a"}]}
+    (example,) = load(source(tmp_path / "a.jsonl", row)).examples
+    assert turns(example) == [("user", "q"), ("assistant", "a")]
+
+
+def test_turns_of_weight_0_are_kept_and_not_learned(tmp_path):
+    row = talk(*TWO)
+    row["messages"][1]["weight"] = 0
+    row["messages"][3]["weight"] = 1
+    (example,) = load(source(tmp_path / "a.jsonl", talk(("assistant", "Hello!")), row)).examples
+    assert (turns(example), example.unlearned) == (TWO, (1,))
+    row["messages"][3]["weight"] = 0
+    (refused,) = load(source(tmp_path / "b.jsonl", row)).refused
+    assert "no assistant turn has a weight over 0" in refused.reason
+
+
+def test_datasets_of_other_tools_by_columns_and_under_names(tmp_path):
+    by_rows = [{"prompt": f"q{n}", "answer": f"a{n}"} for n in range(3)]
+    columns = {"prompt": [r["prompt"] for r in by_rows], "answer": [r["answer"] for r in by_rows]}
+    numbered = {key: {str(n): v for n, v in enumerate(values)} for key, values in columns.items()}
+    rows = [[r["prompt"], r["answer"]] for r in by_rows]
+    split = {"columns": ["prompt", "answer"], "index": [0, 1, 2], "data": rows}
+    talks = {"messages": [talk(*ONE)["messages"], talk(*TWO)["messages"], talk(*ONE)["messages"]]}
+    for value in (columns, numbered, split, {"version": 1, "data": by_rows}, talks):
+        for indent in (None, 2):
+            (tmp_path / "a.json").write_text(json.dumps(value, indent=indent))
+            loaded = load(Source("s", str(tmp_path / "a.json")))
+            assert (len(loaded.examples), loaded.rows, loaded.refused) == (3, 3, ()), value
+    (tmp_path / "a.json").write_text(json.dumps(columns | {"prompt": ["q0", "", "q2"]}))
+    loaded = load(Source("s", str(tmp_path / "a.json")))
+    assert [(r.line, r.reason) for r in loaded.refused] == [(2, "turn 1 is empty")]
+    assert len(loaded.examples) == 2
+
+
+def test_meta_that_is_not_needed_refuses_nothing(tmp_path):
+    deep = []
+    for _ in range(500):
+        deep = [deep]
+    bad = {"a": "\ud800", "b": float("nan"), "c": deep, "d": "\0", "kept": [1, {"x": "y"}]}
+    rows = [SHAPES["Alpaca"] | {"meta": meta} for meta in (bad, "{broken", 3, ["x"], "[" * 900)]
+    loaded = load(source(tmp_path / "a.jsonl", *rows, SHAPES["Alpaca"] | {"id": "\ud800"}))
+    assert not loaded.refused
+    assert [e.meta for e in loaded.examples] == [{"kept": [1, {"x": "y"}]}, {}, {}, {}, {}, {}]
+    assert loaded.examples[-1].id == "a.jsonl:6"
+    (tmp_path / "d.parquet").touch()
+    dated = [{"prompt": "q", "answer": "a", "meta": {"when": datetime(2023, 5, 1)}, "raw": b"x"}]
+    pq.write_table(pa.Table.from_pylist(dated), tmp_path / "d.parquet")
+    assert len(load(Source("s", str(tmp_path / "d.parquet"))).examples) == 1
+
+
+def test_answers_in_html_are_counted(tmp_path):
+    page = '<div class="markdown prose w-full"><p>Two <strong>words</strong>.</p></div>'
+    rows = [talk(("user", "q"), ("assistant", text)) for text in (
+        page, "Use `<p>` for paragraphs.", "```html\n<div class='markdown'>\n```",
+        "```\npythonCopy codeprint(1)\n```", "a < b > c",
+    )]  # fmt: skip
+    assert load(source(tmp_path / "a.jsonl", *rows)).html == 2
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ def test_every_step_reports_in_out_and_why():
     kept, reports = run(EXAMPLES, make_steps(list(STEPS), options), told.__setitem__)
     assert told == dict(enumerate(reports, 1))
     assert [(r.name, r.taken, r.kept) for r in reports] == [
+        ("html", 6, 6),
         ("language", 6, 5),
         ("exact", 5, 4),
         ("near", 4, 3),
@@ -50,7 +51,7 @@ def test_filters_of_answers_are_off_by_default():
     ("names", "options", "message"),
     [
         (["langauge"], {}, "Did you mean 'language'"),
-        (["zzz"], {}, "Known: language"),
+        (["zzz"], {}, "Known: html, language"),
         (["near", "near"], {}, "named twice"),
         (["near"], {"similarity": 0.2}, "0.6 to 1"),
         (["length"], {"words": (5, 1)}, "fewest words"),

@@ -258,3 +258,10 @@ def test_the_app_is_built_with_a_malformed_endpoint(tmp_path: Path) -> None:
     settings = read_settings({"IMITATION_DATA": str(tmp_path), "IMITATION_CACHE": str(tmp_path)})
     _, context = app.build(settings)
     assert "gpt" in context.catalog() and "'bad'" in context.catalog_problem()
+
+
+def test_a_byte_order_mark_is_no_fault_and_another_encoding_is_named(tmp_path: Path) -> None:
+    assert "gpt" in load_catalog([write(tmp_path, "\ufeff" + GOOD)])
+    path = tmp_path / "models.toml"
+    path.write_bytes(GOOD.replace("ChatGPT", "é").encode("cp1252"))
+    assert "Windows-1252" in load_catalog([path]).problem
