@@ -12,7 +12,15 @@ from dashboards.components import ROLE_NAMES
 from dashboards.intervals import number, percent, points
 from dashboards.job_view import BAD, button_html, command_html, progress_html, seconds
 from dashboards.markdown import plain
-from imitation.evaluation.report import Gap, LiveScore, Measured, Report, Score, comparable
+from imitation.evaluation.report import (
+    Gap,
+    LiveScore,
+    Measured,
+    Report,
+    Score,
+    comparable,
+    is_share,
+)
 from imitation.values import Interval
 
 EXPORTS = {"json": "JSON", "csv": "CSV", "md": "Markdown"}
@@ -21,9 +29,6 @@ EMPTY = (
     "and their reference in a few minutes, without a hub or a key.</p>"
 )
 _STOPPING = "It was asked to end; asked again, it is killed at once. What was answered is kept."
-_SHARES = ("acc", "exact_match", "em", "f1", "pass@", "mc1", "mc2", "non_", "match",
-           "names_answer")  # fmt: skip
-"""Metrics that are shares of 1, by how their names begin."""
 
 
 def plan_html(plan: Plan, command: str) -> str:
@@ -111,7 +116,7 @@ def badge_html(scores: Sequence[Score]) -> str:
 
 def value_text(value: Interval, metric: str) -> str:
     """A score with its interval: percent for shares, else plain numbers."""
-    written = percent if metric.startswith(_SHARES) else number
+    written = percent if is_share(metric) else number
     return written(value, missing="not measured")
 
 
@@ -143,7 +148,8 @@ def _score_table(
         by_model = {s.model: s for s in mine}
         cells = "".join(_score_cell(by_model.get(model.id)) for model in models)
         first = mine[0]
-        how = f"{first.metric}, {_shots(first)}, {first.kind}"
+        less = "" if first.higher_is_better else " (lower is better)"
+        how = f"{first.metric}{less}, {_shots(first)}, {first.kind}"
         rows.append(
             f'<tr><th scope="row">{plain(task)}{badge_html(mine)}<small>{plain(how)}</small></th>'
             f"{cells}</tr>"
@@ -170,11 +176,15 @@ def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
         f'<tr><th scope="row">{plain(gap.task)}{_caveats(gap)}</th>'
         f"<td>{plain(name(gap.imitation))}</td><td>{plain(name(gap.reference))}</td>"
         f"<td>{plain(gap_text(gap))}<small>n = {gap.closed.n:,}</small></td>"
-        f"<td>{plain(points(gap.change))}<small>{plain(_p_text(gap))}</small></td></tr>"
+        f"<td>{plain(_change_text(gap))}<small>{plain(_p_text(gap))}</small></td></tr>"
         for gap in gaps
     )
     header = ("Gap closed", "Imitation", "Reference", "Share", "Imitation - base")
     return _table("Gap closed = (imitation - base) / (reference - base)", header, rows)
+
+
+def _change_text(gap: Gap) -> str:
+    return points(gap.change) if is_share(gap.metric) else number(gap.change)
 
 
 def _caveats(gap: Gap) -> str:

@@ -71,7 +71,7 @@ def import_results(
         context: The lab.
         visitor: Hash of the visitor's secret.
         name: Of the run.
-        files: results_*.json and samples_*.jsonl as lm-eval wrote them.
+        files: Results (.json) and samples (.jsonl) as lm-eval wrote them, whatever their names.
         roles: "model=role" for each model, apart by spaces or commas; others are bases.
 
     Raises:
@@ -80,9 +80,9 @@ def import_results(
     """
     allowed(context)
     out = _free_folder(context, name)
-    if not any(re.fullmatch(r"results.*\.json", path.name) for path in files):
+    if not any(path.suffix == ".json" for path in files):
         raise UserError(
-            "There is no results_*.json among the files.",
+            "There is no file of results (.json) among the files.",
             "Choose what lm_eval wrote: results_*.json, and samples_*.jsonl for the browser.",
         )
     pairs = roles.replace(",", " ").split()
@@ -92,11 +92,17 @@ def import_results(
     kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
     with folder_written_aside(kept) as aside:
         for path in files:
-            shutil.copyfile(path, aside / path.name)
+            shutil.copyfile(path, aside / _free_name(aside, path))
     arguments = [str(kept), *(["--roles", *pairs] if pairs else []), "--out", str(out)]
     return context.jobs.submit(
         JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor)
     )
+
+
+def _free_name(folder: Path, path: Path) -> str:
+    """The file's name; with a number where the folder has one of that name (results.json)."""
+    names = (f"{path.stem}{end}{path.suffix}" for end in ("", *(f"-{n}" for n in range(2, 10_000))))
+    return next(name for name in names if not (folder / name).exists())
 
 
 def default_name(context: Context) -> str:

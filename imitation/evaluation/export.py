@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Mapping
 
 from imitation.errors import UserError
-from imitation.evaluation.report import Report, Score
+from imitation.evaluation.report import Report, Score, is_share
 from imitation.evaluation.report_files import as_json
 from imitation.models.catalog import nearest
 from imitation.values import Interval
@@ -54,9 +54,15 @@ def as_markdown(report: Report) -> str:
         first = next((s for s in scores if s and s.metric), None)
         shots = "" if first is None or first.shots is None else first.shots
         cells = [_cell(s) for s in scores]
-        lines.append(f"| {task} | {first.metric if first else ''} | {shots} | "
+        metric = "" if first is None else first.metric
+        metric += "" if first is None or first.higher_is_better else " (lower is better)"
+        lines.append(f"| {task} | {metric} | {shots} | "
                      + " | ".join(cells) + " |")  # fmt: skip
-    lines += ["", "Shares in percent with 95% intervals; n is the number of samples.", ""]
+    lines += [
+        "",
+        "Shares in percent, other scores as numbers; 95% intervals; n is the number of samples.",
+        "",
+    ]
     lines += _gap_lines(report)
     reasons = [f"- {s.model}, {s.task}: {s.reason}" for s in report.scores if s.reason]
     notes = [*reasons, *(f"- {note}" for note in report.notes)]
@@ -75,7 +81,7 @@ def _gap_lines(report: Report) -> list[str]:
     for gap in report.gaps:
         closed = percent(gap.closed) if not gap.undefined else f"undefined: {gap.undefined}"
         p = "" if gap.p_value is None else f"{gap.p_value:.3g}"
-        cells = (gap.task, gap.imitation, closed, percent(gap.change), p)
+        cells = (gap.task, gap.imitation, closed, written(gap.change, gap.metric), p)
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     for gap in report.gaps:
@@ -93,11 +99,21 @@ def percent(value: Interval) -> str:
     return f"{100 * value.value:.1f}{ends} n {value.n}"
 
 
+def written(value: Interval, metric: str) -> str:
+    """A value of a metric: a share in percent, else as it is."""
+    if is_share(metric) or value.value is None:
+        return percent(value)
+    ends = "" if value.low is None or value.high is None else (
+        f" [{value.low:.4g}, {value.high:.4g}]"
+    )  # fmt: skip
+    return f"{value.value:.4g}{ends} n {value.n}"
+
+
 def _cell(score: Score | None) -> str:
     if score is None:
         return "not run"
     missing = f" ({score.missing} missing)" if score.missing else ""
-    return percent(score.value) + missing if not score.reason else "not measured"
+    return written(score.value, score.metric) + missing if not score.reason else "not measured"
 
 
 def _escaped(text: str) -> str:

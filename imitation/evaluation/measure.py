@@ -6,7 +6,7 @@ Reads what is there; asks no model. So it can be run again at any time, and on i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from imitation.evaluation.report import (
     comparable,
 )
 from imitation.evaluation.report_files import live_scores, load, load_run, save
-from imitation.evaluation.results import Answered, TaskResult
+from imitation.evaluation.result_samples import Answered
+from imitation.evaluation.results import TaskResult
 from imitation.evaluation.samples import Reply, Sample
 from imitation.evaluation.stats import (
     bootstrap_gap,
@@ -47,10 +48,17 @@ Verdicts = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
-    """One model on one task, with what its numbers rest on."""
+    """One model on one task, with what its numbers rest on.
+
+    Attributes:
+        score: The metric.
+        verdicts: Document -> value of the metric.
+        means: Whether the score is the mean of the verdicts; a perplexity is not.
+    """
 
     score: Score
     verdicts: Verdicts
+    means: bool = True
 
 
 def build(folder: Path, notes: Sequence[str] = ()) -> Report:
@@ -105,7 +113,7 @@ def _results(folder: Path) -> dict[tuple[str, str], TaskResult]:
     try:
         return {(one.model, one.task): one for one in results.read(folder)}
     except UserError:
-        if folder.is_dir() and any(folder.rglob("results_*.json")):
+        if folder.is_dir() and any(folder.rglob("*.json")):
             raise
         return {}  # nothing has come yet
 
@@ -165,14 +173,22 @@ def _measurement(
     rows = {f"{part.task}/{row.doc_id}": row for part in parts for row in part.answered(kind)}
     verdicts = {key: row.metrics[metric] for key, row in rows.items() if metric in row.metrics}
     value, error = result.metrics[metric, kind]
+    if value is None:
+        found_value = Interval(None, None, None, len(verdicts))
+    else:
+        n = len(verdicts) or len(rows) or int(result.asked or 0)
+        found_value = _interval(value, error, list(verdicts.values()), n)
     score = Score(
         model=model.id,
         task=result.task,
         metric=metric,
-        value=_interval(value, error, list(verdicts.values()), result),
+        value=found_value,
         kind="generation" if parts and parts[0].generation else "log-likelihood",
         shots=result.shots,
         template=result.template,
+        system=result.system,
+        turns=_turns(result),
+        settings=" ".join(dict.fromkeys(part.settings for part in parts)),
         task_version=result.version,
         filter=kind,
         samples=_hash(rows.values()),
@@ -181,21 +197,31 @@ def _measurement(
         main=main,
         stderr=error,
         subtasks=result.subtasks,
+        reason="" if value is not None else "lm-eval has no number for it (NaN)",
     )
-    return _Measurement(score, verdicts)
+    means = bool(result.subtasks) or value is None or _is_mean(verdicts.values(), value)
+    return _Measurement(score, verdicts, means)
 
 
-def _interval(
-    value: float, error: float | None, verdicts: list[float], result: TaskResult
-) -> Interval:
+def _turns(result: TaskResult) -> str:
+    """How examples stand in the prompt; "" where that makes no difference."""
+    if result.template == "plain" or result.shots == 0:
+        return ""
+    return {True: "turns", False: "one message", None: "unknown"}[result.turns]
+
+
+def _is_mean(verdicts: Collection[float], value: float) -> bool:
+    return not verdicts or abs(sum(verdicts) / len(verdicts) - value) < 1e-9
+
+
+def _interval(value: float, error: float | None, verdicts: list[float], n: int) -> Interval:
     """lm-eval's value with an interval over the samples; without them from its standard error."""
-    if verdicts and abs(sum(verdicts) / len(verdicts) - value) < 1e-9:
+    if verdicts and _is_mean(verdicts, value):
         if set(verdicts) <= {0.0, 1.0}:
             found = wilson(int(sum(verdicts)), len(verdicts))
         else:
             found = bootstrap_mean(verdicts)
         return Interval(value, found.low, found.high, len(verdicts))
-    n = len(verdicts) or int(result.asked or 0)
     if error is None:
         return Interval(value, None, None, n)
     return Interval(value, value - 1.96 * error, value + 1.96 * error, n)
@@ -221,7 +247,9 @@ def _gaps(run: Run, main: Mapping[tuple[str, str], _Measurement]) -> Iterator[Ga
 def _gap(task: str, base: _Measurement, imitation: _Measurement, reference: _Measurement) -> Gap:
     sign = 1.0 if base.score.higher_is_better else -1.0
     both = sorted(base.verdicts.keys() & imitation.verdicts.keys())
-    b, i = ([sign * one.verdicts[k] for k in both] for one in (base, imitation))
+    if not (base.means and imitation.means):
+        both = []
+    b, i = ([one.verdicts[k] for k in both] for one in (base, imitation))
     change = bootstrap_paired(i, b) if both else NOTHING
     pairs = ((base, imitation), (base, reference))
     caveats = [d for x, y in pairs for d in comparable(x.score, y.score)]
@@ -247,6 +275,8 @@ def _closed(
     three = (base, imitation, reference)
     if len({(m.score.metric, m.score.kind) for m in three}) > 1:
         return NOTHING, "the three were measured by different metrics or means"
+    if not all(m.means for m in three):
+        return NOTHING, f"{base.score.metric} is not the mean of its samples' scores"
     common = sorted(set.intersection(*(set(m.verdicts) for m in three)))
     if len(common) < 2:
         return Interval(None, None, None, len(common)), "no samples that all three answered"
@@ -291,11 +321,15 @@ def _task_samples(
         result = found.get((model.id, task))
         if result is None:
             continue
-        metric, kind = next(iter(result.metrics))
+        metric, kind = result.scored
         for row in result.answered(kind):
             asked.setdefault(row.doc_id, row)
             score = row.metrics.get(metric)
+            if score is not None and not result.higher_is_better.get(metric, True):
+                score = 1.0 - score
             note = "" if row.text.strip() else "empty answer"
+            if score is None:
+                note = f"lm-eval gives a sample no {metric}"
             replies.setdefault(row.doc_id, {})[model.id] = Reply(_clean(row.text), score, note)
         for number, reason in result.missing.items():
             replies.setdefault(int(number), {})[model.id] = Reply("", None, reason)

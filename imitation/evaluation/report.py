@@ -16,6 +16,7 @@ a `reason`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,6 +26,9 @@ from imitation.values import Interval, Role
 Kind = Literal["generation", "log-likelihood"]
 RUN, PROGRESS, RESULTS, RESPONSES = "run.json", "progress.jsonl", "results", "responses"
 REPORT, SAMPLES = "report.json", "samples.sqlite"
+_SHARES = ("acc", "exact_match", "em", "f1", "pass@", "mc1", "mc2", "non_", "match",
+           "names_answer")  # fmt: skip
+"""Metrics that are shares of 1, by how their names begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,10 @@ class Score:
         kind: Whether the model wrote answers or given answers were compared by likelihood.
         shots: Examples in the prompt, None where unknown.
         template: As `Measured.template`.
+        system: A few letters of the system instruction's hash, "" for none.
+        turns: How examples stand in a chat's prompt: "turns", "one message", "unknown"; "" where
+            there are none or no chat.
+        settings: How answers were generated, as JSON; "" where they were not, or unknown.
         task_version: lm-eval's version of the task.
         filter: lm-eval's filter of the answers, "none" mostly.
         samples: Hash of the sample set: same documents, same hash.
@@ -115,6 +123,9 @@ class Score:
     kind: Kind = "generation"
     shots: int | None = None
     template: str = ""
+    system: str = ""
+    turns: str = ""
+    settings: str = ""
     task_version: str = ""
     filter: str = "none"
     samples: str = ""
@@ -132,7 +143,8 @@ class Difference:
     """One way in which two numbers were not measured alike.
 
     Attributes:
-        what: "metric", "kind", "shots", "template", "task version" or "sample set".
+        what: "metric", "kind", "shots", "template", "system instruction", "examples",
+            "generation settings", "task version" or "sample set".
         first: The one value, as text.
         second: The other.
     """
@@ -158,7 +170,8 @@ class Gap:
         closed: Share closed, never clipped, with a paired bootstrap interval over the n samples
             that all three answered; no value where undefined.
         undefined: Why there is no value, "" where there is one.
-        change: imitation - base on the samples both answered, paired bootstrap interval.
+        change: imitation - base on the samples both answered, paired bootstrap interval; less than
+            0 is an improvement where lower is better.
         p_value: Two-sided, of no change: exact McNemar test for right/wrong, else from the
             bootstrap; None below two samples.
         caveats: Differences between the three scores.
@@ -225,6 +238,11 @@ class LiveScore:
     reason: str = ""
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share, shown in percent; perplexities and the like are numbers."""
+    return metric.startswith(_SHARES)
+
+
 def comparable(first: Score, second: Score) -> list[Difference]:
     """Every way in which two scores were not measured alike; empty where they compare.
 
@@ -238,6 +256,9 @@ def comparable(first: Score, second: Score) -> list[Difference]:
         "kind": (first.kind, second.kind),
         "shots": (shots[0], shots[1]),
         "template": (first.template, second.template),
+        "system instruction": (first.system or "no", second.system or "no"),
+        "examples": (first.turns, second.turns) if first.turns and second.turns else ("", ""),
+        "generation settings": _settings(first, second),
         "task version": (first.task_version, second.task_version),
         "sample set": (_set(first), _set(second)),
     }
@@ -246,6 +267,19 @@ def comparable(first: Score, second: Score) -> list[Difference]:
         for what, (a, b) in pairs.items()
         if a != b
     ]
+
+
+def _settings(first: Score, second: Score) -> tuple[str, str]:
+    """How answers were generated, as far as it differs; log-likelihoods have no such settings."""
+    if first.kind != second.kind or first.kind != "generation" or first.settings == second.settings:
+        return "", ""
+    try:
+        one, two = json.loads(first.settings), json.loads(second.settings)
+        keys = [key for key in one.keys() | two.keys() if one.get(key) != two.get(key)]
+    except (ValueError, AttributeError):  # unknown, or those of several tasks
+        return first.settings, second.settings
+    parts = [[f"{key} {one.get(key, 'not set')}" for key in sorted(keys)] for one in (one, two)]
+    return ", ".join(parts[0]), ", ".join(parts[1])
 
 
 def _set(score: Score) -> str:

@@ -1,42 +1,35 @@
-"""Results in lm-eval's own format: of our runs, and of runs made elsewhere.
+"""Results in lm-eval's own format: of our runs, and of runs made elsewhere, by 0.4.0 to 0.4.13.
 
-A folder holds `results_DATE.json` and beside each `samples_TASK_DATE.jsonl`; a later file replaces
-an earlier one task by task. What isn't such a file is refused with what was seen instead.
+| lm-eval | results | samples |
+| --- | --- | --- |
+| 0.4.0 to 0.4.2 | `results.json`, or what --output_path names | `MODEL_ARGS_TASK.jsonl`, an array |
+| 0.4.3 to 0.4.8 | `MODEL/results_DATE.json` | `MODEL/samples_TASK_DATE.jsonl` |
+| 0.4.9 and newer | the same, or `NAME_DATE.json` for --output_path NAME.json | beside it |
+
+A later file replaces an earlier one task by task. What isn't such a file is refused with what was
+seen instead. What samples hold is in `result_samples`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from imitation.errors import UserError
-from imitation.text import cleaned
+from imitation.evaluation.result_samples import DATE, Answered, find_samples, read_samples
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", "samples")
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One sample of one model, as its line has it.
-
-    Attributes:
-        doc_id: Number of the document in the task.
-        doc_hash: lm-eval's hash of it.
-        prompt: What was asked, turns of a chat marked.
-        gold: The right answer or answers.
-        text: The answer after lm-eval's filter; of given choices the likeliest.
-        metrics: Metric -> value, for those that are numbers.
-    """
-
-    doc_id: int
-    doc_hash: str
-    prompt: str
-    gold: str
-    text: str
-    metrics: Mapping[str, float]
+LOWER = frozenset(
+    ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter")
+)
+"""Metrics of lm-eval that are better where they are lower; 0.4.2 and older don't write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +39,16 @@ class TaskResult:
     Attributes:
         model: Name of the model, as lm-eval has it.
         task: Name of the task or group.
-        metrics: (metric, filter) -> (value, standard error or None), in the file's order.
-        higher_is_better: Metric -> whether; those left out are.
+        metrics: (metric, filter) -> (value, standard error), in the file's order; None is what
+            lm-eval could not compute.
+        higher_is_better: Metric -> whether.
         config: lm-eval's configuration of the task, empty for groups.
         version: lm-eval's version of it.
         shots: Examples in the prompt, None where the file does not say.
         template: "plain", "chat", "koala"; of runs elsewhere "chat HASH" where a template was used.
+        system: A few letters of the system instruction's hash, "" for none.
+        turns: Whether examples are turns of a talk, None where the file does not say.
+        settings: How answers are generated, as JSON; "" where none are.
         subtasks: Of a group: its tasks.
         asked: Samples there were to answer, None where not known.
         missing: Document number -> why it has no answer.
@@ -62,12 +59,15 @@ class TaskResult:
 
     model: str
     task: str
-    metrics: Mapping[tuple[str, str], tuple[float, float | None]]
+    metrics: Mapping[tuple[str, str], tuple[float | None, float | None]]
     higher_is_better: Mapping[str, bool] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     shots: int | None = None
     template: str = ""
+    system: str = ""
+    turns: bool | None = None
+    settings: str = ""
     subtasks: tuple[str, ...] = ()
     asked: int | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +80,18 @@ class TaskResult:
         """Whether answers were written, not given ones compared."""
         return str(self.config.get("output_type", "generate_until")) == "generate_until"
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """lm-eval's filters of the answers, in its order."""
+        return tuple(dict.fromkeys(kind for _, kind in self.metrics))
+
+    @property
+    def scored(self) -> tuple[str, str]:
+        """Metric and filter that tell of one sample; a perplexity only where there is no other."""
+        main, kind = next(iter(self.metrics))
+        names = [metric for metric, each in self.metrics if each == kind]
+        return next((name for name in names if name not in LOWER), main), kind
+
     def answered(self, wanted: str | None = None) -> Iterator[Answered]:
         """Its samples, one a document: those of the named filter, else of the file's first.
 
@@ -87,18 +99,9 @@ class TaskResult:
             UserError: A line is not a sample.
         """
         if self.samples is None:
-            return
-        with self.samples.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    row = cleaned(json.loads(line))
-                    wanted = row["filter"] if wanted is None else wanted
-                    if row["filter"] == wanted:
-                        yield _answered(row, self.generation)
-                except (ValueError, KeyError, TypeError, IndexError) as error:
-                    raise UserError(
-                        f"{self.samples.name}, line {number} is no sample of lm-eval: {error!r}."
-                    ) from error
+            return iter(())
+        names = {kind: tuple(m for m, k in self.metrics if k == kind) for kind in self.filters}
+        return read_samples(self.samples, str(self.config.get("output_type", "")), names, wanted)
 
 
 def read(path: Path) -> list[TaskResult]:
@@ -107,26 +110,49 @@ def read(path: Path) -> list[TaskResult]:
     Raises:
         UserError: There are none, or a file is no result or of a version that cannot be read.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("results_*.json"), key=_date)
-    if not files:
-        raise UserError(
-            f"{path} holds no results of lm-eval (results_*.json).",
-            "Name the folder that lm_eval's --output_path named.",
-        )
     found: dict[tuple[str, str], TaskResult] = {}
-    for file in files:
-        for result in _read(file):
+    for file in result_files(path):
+        for result in read_file(file):
             found[result.model, result.task] = result
     return list(found.values())
 
 
-def _date(path: Path) -> str:
-    return path.stem.rpartition("_")[2]
+def result_files(path: Path) -> list[Path]:
+    """The results files in a folder (of any depth), oldest first; of a file itself.
+
+    What lm-eval calls them depends on its version and on --output_path: any JSON file that holds
+    results is one. Others are passed over, unless their name says that they should be one.
+
+    Raises:
+        UserError: There are none.
+    """
+    if path.is_file():
+        return [path]
+    found = [
+        file
+        for file in path.rglob("*.json")
+        if file.is_file() and (file.name.startswith("results") or _holds_results(file))
+    ]
+    if not found:
+        raise UserError(
+            f"{path} holds no results of lm-eval (results_*.json or another name).",
+            "Name the folder or file that lm_eval's --output_path named.",
+        )
+    return sorted(found, key=lambda file: (_date(file), str(file)))
 
 
-def _read(file: Path) -> list[TaskResult]:
+def stem(file: Path) -> str:
+    """The name of a results file without its date."""
+    return DATE.sub("", file.stem).rstrip("_")
+
+
+def read_file(file: Path) -> list[TaskResult]:
+    """The results in one file.
+
+    Raises:
+        UserError: It is no results file, or of a version that cannot be read.
+    """
     table = _table(file)
-    model = _model(table, file)
     lab = table.get("lab") or {}
     groups = table.get("group_subtasks") or {}
     template = str(lab.get("template") or _template(table))
@@ -135,31 +161,56 @@ def _read(file: Path) -> list[TaskResult]:
         metrics = _metrics(row, file)
         if not metrics:  # a group without a score of its own
             continue
+        config = table["configs"].get(task) or {}
         shots = table.get("n-shot", {}).get(task)
-        samples = file.with_name(f"samples_{task}_{_date(file)}.jsonl")
-        directions = table.get("higher_is_better", {}).get(task) or {}
         asked = lab.get("asked", {}).get(task) or (
             table.get("n-samples", {}).get(task, {}).get("effective")
         )
         found.append(
             TaskResult(
-                model=model,
+                model=str(lab.get("model") or _model(table, file)),
                 task=task,
                 metrics=metrics,
-                higher_is_better={k: bool(v) for k, v in directions.items() if v is not None},
-                config=table["configs"].get(task, {}),
+                higher_is_better=_directions(table, task, config, [name for name, _ in metrics]),
+                config=config,
                 version=str(table.get("versions", {}).get(task, "")),
                 shots=shots if isinstance(shots, int) else None,
                 template=template,
+                system=_system(table),
+                turns=template != "plain" if lab.get("template") else _turns(table),
+                settings=_settings(config),
                 subtasks=tuple(groups.get(task, ())),
                 asked=asked,
                 missing=lab.get("missing", {}).get(task, {}),
-                samples=samples if samples.is_file() else None,
+                samples=find_samples(file, task, (table.get("config") or {}).get("model_args")),
                 about=table.get("config") or {},
-                lm_eval=str(table.get("lm_eval_version", "")),
+                lm_eval=str(table.get("lm_eval_version") or ""),
             )
         )
     return found
+
+
+def _holds_results(file: Path) -> bool:
+    try:
+        table = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(table, dict)
+        and isinstance(table.get("results"), dict)
+        and isinstance(table.get("configs", table.get("versions")), dict)
+    )
+
+
+def _date(file: Path) -> str:
+    """When a result was written, as text that sorts; lm-eval's name of the file has it, mostly."""
+    if match := DATE.search(file.stem):
+        return match.group().replace(":", "-")
+    try:
+        when = float(json.loads(file.read_text("utf-8"))["date"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        when = file.stat().st_mtime
+    return datetime.fromtimestamp(when).isoformat().replace(":", "-")
 
 
 def _table(file: Path) -> dict[str, Any]:
@@ -181,7 +232,8 @@ def _table(file: Path) -> dict[str, Any]:
     return table
 
 
-def _metrics(row: Any, file: Path) -> dict[tuple[str, str], tuple[float, float | None]]:
+def _metrics(row: Any, file: Path) -> dict[tuple[str, str], tuple[float | None, float | None]]:
+    """(metric, filter) -> (value, standard error); None is what lm-eval could not compute."""
     if not isinstance(row, dict):
         raise UserError(f"{file.name}: a task's result is {type(row).__name__}, not metrics.")
     found = {}
@@ -194,17 +246,44 @@ def _metrics(row: Any, file: Path) -> dict[tuple[str, str], tuple[float, float |
                 f"{file.name}: metric {key!r} names no filter, as lm-eval before 0.4 wrote it.",
                 "Run it again with lm-eval 0.4 or newer.",
             )
-        error = row.get(f"{name}_stderr,{kind}")
-        found[name, kind] = (
-            float(value),
-            float(error) if isinstance(error, int | float) else None,
-        )
+        found[name, kind] = (_number(value), _number(row.get(f"{name}_stderr,{kind}")))
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; lm-eval writes NaN and "N/A" where it has none."""
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if known else None
+
+
+def _directions(
+    table: Mapping[str, Any], task: str, config: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, bool]:
+    """Whether more is better, by metric: as the file says, else the task's file, else lm-eval."""
+    told = table.get("higher_is_better", {}).get(task) or {}
+    rows = [one for one in config.get("metric_list") or () if isinstance(one, dict)]
+    listed = {str(one.get("metric")): one.get("higher_is_better") for one in rows}
+    found = {}
+    for metric in metrics:
+        known = [told.get(metric), listed.get(metric), metric not in LOWER]
+        found[metric] = bool(next(one for one in known if one is not None))
     return found
 
 
 def _model(table: Mapping[str, Any], file: Path) -> str:
-    name = table.get("model_name_sanitized") or table.get("model_name") or file.parent.name
-    return str(name)
+    """The model's name: lm-eval 0.4.3 and newer write it, before it stands in the arguments."""
+    if name := table.get("model_name_sanitized") or table.get("model_name"):
+        return str(name)
+    config = table.get("config") or {}
+    arguments = config.get("model_args")
+    if isinstance(arguments, str):
+        pairs = (part.partition("=") for part in arguments.split(","))
+        arguments = {key.strip(): value for key, _, value in pairs}
+    if isinstance(arguments, dict):
+        for key in ("peft", "delta", "pretrained", "model", "path", "engine"):
+            if arguments.get(key):
+                return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", str(arguments[key]))
+    return stem(file) if stem(file) not in ("", "results") else file.parent.name
 
 
 def _template(table: Mapping[str, Any]) -> str:
@@ -212,40 +291,23 @@ def _template(table: Mapping[str, Any]) -> str:
     return f"chat {str(sha)[:8]}" if sha else "plain"
 
 
-def _answered(row: Mapping[str, Any], generation: bool) -> Answered:
-    asked = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else [
-        {f"arg_{n}": value for n, value in enumerate(one)} for one in row["arguments"]
-    ]  # fmt: skip
-    said, gold = row["filtered_resps"], _plain(row["target"])
-    if generation:
-        text = said[0] if isinstance(said[0], str) else _plain(said[0])
-    else:
-        likely = [float(one[0]) for one in said]
-        choices = [str(one.get("arg_1", "")).strip() for one in asked]
-        text = choices[likely.index(max(likely))]
-        if gold.isdigit() and int(gold) < len(choices):
-            gold = choices[int(gold)]
-    metrics = {
-        name: float(row[name]) for name in row["metrics"] if isinstance(row.get(name), int | float)
-    }
-    prompt = _turns(str(asked[0].get("arg_0", "")))
-    return Answered(int(row["doc_id"]), str(row["doc_hash"]), prompt, gold, text, metrics)
+def _system(table: Mapping[str, Any]) -> str:
+    """The system instruction, by a few letters of its hash; "" for none."""
+    sha, text = table.get("system_instruction_sha"), table.get("system_instruction")
+    if text and not sha:
+        sha = hashlib.sha256(str(text).encode()).hexdigest()
+    return str(sha or "")[:8]
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        return _plain(value[0])
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _turns(table: Mapping[str, Any]) -> bool | None:
+    """Whether examples are turns of a talk; None where the file does not say."""
+    known = table.get("fewshot_as_multiturn")
+    return known if isinstance(known, bool) else None
 
 
-def _turns(prompt: str) -> str:
-    """A prompt for people: a question by itself, the turns of a chat each under its speaker."""
-    if prompt.startswith('[{"role"'):
-        try:
-            turns = json.loads(prompt)
-            if [turn["role"] for turn in turns] == ["user"]:
-                return str(turns[0]["content"])
-            return "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in turns)
-        except (ValueError, KeyError, TypeError):
-            return prompt
-    return prompt
+def _settings(config: Mapping[str, Any]) -> str:
+    """How answers are generated, as text; "" where they are not, or the file does not say."""
+    if str(config.get("output_type", "generate_until")) != "generate_until":
+        return ""
+    given = config.get("generation_kwargs")
+    return json.dumps(given, sort_keys=True, ensure_ascii=False, default=str) if given else ""

@@ -3,25 +3,30 @@
     python -m imitation.jobs.import_results results/llama results/chatgpt \
         --roles llama=base chatgpt=reference --out runs/imported
 
-The files are copied as they are; what is no result of lm-eval (0.4 or newer) is refused by name.
-Runs logged without samples (`--log_samples`) have scores, but neither gaps nor a browser.
+Any JSON file that holds results of lm-eval (0.4 or newer) is read, whatever its name and folder,
+and copied; other files that are named are refused. Where two sources have results of one model on
+the same task, both are kept, the second under a name with its folder's. Runs logged without
+samples (`--log_samples`) have scores, but neither gaps nor a browser.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
-from imitation.disk import copy_file
+from imitation.disk import copy_file, write_text
 from imitation.errors import UserError
-from imitation.evaluation import measure, results
+from imitation.evaluation import measure
 from imitation.evaluation.report import RESULTS, RUN, Measured, Report, Run
 from imitation.evaluation.report_files import save
-from imitation.evaluation.results import TaskResult
+from imitation.evaluation.results import TaskResult, read_file, result_files, stem
 from imitation.models.catalog import nearest
 from imitation.settings import read_settings
 from imitation.values import ROLES, Role
@@ -44,13 +49,14 @@ def import_results(
     """
     if (out / RUN).exists():
         raise UserError(f"{out} holds a run already.", "Name another folder.")
-    found = [one for source in sources for one in _read(source)]
+    units = _named(_units(sources))
+    found = [one for unit in units for one in unit.results]
     models = list(dict.fromkeys(one.model for one in found))
     for name in roles:
         if name not in models:
             raise UserError(f"The results hold no model {name!r}.", nearest(name, models))
-    for source in sources:
-        _copy(source, out / RESULTS)
+    for unit in units:
+        _copy(unit, out / RESULTS)
     below = {task for one in found for task in one.subtasks}
     run = Run(
         id=out.name,
@@ -69,21 +75,89 @@ def import_results(
     return measure.build(out, ["Imported from runs of lm-eval made elsewhere.", *notes])
 
 
-def _read(source: Path) -> list[TaskResult]:
-    if not source.exists():
-        raise UserError(f"{source} does not exist.")
-    return results.read(source)
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Results that belong together: of one model, files of one name in one folder.
+
+    Attributes:
+        files: Oldest first; a later one replaces an earlier one task by task.
+        results: What they come to, under the model's name in the run.
+        renamed: Whether that is not the name in the files.
+    """
+
+    files: tuple[Path, ...]
+    results: tuple[TaskResult, ...]
+    renamed: bool = False
+
+    @property
+    def model(self) -> str:
+        return self.results[0].model
+
+    def labels(self) -> list[str]:
+        """What it may be called besides its model's name, the nearest first."""
+        own = stem(self.files[0])
+        parents = [part for part in self.files[0].resolve().parent.parts[::-1] if part != "/"]
+        return [name for name in (own, *parents) if name not in ("", "results", self.model)]
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Results and samples of each model, each into the folder of its name."""
-    files = [source] if source.is_file() else sorted(source.rglob("results_*.json"))
-    for file in files:
-        (model,) = {one.model for one in results.read(file)} or {file.parent.name}
-        folder = target / re.sub(r"[^\w.-]+", "_", model)
-        date = file.stem.rpartition("_")[2]
-        for path in (file, *file.parent.glob(f"samples_*_{date}.jsonl")):
-            copy_file(path, folder / path.name)
+def _units(sources: Sequence[Path]) -> list[_Unit]:
+    """What was given, apart by source, folder, name without date and model; each file once."""
+    found: dict[tuple[object, ...], dict[Path, list[TaskResult]]] = {}
+    seen: set[Path] = set()
+    for number, source in enumerate(sources):
+        if not source.exists():
+            raise UserError(f"{source} does not exist.")
+        for file in result_files(source):
+            if file.resolve() in seen:
+                continue
+            seen.add(file.resolve())
+            for one in read_file(file):
+                key = (number, file.parent, stem(file), one.model)
+                found.setdefault(key, {}).setdefault(file, []).append(one)
+    return [
+        _Unit(
+            tuple(files),
+            tuple({one.task: one for rows in files.values() for one in rows}.values()),
+        )
+        for files in found.values()
+    ]
+
+
+def _named(units: Sequence[_Unit]) -> list[_Unit]:
+    """Units of one model with the same task are named apart: none of them vanishes."""
+    kept: list[_Unit] = []
+    for unit in units:
+        tasks = {one.task for one in unit.results}
+        same = [one for one in kept if one.model == unit.model]
+        if any(tasks & {one.task for one in other.results} for other in same):
+            taken = {label for other in same for label in other.labels()}
+            numbers = (str(number) for number in count(2))
+            labels = chain((label for label in unit.labels() if label not in taken), numbers)
+            names = {one.model for one in kept}
+            name = next(n for label in labels if (n := f"{unit.model} ({label})") not in names)
+            unit = _Unit(unit.files, tuple(replace(o, model=name) for o in unit.results), True)
+        kept.append(unit)
+    return kept
+
+
+def _copy(unit: _Unit, target: Path) -> None:
+    """Its files, into a folder of the model's name; a new name is noted in the results."""
+    safe = re.sub(r"[^\w.-]+", "_", unit.model)
+    folder = next(
+        path for end in ("", *(f"-{n}" for n in range(2, 10_000)))
+        if not (path := target / f"{safe}{end}").exists()
+    )  # fmt: skip
+    folder.mkdir(parents=True)
+    for file in unit.files:
+        if unit.renamed:
+            table = json.loads(file.read_text("utf-8"))
+            table["lab"] = {**(table.get("lab") or {}), "model": unit.model}
+            write_text(folder / file.name, json.dumps(table, indent=1, ensure_ascii=False))
+        else:
+            copy_file(file, folder / file.name)
+        for one in read_file(file):
+            if one.samples is not None:
+                copy_file(one.samples, folder / one.samples.name)
 
 
 def _measured(model: str, found: Sequence[TaskResult], role: Role) -> Measured:

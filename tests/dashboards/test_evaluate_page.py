@@ -277,7 +277,7 @@ def test_results_made_elsewhere_are_imported_as_a_job(context, tmp_path):
     )  # fmt: skip
     assert (kept / "results_2026.json").read_text() == "{}"
     for name, files, roles, said in [
-        ("more", [tmp_path / "x.json"], "", "no results_"),
+        ("more", [tmp_path / "x.jsonl"], "", "no file of results"),
         ("more", [result], "llama=teacher", "'llama=teacher' gives no role"),
         ("../x", [result], "", "cannot be a folder's"),
     ]:
