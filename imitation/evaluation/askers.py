@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from imitation.errors import BackendError, UserError
 from imitation.evaluation.likelihood import EchoLikelihood, Likelihood, LlamaLikelihood, why_not
+from imitation.evaluation.tgi_likelihood import TGILikelihood
 from imitation.models.backends import Backends, complete
 from imitation.models.embedded import EmbeddedBackend
 from imitation.models.sessions import Sessions
@@ -89,8 +90,8 @@ class CatalogAsker:
             if reason := why_not(self._card):
                 raise UserError(
                     f"{self._card.name} cannot be measured by log-likelihood: {reason}.",
-                    "Use the embedded engine, vLLM with prompt_format plain or koala, or local "
-                    "transformers; or choose a task in which answers are written.",
+                    "Use the embedded engine, vLLM or TGI with prompt_format plain or koala, or "
+                    "local transformers; or choose a task in which answers are written.",
                 )
         elif kind != "generate_until":
             raise UserError(
@@ -167,6 +168,8 @@ class CatalogAsker:
         stack.push_async_callback(sessions.close)
         if self._card.backend == "openai":
             return EchoLikelihood(self._card, settings, sessions)
+        if self._card.backend == "tgi":
+            return TGILikelihood(self._card, settings, sessions)
         # One engine with all cores: copies gain nothing here, and where a prompt was read before
         # moves its probabilities a little.
         backend = EmbeddedBackend(replace(settings, copies=1))

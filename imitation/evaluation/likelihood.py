@@ -1,10 +1,10 @@
 """Log-likelihood of a given continuation, from the endpoints that can tell.
 
-Two kinds can: the embedded engine, whose llama.cpp server gives the log-probabilities of the next
+Three kinds can: the embedded engine, whose llama.cpp server gives the log-probabilities of the next
 token over the whole vocabulary, so a continuation is asked token by token (the four letters of a
-multiple choice share one request); and `/v1/completions` servers that return the prompt's own
-log-probabilities (`echo` with `logprobs`; vLLM does). Chat endpoints, TGI and recordings cannot:
-they are refused with the reason.
+multiple choice share one request); `/v1/completions` servers that return the prompt's own
+log-probabilities (`echo` with `logprobs`; vLLM does); and TGI (`tgi_likelihood`). Chat endpoints
+and recordings cannot: they are refused with the reason.
 
 All of them work on the server's own token ids: `split` says which belong to the continuation, and
 they are found by position. Offsets in characters that servers give are sums of the lengths of
@@ -34,17 +34,16 @@ LIKELIEST, EVERY = 2048, 1_000_000
 """Tokens asked for first, and where the wanted one is not among them."""
 
 _NO = {
-    "tgi": "TGI gives no log-probabilities of a given text",
     "recorded": "recorded outputs have no log-probabilities",
     "chat": "a chat endpoint gives no log-probabilities of a given text",
 }
 
-_ELSEWHERE = "Run log-likelihood tasks on vLLM, the embedded engine or local transformers."
+ELSEWHERE = "Run log-likelihood tasks on vLLM, the embedded engine or local transformers."
 
 T = TypeVar("T")
 
 
-class _Once(Generic[T]):
+class Once(Generic[T]):
     """Asks each question once, however many want its answer; failures are not kept.
 
     Args:
@@ -70,7 +69,7 @@ def why_not(card: ModelCard) -> str:
     """Why a card's endpoint cannot compare given answers; "" where it can, as far as known."""
     if card.backend == "embedded":
         return ""
-    if card.backend == "openai":
+    if card.backend in ("openai", "tgi"):
         return _NO["chat"] if card.prompt_format == "chat" else ""
     return _NO[card.backend]
 
@@ -113,7 +112,7 @@ class LlamaLikelihood:
     def __init__(self, card: ModelCard, root: str, sessions: Sessions, timeout_s: float) -> None:
         self._ask = functools.partial(sessions.ask, card, within_s=timeout_s)
         self._root, self._card = root, card
-        self._after = _Once(self._question)
+        self._after = Once(self._question)
 
     async def __call__(self, context: str, continuation: str) -> tuple[float, bool]:
         """See `Likelihood`.
@@ -177,7 +176,7 @@ class EchoLikelihood:
         self._ask = functools.partial(
             sessions.ask, card, key=key_of(card), within_s=settings.timeout_s
         )
-        self._tokens = _Once(self._tokenized)  # the choices of a question have one context
+        self._tokens = Once(self._tokenized)  # the choices of a question have one context
 
     async def __call__(self, context: str, continuation: str) -> tuple[float, bool]:
         """See `Likelihood`.
@@ -205,7 +204,7 @@ class EchoLikelihood:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise BackendError(
                 f"{self._place} gives no log-probabilities of a prompt (echo).",
-                _ELSEWHERE,
+                ELSEWHERE,
             ) from error
         self._check(ids, tokens)
         total, greedy = 0.0, True
@@ -229,7 +228,7 @@ class EchoLikelihood:
             raise BackendError(
                 f"{self._place} does not say which tokens a text has (/tokenize), so those of an "
                 f"answer cannot be told from those of its question: {error}",
-                _ELSEWHERE,
+                ELSEWHERE,
             ) from error
 
     def _check(self, ids: Sequence[int], tokens: Sequence[Any]) -> None:
@@ -240,5 +239,5 @@ class EchoLikelihood:
             raise BackendError(
                 f"{self._place} repeated {len(tokens)} tokens of a prompt of {len(ids)}, or others "
                 "than were sent: its log-probabilities cannot be used.",
-                _ELSEWHERE,
+                ELSEWHERE,
             )

@@ -37,7 +37,8 @@ CARD = ModelCard("w", "Whole", "reference", "embedded", weights="whole")
         ("openai", "plain", ""),
         ("openai", "koala", ""),
         ("openai", "chat", "chat endpoint"),
-        ("tgi", "plain", "TGI"),
+        ("tgi", "plain", ""),
+        ("tgi", "chat", "chat endpoint"),
         ("recorded", "chat", "recorded"),
     ],
 )
