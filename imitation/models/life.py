@@ -18,6 +18,7 @@ class Life:
 
     Attributes:
         signs: True where the last event was waited for through signs of life.
+        arrivals: Reads from the network so far.
     """
 
     def __init__(self, silence_s: float, times: float) -> None:
@@ -25,9 +26,11 @@ class Life:
         self._timer: asyncio.Timeout | None = None
         self._last = 0.0
         self.signs = False
+        self.arrivals = 0
 
     def sign(self) -> None:
         """Something came, whatever it is."""
+        self.arrivals += 1
         if self._timer is not None and not self._timer.expired():
             self.signs = True
             now = asyncio.get_running_loop().time()

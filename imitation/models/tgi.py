@@ -185,7 +185,7 @@ class TGIBackend:
     async def _answer(self, card: ModelCard, call: Call) -> AsyncGenerator[Delta | Done, None]:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
-        tally = Tally(call.stop, call.started)
+        tally = Tally(call.stop, call.started, call.max_tokens)
         last, made = Piece(), 0
         life = Life(silence, QUEUED)
         LIFE.set(life)
@@ -205,7 +205,7 @@ class TGIBackend:
                     last = replace(last, finish="length", tokens=made)
                     break
                 made += piece.tokens_in
-                if delta := tally.feed(piece.text):
+                if delta := tally.feed(piece.text, life.arrivals):
                     yield delta
                 last = replace(
                     last,

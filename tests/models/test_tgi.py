@@ -84,6 +84,7 @@ async def test_koala_prompts_stream_from_generate(server, backend):
     assert (done.prompt_tokens, done.completion_tokens) == (1 + len(prompt.split()), 6)
     assert not done.tokens_are_approximate
     assert 0 < done.first_token_s <= done.total_s
+    assert 1 <= done.arrivals <= 6 and done.max_tokens == GREEDY.max_tokens
 
 
 async def test_plain_prompts_go_as_they_are_and_the_end_token_is_no_text(server, backend):
@@ -249,6 +250,18 @@ async def test_an_answer_of_several_stretches_is_as_long_as_asked(server, backen
     assert found.text.split() == [str(n) for n in range(130)]
     assert (found.done.finish_reason, found.done.completion_tokens) == ("length", 130)
     assert not found.done.tokens_are_approximate
+
+
+@pytest.mark.parametrize("prompt_format", ["koala", "chat"])
+async def test_an_answer_that_tgi_ends_between_stretches_says_what_was_asked(
+    server, backend, prompt_format
+):
+    # The next stretch would not fit; it looks at the first one only before it begins.
+    server.tokens, server.model.stretch, server.info_shown = None, 300, False
+    big = card(server, prompt_format, context=10_000)
+    found = await complete(backend, big, ASK, Sampling(temperature=0, max_tokens=700))
+    assert (found.done.finish_reason, found.done.completion_tokens) == ("length", 300)
+    assert found.done.max_tokens == 700
 
 
 async def test_empty_inputs_are_refused_by_tgi():
