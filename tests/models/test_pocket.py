@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -130,9 +131,16 @@ def test_a_touched_file_is_verified_again_without_a_source(fresh, real):
 def test_a_damaged_cache_is_fetched_anew(fresh, real):
     path = weights_path(replace(fresh, weights=str(real)), "whole")
     path.write_bytes(b"GGUF, once")
-    with pytest.raises(UserError, match="IMITATION_OFFLINE"):
-        weights_path(fresh, "whole")
-    assert not path.exists()
+    assert pocket.missing_reason(fresh, "whole") == ""  # not known before it is looked at
+    damage = (
+        f"{re.escape(str(path))} are damaged .sha256 {hashlib.sha256(b'GGUF, once').hexdigest()}"
+    )
+    for kind in ("whole", "cut-4"):
+        with pytest.raises(UserError, match=f"{damage}.*IMITATION_OFFLINE forbids"):
+            weights_path(fresh, kind)
+    unreached = replace(fresh, offline=False, weights="http://127.0.0.1:9/x.gguf")
+    with pytest.raises(UserError, match="are damaged"):
+        weights_path(unreached, "whole")
     weights_path(replace(fresh, weights=str(real)), "whole")
     assert path.stat().st_size == pocket.GGUF_BYTES
 
@@ -312,8 +320,10 @@ def test_the_reason_for_missing_weights_is_known_without_looking_elsewhere(fresh
     assert pocket.missing_reason(replace(fresh, offline=False), "cut-2") == ""
     assert "does not exist" in pocket.missing_reason(replace(fresh, weights="/no/such"), "whole")
     assert "does not exist" in pocket.missing_reason(fresh, str(tmp_path / "mine.gguf"))
-    weights_path(replace(fresh, weights=str(real)), "whole")
+    path = weights_path(replace(fresh, weights=str(real)), "whole")
     assert pocket.missing_reason(fresh, "cut-2") == ""
+    os.utime(path)  # as a copied cache has it
+    assert pocket.missing_reason(fresh, "cut-2") == pocket.missing_reason(fresh, "whole") == ""
 
 
 def test_the_command_names_an_unknown_kind(fresh):
