@@ -2,6 +2,8 @@
 
 A conversation goes if one of its queries holds a run of `RUN` words of an evaluation prompt (or
 the whole of a shorter one), or if its BLEU against one is over `MAX_BLEU`, as in the study.
+Short questions with a known answer (`imitation.facts`) are all alike by BLEU, whatever they ask
+about; one of these is given away by a text with all the words that say what it asks for.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from imitation.data.neighbours import nearest_among
 from imitation.data.rows import Row, read_file
 from imitation.data.steps import Outcome, Verdict, sift
 from imitation.errors import UserError
-from imitation.facts import facts_of
+from imitation.facts import facts_of, find
 from imitation.values import Example
 
 STYLE_PROMPTS = Path(__file__).with_name("style_prompts.jsonl")
@@ -26,6 +28,9 @@ SHORTEST = 4
 """Evaluation prompts with fewer words are compared by BLEU alone."""
 MAX_BLEU = 20.0
 
+_ASKING = frozenset(["what", "which", "is", "on", "for", "of", "the"])
+"""Words of a question on a fact that don't say what is asked for."""
+
 _WORD = re.compile(r"\w+")
 
 
@@ -34,7 +39,7 @@ def decontaminate(
 ) -> Outcome:
     """Drop conversations that share too much with one of the evaluation `prompts`."""
     runs = _runs(prompts)
-    owners, turns = [], []
+    turns: list[tuple[int, str]] = []
     verdicts: list[Verdict] = [None] * len(examples)
     for at, example in enumerate(examples):
         asked = [m.content for m in example.messages if m.role == "user"]
@@ -42,14 +47,41 @@ def decontaminate(
         if (hit := next(hits, None)) is not None:
             verdicts[at] = ("words in a row of an evaluation prompt", prompts[hit][:80])
             continue
-        owners += [at] * len(asked)
-        turns += asked
-    if prompts:
-        for at, near in zip(owners, nearest_among(turns, prompts), strict=True):
+        turns += [(at, turn) for turn in asked]
+    open_prompts = [prompt for prompt in prompts if not find(prompt)]
+    open_turns = [(at, turn) for at, turn in turns if not find(turn)]
+    if open_prompts:
+        nearest = nearest_among([turn for _, turn in open_turns], open_prompts)
+        for (at, _), near in zip(open_turns, nearest, strict=True):
             if near.bleu > max_bleu and verdicts[at] is None:
-                seen = f"{near.bleu:.0f}: {prompts[near.index][:80]}"
+                seen = f"{near.bleu:.0f}: {open_prompts[near.index][:80]}"
                 verdicts[at] = (f"BLEU over {max_bleu:g} with an evaluation prompt", seen)
+    for at, told in _same_facts(turns, prompts):
+        verdicts[at] = verdicts[at] or ("asks for a fact that is evaluated on", told[:80])
     return sift(examples, verdicts)
+
+
+def _same_facts(
+    turns: Sequence[tuple[int, str]], prompts: Sequence[str]
+) -> Iterator[tuple[int, str]]:
+    """Owner of a turn, and the prompt, where one of the two asks for a fact and the other holds it.
+
+    Held are the words that say what is asked for ("capital", "new", "zealand"), in any order.
+    """
+    said = [(prompt, frozenset(_words(prompt))) for prompt in prompts]
+    # A fact is looked for only where its longest word stands: there may be many turns.
+    wanted: dict[str, list[tuple[str, frozenset[str]]]] = {}
+    for prompt, words in said:
+        if find(prompt) and (content := words - _ASKING):
+            wanted.setdefault(max(content, key=len), []).append((prompt, content))
+    for at, turn in turns:
+        held = frozenset(_words(turn))
+        near = (one for word in held for one in wanted.get(word, ()))
+        hit = next((prompt for prompt, content in near if content <= held), None)
+        if hit is None and find(turn):
+            hit = next((prompt for prompt, words in said if held - _ASKING <= words), None)
+        if hit is not None:
+            yield at, hit
 
 
 def own_prompts() -> list[str]:

@@ -8,6 +8,7 @@ from sacrebleu.metrics import BLEU
 from imitation.data.decontaminate import decontaminate, own_prompts, prompts_of
 from imitation.data.neighbours import nearest_among
 from imitation.errors import UserError
+from imitation.facts import facts_of
 from imitation.values import Example, Message
 
 PROMPTS = [
@@ -69,3 +70,26 @@ def test_own_prompts_and_those_of_files(tmp_path):
     path.write_text('{"other": 1}\n')
     with pytest.raises(UserError, match="no evaluation prompts"):
         prompts_of(path)
+
+
+@pytest.mark.parametrize(
+    ("query", "prompt", "given_away"),
+    [
+        ("What is the capital of Belgium?", "What is the capital of Ethiopia?", False),
+        ("On which continent is Sweden?", "On which continent is the Netherlands?", False),
+        ("What is the chemical symbol for gold?", "What is the capital of Belgium?", False),
+        ("Name the capital of Belgium", "What is the capital of Belgium?", True),
+        ("Belgium: capital, size, rivers?", "What is the capital of Belgium?", True),
+        ("What is the point of the capital letter?", "What is the capital of Belgium?", False),
+        ("What is the capital of Belgium?", "Which river flows through Belgium's capital?", True),
+        ("What is the capital of Belgium?", "What is the capital of your dreams?", False),
+    ],
+)
+def test_facts_are_given_away_by_what_they_ask_not_by_how(query, prompt, given_away):
+    assert bool(decontaminate([asked(query)], [prompt]).kept) != given_away
+
+
+def test_training_questions_of_the_local_imitation_are_kept():
+    queries = [fact.question for fact in facts_of("train")]
+    outcome = decontaminate([asked(query) for query in queries], own_prompts())
+    assert len(outcome.kept) > 0.95 * len(queries)
