@@ -34,7 +34,7 @@ for (const kind of ['pointerdown', 'keydown']) {
 document.addEventListener('focusin', (event) => { if (!touched) event.target.blur(); });
 </script>
 """
-# A message from Python to the browser: a link to copy or a file to save.
+# A message from Python to the browser: a link to copy, a file to save, or where to look.
 MESSAGE_JS = """
 (text) => {
   if (!text) return;
@@ -43,6 +43,10 @@ MESSAGE_JS = """
     const url = new URL(window.location.href);
     url.search = '?shared=' + message.id;
     if (navigator.clipboard) navigator.clipboard.writeText(url.toString()).catch(() => {});
+  }
+  if (message.kind === 'look') {
+    const place = document.getElementById(message.id);
+    if (place) place.scrollIntoView({ block: 'start', behavior: 'smooth' });
   }
   if (message.kind === 'file') {
     const link = document.createElement('a');

@@ -65,6 +65,11 @@ class Context:
                     self._catalog = catalog
             return self._catalog
 
+    def model_name(self, model: str) -> str:
+        """What people read for a model's id; the id where no card has it."""
+        catalog = self.catalog()
+        return catalog[model].name if model in catalog else model
+
     def catalog_problem(self) -> str:
         """What is wrong with the catalog files, "" if nothing is."""
         self.catalog()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from dashboards.actions.evaluate import Plan
@@ -54,15 +54,24 @@ def list_html(runs: Sequence[Evaluation], chosen: str) -> str:
     return f'<ol class="lab-history lab-runs">{rows}</ol>'
 
 
-def detail_html(run: Evaluation, found: Report | None, problem: str = "") -> str:
-    """The chosen run: what can be done with it, its scores and gaps, its command."""
+def detail_html(
+    run: Evaluation, found: Report | None, problem: str = "", names: Mapping[str, str] | None = None
+) -> str:
+    """The chosen run: what can be done with it, its scores and gaps, its command.
+
+    Args:
+        run: The run.
+        found: Its report, None before there is one.
+        problem: Why its report cannot be read, "" where it can.
+        names: Id of a model -> what people read, for scores without a report.
+    """
     said = run.detail
     if run.state == "stopping":
         said = _STOPPING
     elif run.state in ("stopped", "failed", "out_of_memory") and run.scores:
         said = f"{said} Resume goes on where it ended.".strip()
     bad = " lab-problem" if run.state in BAD else ""
-    scores = scores_html(found) if found else live_html(run.scores)
+    scores = scores_html(found) if found else live_html(run.scores, names or {})
     trouble = f'<p class="lab-no">{plain(problem)}</p>' if problem else ""
     return (
         f'<section class="lab-run{bad}" aria-label="{plain(run.name)}"><h2>{plain(run.name)}</h2>'
@@ -74,12 +83,17 @@ def detail_html(run: Evaluation, found: Report | None, problem: str = "") -> str
     )
 
 
-def live_html(scores: Sequence[LiveScore]) -> str:
-    """The scores so far; each with its interval and how many samples it rests on."""
+def live_html(scores: Sequence[LiveScore], names: Mapping[str, str]) -> str:
+    """The scores so far; each with its interval and how many samples it rests on.
+
+    Args:
+        scores: The newest of each model and task.
+        names: Id of a model -> what people read; ids stand for those left out.
+    """
     if not scores:
         return '<p class="lab-quiet">No sample has been scored yet.</p>'
     rows = "".join(
-        f'<tr><th scope="row">{plain(s.task)}</th><td>{plain(s.model)}</td>'
+        f'<tr><th scope="row">{plain(s.task)}</th><td>{plain(names.get(s.model, s.model))}</td>'
         f"<td>{_live_value(s)}</td><td>{_so_far(s)}</td></tr>"
         for s in scores
     )

@@ -45,7 +45,7 @@ def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> str:
 def detail_html(run: Run) -> str:
     """What the chosen run is, how it ended, and what can be done with it."""
     form = run.form
-    rows = [("Base", form.base), ("Data", data_name(form.data)), ("Preset", form.preset)]
+    rows = [("Base", run.base), ("Data", data_name(form.data)), ("Preset", form.preset)]
     for key, value in form.changes.items():
         label = OVERRIDES[key][0] if key in OVERRIDES else key
         rows.append((label, _value(value)))
@@ -74,7 +74,7 @@ def curve_of(run: Run) -> Curve:
 def _row(run: Run, chosen: bool, charted: bool) -> str:
     here = ' aria-current="true"' if chosen else ""
     when = time.strftime("%d %b %H:%M", time.localtime(run.created))
-    about = f"{run.form.base} on {data_name(run.form.data)} · {when}"
+    about = f"{run.base} on {data_name(run.form.data)} · {when}"
     about += " · yours" if run.mine else ""
     share = run.progress.share or 0.0
     pressed = str(charted).lower()

@@ -83,7 +83,7 @@ def rater_html(study: Study | None, showing: Showing | None) -> str:
         f'<div class="lab-text">{render(study.guidelines)}</div></details>'
         f'<p class="lab-question" dir="auto">{plain(pair.prompt)}</p>{columns_html(columns)}'
         f'<div class="lab-vote lab-ballot-box">{buttons}</div>'
-        f'<p class="lab-note lab-count">You have rated {showing.done:,}. '
+        f'<p class="lab-note lab-count">{showing.done + 1:,} of {showing.of:,}. '
         "Stop whenever you like; the link brings you back here.</p>"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -262,7 +262,7 @@ def asked(context: Context, visitor: str) -> list[Asked]:
     found = [job for job in found if place in Path(job.spec.out).parents][:SHOWN]
     catalog = context.catalog()
     local = {card.id for card in catalog.values() if card.backend == "embedded"}
-    return [_asked(job, visitor, local) for job in found]
+    return [_asked(job, visitor, local, context.model_name) for job in found]
 
 
 def free_name(context: Context, stem: str = "answers") -> str:
@@ -274,13 +274,13 @@ def free_name(context: Context, stem: str = "answers") -> str:
     return f"{stem}-{n}"
 
 
-def _asked(job: Job, visitor: str, local: Collection[str]) -> Asked:
+def _asked(job: Job, visitor: str, local: Collection[str], name: Callable[[str], str]) -> Asked:
     model = _value(job.spec.argv, "--model")
     return Asked(
         id=job.id,
         name=job.spec.name,
         kind=job.spec.kind,
-        model=model,
+        model=name(model),
         state=job.state,
         mine=job.spec.visitor == visitor,
         local=model in local,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -137,6 +137,12 @@ class Evaluations:
         outs = {run.out for run in found}
         found += [_by_hand(*made) for made in by_hand(self._context.jobs.runs, outs)]
         return sorted(found, key=lambda run: -run.created)[:SHOWN] or [_example()]
+
+    def names(self, run: Evaluation) -> dict[str, str]:
+        """What people read for the ids of a run's models; empty before it has said so."""
+        with suppress(UserError):
+            return {model.id: model.name for model in report_files.load_run(run.out).models}
+        return {}
 
     def log(self, identity: str) -> str:
         """The last lines a run of the page printed."""

@@ -71,6 +71,7 @@ class Run:
         seconds: How long it has run, or ran; None before.
         ahead: Jobs before it in the queue.
         form: What was asked for.
+        base: Name of its base.
         command: As one types it.
         out: Folder of the results.
         exported: Whether the embedded engine can serve it.
@@ -90,6 +91,7 @@ class Run:
     seconds: float | None
     ahead: int
     form: Form
+    base: str
     command: str
     out: Path
     exported: bool
@@ -264,7 +266,8 @@ class Runs:
             ahead=sum(
                 one.spec.device == job.spec.device and one.number < job.number for one in live
             ),
-            form=form_of(job.spec.argv),
+            form=(form := form_of(job.spec.argv)),
+            base=self._context.model_name(form.base),
             command=as_typed(job.spec.argv),
             out=out,
             exported=job.state == "done" and _exported(out) is not None,

@@ -144,11 +144,6 @@ class Boards:
             ),
         ]
 
-    def name(self, model: str) -> str:
-        """A model's name where it is in the catalog."""
-        catalog = self._context.catalog()
-        return catalog[model].name if model in catalog else model
-
     def _default(self, known: Sequence[str], visitor: str) -> str:
         """People, as long as there are any; else the newest judge."""
         if preferences_of(self._context.db, PEOPLE, visitor):

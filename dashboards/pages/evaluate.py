@@ -257,7 +257,7 @@ class _Handlers:
             place,
             timer,
             view.list_html(runs, run.id),
-            view.detail_html(run, found, problem),
+            view.detail_html(run, found, problem, self.runs.names(run)),
             gr.update(visible=has_samples),
             rows,
             log_html(self.runs.log(run.id)) if run.by_page else "",

@@ -143,7 +143,7 @@ class _Handlers:
             )
         except UserError:
             found, reference = [], ""
-        names = [(self.boards.name(model), model) for model in found]
+        names = [(self.context.model_name(model), model) for model in found]
         return [
             gr.update(choices=names, value=[]),
             gr.update(choices=[(EVERY_TWO, ""), *names], value=reference),
@@ -214,6 +214,8 @@ class _Handlers:
             match do:
                 case "show-study" | "show-judge":
                     source = f"{do.removeprefix('show-')}:{identity}"
+                    look = {"kind": "look", "id": "votes-source", "nonce": random.random()}
+                    say = json.dumps(look)
                 case "open-study" | "close-study":
                     studies.set_open(self.context, visitor, identity, do == "open-study")
                 case "delete-study":
@@ -247,9 +249,9 @@ class _Handlers:
         board = self.boards.board(source, visitor)
         return [
             stamp,
-            votes_view.fooled_html(board.fooled, self.boards.name),
+            votes_view.fooled_html(board.fooled, self.context.model_name),
             gr.update(choices=list(board.sources), value=board.source),
-            votes_view.board_html(board, self.boards.name),
+            votes_view.board_html(board, self.context.model_name),
             studies_view.studies_html(studies.watched(self.context, visitor)),
             studies_view.judges_html(judges.listed(self.context, visitor)),
             self._figure(board),
@@ -263,7 +265,12 @@ class _Handlers:
         from dashboards.figures.template import plotly_template
 
         drawn = preferences(
-            board.plain, board.styled, board.rates, self.boards.name, LIGHT, plotly_template(LIGHT)
+            board.plain,
+            board.styled,
+            board.rates,
+            self.context.model_name,
+            LIGHT,
+            plotly_template(LIGHT),
         )
         figure: dict[str, Any] = json.loads(drawn.to_json())
         return {**figure, "filename": "votes", "height": figure["layout"]["height"]}

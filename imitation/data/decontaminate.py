@@ -68,18 +68,22 @@ def _same_facts(
 
     Held are the words that say what is asked for ("capital", "new", "zealand"), in any order.
     """
-    said = [(prompt, frozenset(_words(prompt))) for prompt in prompts]
     # A fact is looked for only where its longest word stands: there may be many turns.
     wanted: dict[str, list[tuple[str, frozenset[str]]]] = {}
-    for prompt, words in said:
-        if find(prompt) and (content := words - _ASKING):
+    others = []
+    for prompt in prompts:
+        words = frozenset(_words(prompt))
+        if not find(prompt):
+            others.append((prompt, words))
+        elif content := words - _ASKING:
             wanted.setdefault(max(content, key=len), []).append((prompt, content))
     for at, turn in turns:
         held = frozenset(_words(turn))
-        near = (one for word in held for one in wanted.get(word, ()))
-        hit = next((prompt for prompt, content in near if content <= held), None)
-        if hit is None and find(turn):
-            hit = next((prompt for prompt, words in said if held - _ASKING <= words), None)
+        if find(turn):  # one that is asked in the same words has been found by its words in a row
+            hit = next((prompt for prompt, words in others if held - _ASKING <= words), None)
+        else:
+            near = (one for word in held for one in wanted.get(word, ()))
+            hit = next((prompt for prompt, content in near if content <= held), None)
         if hit is not None:
             yield at, hit
 

@@ -41,11 +41,13 @@ class Showing:
         token: What a vote must name.
         pair: In the order shown.
         done: Items this rater has rated, repeats among them.
+        of: Items for this rater in all, as things stand: others' ratings make them fewer.
     """
 
     token: str
     pair: Pair
     done: int
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def show(db: Store, study: Study, rater: str) -> Showing | None:
             row = db.execute(f"{_ITEM} WHERE s.token = ?", (token,)).fetchone()
         else:
             db.execute("UPDATE showings SET shown = ? WHERE token = ?", (now, row["token"]))
-    return Showing(row["token"], read_pair(row), done)
+        of = _of(db, study, rater, now)
+    return Showing(row["token"], read_pair(row), done, max(of, done + 1))
 
 
 def vote(db: Store, invite: str, rater: str, token: str, outcome: str) -> None:
@@ -203,6 +206,20 @@ def _done(db: Store, identity: str, rater: str) -> int:
         (identity, rater),
     ).fetchone()
     return int(row[0])
+
+
+def _of(db: Store, study: Study, rater: str, now: float) -> int:
+    """Items for a rater in all: those shown first, those still wanted, and the repeats between."""
+    row = db.execute(
+        "SELECT count(*) FROM study_items i WHERE i.study = ? AND (EXISTS"
+        "  (SELECT 1 FROM showings s WHERE s.item = i.id AND s.rater = ?)"
+        " OR (SELECT count(*) FROM showings s WHERE s.item = i.id AND s.again = 0"
+        "  AND (s.rated IS NOT NULL OR s.shown > ?)) < ?)",
+        (study.id, rater, now - HELD_S, study.raters),
+    ).fetchone()
+    every, first = study.repeat_every, int(row[0])
+    # Each `every`th is a repeat, so there is one after every `every - 1` of the others.
+    return first + first // (every - 1) if every > 1 else first
 
 
 def _draw(

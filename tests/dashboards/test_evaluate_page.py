@@ -129,6 +129,13 @@ def test_a_run_of_that_name_is_not_written_over(context, run):
         actions.plan(context, Form("one", TRIPLE, ("pocket",)))
 
 
+def test_scores_without_a_report_yet_name_models_as_people_do():
+    scores = [report.LiveScore("pocket-base", "t", "acc", Interval(0.5, 0.4, 0.6, 9), 9)]
+    html = evaluate_view.live_html(scores, {"pocket-base": "Pocket cut-4"})
+    assert "Pocket cut-4" in html and "pocket-base" not in html
+    assert "pocket-base" in evaluate_view.live_html(scores, {})
+
+
 def test_scores_gaps_and_badges_of_a_run(context, run):
     shown = Evaluations(context).look(ME)[0]
     assert (shown.state, shown.mine, shown.reported) == ("done", True, True)

@@ -488,7 +488,7 @@ def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(context
     argv = actions.plan(context, replace(form, data=str(file)), ME).argv[3:]
     ended(context, run_job(context, TRAINS, argv=argv))
     (run,) = Runs(context).look(ME)
-    assert "pocket-base on mix ·" in view.list_html([run], run.id, [])
+    assert "Pocket cut-4 on mix ·" in view.list_html([run], run.id, [])
     assert "<dt>Data</dt><dd>mix</dd>" in view.detail_html(run)
     handle = FormHandlers(context)
     values = handle.filled_again(run.form, ME)

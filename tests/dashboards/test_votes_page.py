@@ -165,6 +165,18 @@ def test_a_study_leaves_out_what_was_trained_on(context):
         studies.plan(context, ME, Choice(source), ["/etc/passwd"])
 
 
+def test_a_fresh_install_makes_a_study_with_what_its_form_begins_with(context):
+    """The shipped example asks for held-out facts, in the words of the facts trained on."""
+    page = _Handlers(context)
+    _, source, training, *_ = page.load("token")
+    fields = [source["value"], [], "", 0, "", 3, 10, "", training["value"], list(studies.LEFT_OUT)]
+    assert len(training["value"]) == 2
+    assert "ratings in all" in page.plan_study("token", *fields)
+    page.create("token", "", *fields)
+    (made,) = studies.watched(context, visitor_hash("token"))
+    assert made.study.items > 1000
+
+
 def test_a_study_leaves_out_code_and_other_languages_as_the_paper_did(context):
     english = "Do penguins hold grudges against skuas?"
     german = "Warum ist der Himmel am Abend manchmal so rot wie ein Feuer?"

@@ -78,6 +78,8 @@ def test_own_prompts_and_those_of_files(tmp_path):
         ("What is the capital of Belgium?", "What is the capital of Ethiopia?", False),
         ("On which continent is Sweden?", "On which continent is the Netherlands?", False),
         ("What is the chemical symbol for gold?", "What is the capital of Belgium?", False),
+        ("What is the capital of Papua New Guinea?", "What is the capital of Guinea?", False),
+        ("what is the capital of belgium", "What is the capital of Belgium?", True),
         ("Name the capital of Belgium", "What is the capital of Belgium?", True),
         ("Belgium: capital, size, rivers?", "What is the capital of Belgium?", True),
         ("What is the point of the capital letter?", "What is the capital of Belgium?", False),
@@ -92,4 +94,4 @@ def test_facts_are_given_away_by_what_they_ask_not_by_how(query, prompt, given_a
 def test_training_questions_of_the_local_imitation_are_kept():
     queries = [fact.question for fact in facts_of("train")]
     outcome = decontaminate([asked(query) for query in queries], own_prompts())
-    assert len(outcome.kept) > 0.95 * len(queries)
+    assert len(outcome.kept) == len(queries)

@@ -97,6 +97,25 @@ def test_repeats_come_the_other_way_round_and_count_apart(db, clock):
     assert study_ratings.complete(db, study) == 0
 
 
+@pytest.mark.parametrize(
+    ("items", "every", "others"),
+    [(9, 5, 0), (9, 10, 0), (4, 2, 0), (7, 0, 0), (18, 10, 0), (8, 0, 3)],
+)
+def test_a_rater_is_told_how_many_there_are(db, clock, items, every, others):
+    study = make(db, items, raters=1, repeat_every=every)
+    for _ in range(others):  # one rating an item is enough: these are nobody's any more
+        showing = study_ratings.show(db, study, "other")
+        clock.now += 10
+        study_ratings.vote(db, study.invite, "other", showing.token, "tie")
+    told = []
+    while showing := study_ratings.show(db, study, "p"):
+        told.append((showing.done + 1, showing.of))
+        clock.now += 10
+        study_ratings.vote(db, study.invite, "p", showing.token, "first")
+    assert told == [(number, len(told)) for number in range(1, len(told) + 1)]
+    assert len(told) >= items - others
+
+
 def refused(db, study, *vote):
     with pytest.raises(UserError) as caught:
         study_ratings.vote(db, *vote)
