@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator
-from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
@@ -20,8 +17,6 @@ CONNECT_S = 10.0
 PROBE_S = 3.0
 NO_KEY = "none"
 """Sent where a server wants no key: both client libraries would otherwise send one they find."""
-
-T = TypeVar("T")
 
 # A proxy set for the machine must not be asked for the machine itself.
 _DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
@@ -117,21 +112,3 @@ def key_of(card: ModelCard) -> str:
             status=401,
         )
     return key
-
-
-async def watched(events: AsyncIterator[T], silence_s: float) -> AsyncIterator[T]:
-    """Items of `events`, none of which may take longer than `silence_s` seconds.
-
-    A socket's own timeout is not enough: servers keep a silent stream alive with comments.
-
-    Raises:
-        TimeoutError: One did.
-    """
-    iterator = aiter(events)
-    while True:
-        async with asyncio.timeout(silence_s):
-            try:
-                item = await anext(iterator)
-            except StopAsyncIteration:
-                return
-        yield item

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +48,17 @@ class EventReader:
 
     Args:
         chunks: Its bytes as they come, already unpacked.
+        sign: Called with each of them, as a sign of life.
 
     Attributes:
         arrivals: Reads from the network so far.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, chunks: AsyncIterator[bytes], sign: Callable[[], None] = lambda: None
+    ) -> None:
         self._chunks = chunks
+        self._sign = sign
         self._name = ""
         self._pending: list[str] = []
         self._bare = False
@@ -125,6 +129,7 @@ class EventReader:
         size = 0
         async for chunk in self._chunks:
             self.arrivals += 1
+            self._sign()
             *whole, rest = decoder.decode(chunk).split("\n")
             for line in whole:
                 yield "".join((*parts, line))

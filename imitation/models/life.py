@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 T = TypeVar("T")
+QUEUED = 10
+"""Times the longest silence that signs of life without a token are waited through."""
 
 
 class Life:

@@ -22,8 +22,9 @@ import openai
 from imitation.errors import BackendError
 from imitation.models import faults
 from imitation.models.catalog import nearest
-from imitation.models.connection import address, check_allowed, key_of, place, watched
+from imitation.models.connection import address, check_allowed, key_of, place
 from imitation.models.event_stream import EventReader, NotAnEvent, StreamEvent
+from imitation.models.life import QUEUED, Life
 from imitation.models.reading import Reading
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
 from imitation.models.retry import Patience, persistently
@@ -155,14 +156,15 @@ class OpenAIBackend:
         silence = self._settings.timeout_s
         tally = Tally(call.stop, call.started, call.max_tokens)
         reading = Reading(card, call.key)
+        life = Life(silence, QUEUED)
         response: httpx2.Response | None = None
         try:
             async with asyncio.timeout(silence):
                 response = await self._open(card, call)
-            reader = EventReader(response.aiter_bytes())
+            reader = EventReader(response.aiter_bytes(), life.sign)
             async with aclosing(reader.events()) as events:
-                async for event in watched(events, silence):
-                    if delta := tally.feed(reading.take(event), reader.arrivals):
+                async for text in life.watched(_texts(events, reading)):
+                    if delta := tally.feed(text, reader.arrivals):
                         yield delta
                     if tally.over or reading.ended:
                         break
@@ -171,6 +173,8 @@ class OpenAIBackend:
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
             if response is None and isinstance(error.__cause__, httpx2.ConnectTimeout):
                 raise faults.unreached(card, error) from error
+            if life.signs:
+                raise faults.queued(card, silence * QUEUED) from None
             raise faults.silent(card, silence) from error
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             if response is None:
@@ -269,6 +273,13 @@ def _no_account(card: ModelCard) -> Any:
     if (urlsplit(card.endpoint).hostname or "").endswith("openai.com"):
         return {}
     return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+
+
+async def _texts(events: AsyncIterator[StreamEvent], reading: Reading) -> AsyncGenerator[str, None]:
+    """The answer's text, event by event; pings are left out, as signs of life and no more."""
+    async for event in events:
+        if (text := reading.take(event)) is not None:
+            yield text
 
 
 async def _drain(events: AsyncIterator[StreamEvent]) -> None:

@@ -42,8 +42,8 @@ class Reading:
         self.completion_tokens: int | None = None
         self.ended = False
 
-    def take(self, event: StreamEvent) -> str:
-        """Text of the answer that an event brings; "" where it brings none.
+    def take(self, event: StreamEvent) -> str | None:
+        """Text of the answer that an event brings, "" where it brings none; None for a ping.
 
         Raises:
             BackendError: It tells of an error, or is nothing the protocol knows.
@@ -61,7 +61,9 @@ class Reading:
             raise faults.told(self._card, said, self._key)
         self._count(said.get("usage"))
         if not choices:
-            if said and said.get("type") not in _PINGS and not said.keys() & {"usage", "choices"}:
+            if not said or said.get("type") in _PINGS:
+                return None
+            if not said.keys() & {"usage", "choices"}:
                 self._odd = self._odd or said
             return ""
         choice = choices[0] if isinstance(choices, list) else None

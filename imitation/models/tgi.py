@@ -33,7 +33,7 @@ from huggingface_hub.errors import (
 from imitation.errors import BackendError
 from imitation.models import faults
 from imitation.models.connection import CONNECT_S, check_allowed, key_of
-from imitation.models.life import Life
+from imitation.models.life import QUEUED, Life
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
 from imitation.models.retry import Patience, persistently
 from imitation.models.sessions import Sessions
@@ -54,9 +54,6 @@ from imitation.models.tgi_stream import (
 from imitation.prompts import prompt_format
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
-
-QUEUED = 10
-"""Times the longest silence that signs of life without a token are waited through."""
 
 
 class TGIBackend:

@@ -74,7 +74,7 @@ class FakeOpenAI(LookAlike):
             said = f"The model `{body['model']}` does not exist."
             return refusal(404, {"object": "error", "message": said, "code": 404})
         chat = request.url.path.endswith("/chat/completions")
-        return events(self.stream(body, chat, fault))
+        return events(self.stream(body, chat, fault, details))
 
     def early(self, fault: str, details: dict, headers: dict) -> Response | None:
         """A fault that shows in the status."""
@@ -111,7 +111,7 @@ class FakeOpenAI(LookAlike):
                 return Response("<html><h1>502 Bad Gateway</h1></html>", 502)
         return None
 
-    async def stream(self, body: dict, chat: bool, fault: str) -> AsyncIterator[str]:
+    async def stream(self, body: dict, chat: bool, fault: str, details: dict) -> AsyncIterator[str]:
         def chunk(text: str, finish: str | None = None) -> str:
             said = {"delta": {"content": text}} if chat else {"text": text}
             choice = {"index": 0, "finish_reason": finish, **said}
@@ -128,7 +128,7 @@ class FakeOpenAI(LookAlike):
         finish = "length"
         while made < limit:
             if made == 2:
-                async for event in self.noise(fault):
+                async for event in self.noise(fault, details):
                     yield event
                 if fault in ("late error", "truncate"):
                     return
@@ -144,16 +144,16 @@ class FakeOpenAI(LookAlike):
             yield data({"id": "1", "object": "chunk", "created": 1, "choices": [], "usage": counts})
         yield "data: [DONE]\n\n"
 
-    async def noise(self, fault: str) -> AsyncIterator[str]:
+    async def noise(self, fault: str, details: dict) -> AsyncIterator[str]:
         """Faults in the middle of an answer."""
         match fault:
             case "drop":
                 raise Dropped
             case "hang":
                 await asyncio.sleep(3600)
-            case "comments":
-                for _ in range(200):
-                    yield ": still here\n\n"
+            case "comments" | "pings":
+                for _ in range(details["times"]):
+                    yield ": still here\n\n" if fault == "comments" else data({"type": "ping"})
                     await asyncio.sleep(0.05)
             case "malformed":
                 yield 'data: {"choices": [\n\n'
