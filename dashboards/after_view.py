@@ -11,6 +11,7 @@ from dashboards.actions import visitors
 from dashboards.context import Context
 from dashboards.markdown import plain
 from imitation.errors import UserError
+from imitation.values import ModelCard
 
 POLL_S = 2.0
 _STATES = {
@@ -94,7 +95,10 @@ class _Handlers:
         mine = job.spec.visitor == visitors.visitor_hash(token)
         servers = actions.endpoints(self.context)
         sent = actions.pushes(self.context, identity)
+        name = job.spec.name
+        holder = actions.served_by(self.context, name)
         notes = [note] if note else []
+        notes += [self._served(name, holder)] if holder else []
         notes += [] if actions.token_is_set() else [NO_TOKEN]
         notes += [] if servers else [NO_SERVER]
         said = "".join(f'<p class="lab-note">{plain(text)}</p>' for text in notes)
@@ -103,9 +107,13 @@ class _Handlers:
         return [
             gr.update(visible=mine and job.state == "done"),
             gr.update(interactive=actions.token_is_set() and self.context.settings.jobs),
-            gr.update(choices=servers),
-            gr.update(interactive=bool(servers)),
-            gr.update(visible=job.spec.name in self.context.catalog()),
+            gr.update(choices=servers, value=holder.id, interactive=False)
+            if holder
+            else gr.update(choices=servers, interactive=True),
+            gr.update(
+                value="Load it again" if holder else "Serve there", interactive=bool(servers)
+            ),
+            gr.update(visible=name in self.context.catalog()),
             gr.Timer(active=live),
             said,
         ]
@@ -136,6 +144,13 @@ class _Handlers:
         return self._tried(
             token, place, lambda: actions.take_out(self.context, place["run"], visitor)
         )
+
+    def _served(self, name: str, holder: ModelCard) -> str:
+        """Where a model is served, and whether its server still has it."""
+        known = self.context.health.status(name)
+        if known.state == "unreachable":
+            return f"{name} is served by {holder.name}, and cannot be asked now: {known.reason}"
+        return f"{name} is served by {holder.name}. A server that restarts has to load it again."
 
     def _tried(self, token: str, place: dict[str, Any], do: Any) -> list[Any]:
         try:

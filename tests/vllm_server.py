@@ -58,13 +58,19 @@ def vllm_python() -> Path:
 
 @contextmanager
 def serving_vllm(
-    folder: Path, log: Path, *, adapters: dict[str, Path] | None = None, context: int = 1024
+    folder: Path,
+    log: Path,
+    *,
+    adapters: dict[str, Path] | None = None,
+    context: int = 1024,
+    port: int | None = None,
 ) -> Iterator[VLLM]:
     """vLLM serving a transformers folder as "base", with PEFT adapters by name.
 
-    More adapters can be loaded while it runs (/v1/load_lora_adapter).
+    More adapters can be loaded while it runs (/v1/load_lora_adapter). A server started again at
+    the same port is that server restarted.
     """
-    port = free_port()
+    port = port or free_port()
     command = [
         str(vllm_python()), "-m", "vllm.entrypoints.openai.api_server",
         "--model", str(folder), "--served-model-name", "base",

@@ -20,6 +20,7 @@ from imitation.models.catalog_writer import add_card, remove_card
 from imitation.settings import Settings, secret
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec, JobState, ModelCard
+from training.folder import ADAPTER_CONFIG, CHECKPOINT
 
 TOKEN = "HF_TOKEN"
 
@@ -91,11 +92,28 @@ def pushes(context: Context, identity: str) -> list[Push]:
     return []
 
 
+def served_by(context: Context, name: str) -> ModelCard | None:
+    """The base whose server is to hold the adapter of a model; None where none is."""
+    catalog = context.catalog()
+    card = catalog[name] if name in catalog else None  # noqa: SIM401 (its misses are UserErrors)
+    if card is None or card.backend == "embedded" or card.adapter != name:
+        return None
+    return catalog[card.base] if card.base in catalog else None  # noqa: SIM401
+
+
 def serve(context: Context, identity: str, visitor: str, base: str, path: str) -> str:
     """Make a finished run's adapter a model of Compare, served by a running server; what to know.
 
-    vLLM loads it at once. TGI takes adapters only at its start, so there the card is written and
-    the restart is left to its owner.
+    vLLM loads it at once; it forgets it when it restarts, and then loads it again by this. TGI
+    takes adapters only at its start, so there the card is written and the restart is left to its
+    owner.
+
+    Args:
+        context: What pages work with.
+        identity: The run's.
+        visitor: Who asks.
+        base: Whose server is to hold it; of one that is served already, that server's stays.
+        path: The adapter's folder as that machine sees it; "": as before, or where it is here.
 
     Raises:
         UserError: It is not this visitor's or has no adapter, its name is taken, or the server
@@ -103,19 +121,30 @@ def serve(context: Context, identity: str, visitor: str, base: str, path: str) -
     """
     run = _finished(context, identity, visitor)
     name, catalog = run.spec.name, context.catalog()
-    if base not in dict((value, label) for label, value in endpoints(context)):
-        raise UserError("No server is chosen.", "Add one to models.toml: README, Your own models.")
-    holder = catalog[base]
-    adapter = Path(run.spec.out) / "checkpoint"
-    if not (adapter / "adapter_config.json").is_file():
+    adapter = Path(run.spec.out) / CHECKPOINT
+    if not (adapter / ADAPTER_CONFIG).is_file():
         raise UserError(f"{name} has no adapter.", "Full fine-tunes are servers of their own.")
-    if name in catalog:
+    again = served_by(context, name)
+    if again is None and name in catalog:
         raise UserError(f"There is a model {name!r} already.", "Take it out of Compare first.")
-    place = path.strip() or str(adapter)
+    if again is None and base not in [value for _, value in endpoints(context)]:
+        raise UserError("No server is chosen.", "Add one to models.toml: README, Your own models.")
+    holder = again or catalog[base]
+    place = path.strip() or _served_from(context.settings, name) or str(adapter)
+    card = {**full_card(context, run), "served": {"base": holder.id, "from": place}}
     if holder.backend == "openai":
         asyncio.run(load_adapter(context.settings, holder, name, place))
-    keep_card(context, run)
-    add_card(context.settings, _served_card(holder, name))
+    try:
+        keep(context.settings, name, card)
+        if not again:
+            add_card(context.settings, _served_card(holder, name))
+    except UserError:
+        if name not in context.catalog():
+            forget(context.settings, name)
+            if holder.backend == "openai":
+                with suppress(BackendError):
+                    asyncio.run(unload_adapter(context.settings, holder, name))
+        raise
     if holder.backend == "openai":
         return f"{name} is in Compare, served by {holder.name}."
     return (
@@ -124,19 +153,50 @@ def serve(context: Context, identity: str, visitor: str, base: str, path: str) -
     )
 
 
-def keep_card(context: Context, run: Job) -> dict[str, Any]:
-    """Write the full card of a run beside the adapters in the data folder; that card.
+def full_card(context: Context, run: Job) -> dict[str, Any]:
+    """What a finished run is, for those who get its weights; read from its files.
 
     Raises:
-        UserError: The run's files are broken, or the card cannot be written.
+        UserError: The run's files are missing or broken.
     """
-    from training.model_card import describe, markdown
+    from training.model_card import describe
 
     data = Path(form_of(run.spec.argv).data)
-    card = describe(Path(run.spec.out), context.catalog(), data)
+    return describe(Path(run.spec.out), context.catalog(), data)
+
+
+def keep(settings: Settings, name: str, card: dict[str, Any]) -> None:
+    """Write the full card of a model beside the adapters in the data folder.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    from training.model_card import markdown
+
     for end, text in (("json", json.dumps(card, indent=1) + "\n"), ("md", markdown(card))):
-        write_text(_kept(context.settings, run.spec.name, end), text)
-    return card
+        write_text(_kept(settings, name, end), text)
+
+
+def forget(settings: Settings, name: str) -> None:
+    """Delete what is kept of a model there: its full card, and its GGUF.
+
+    Raises:
+        StorageError: A file could not be deleted.
+    """
+    try:
+        for end in ("gguf", "json", "md"):
+            _kept(settings, name, end).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"The files of {name} cannot be deleted: {error}.") from error
+
+
+def _served_from(settings: Settings, name: str) -> str:
+    """Where its server took an adapter from the last time; "" where that is not known."""
+    try:
+        card = json.loads(_kept(settings, name, "json").read_text("utf-8"))
+        return str(card["served"]["from"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def take_out(context: Context, identity: str, visitor: str) -> str:
@@ -149,17 +209,13 @@ def take_out(context: Context, identity: str, visitor: str) -> str:
     name = _own(context, identity, visitor).spec.name
     card = context.catalog()[name]
     remove_card(context.settings, name)
+    forget(context.settings, name)
     said = f"{name} is out of Compare."
     if card.backend == "openai" and card.adapter:
         try:
             asyncio.run(unload_adapter(context.settings, card, name))
         except BackendError as error:
-            said += f" Its server still holds it: {error.message}"
-    try:
-        for end in ("gguf", "json", "md"):
-            _kept(context.settings, name, end).unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"The files of {name} cannot be deleted: {error}.") from error
+            said += f" Its server could not be told, and may hold it still: {error.message}"
     return said
 
 
@@ -181,7 +237,7 @@ def _kept(settings: Settings, name: str, end: str) -> Path:
 
 def _finished(context: Context, identity: str, visitor: str) -> Job:
     job = _own(context, identity, visitor)
-    if job.state != "done" or not (Path(job.spec.out) / "checkpoint").is_dir():
+    if job.state != "done" or not (Path(job.spec.out) / CHECKPOINT).is_dir():
         raise UserError(f"{job.spec.name} has not finished.", "Only finished runs have weights.")
     return job
 

@@ -25,6 +25,7 @@ from imitation.jobs.kinds import command
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec, ModelCard
+from training.folder import CHECKPOINT, PROGRESS
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
@@ -126,7 +127,7 @@ def folders(context: Context) -> list[tuple[str, str]]:
     """(label, path) of weights that can be trained further: data/bases, and full fine-tunes."""
     data = context.settings.data
     found = [(path.name, path) for path in sorted((data / "bases").glob("*"))]
-    whole = sorted(context.jobs.runs.glob("*/checkpoint"))
+    whole = sorted(context.jobs.runs.glob(f"*/{CHECKPOINT}"))
     found += [(f"{path.parent.name}, fine-tuned here", path) for path in whole]
     return [(label, str(path)) for label, path in found if (path / "config.json").is_file()]
 
@@ -270,7 +271,7 @@ def submit(context: Context, argv: tuple[str, ...], name: str, out: Path, visito
         UserError: Another job writes to the folder, or too many are queued.
     """
     spec = JobSpec(kind="finetune", argv=argv, name=name, out=str(out), visitor=visitor)
-    return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
+    return context.jobs.submit(replace(spec, progress=str(out / PROGRESS)))
 
 
 def check_allowed(settings: Settings) -> None:

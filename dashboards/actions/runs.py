@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dashboards.actions.after import keep_card
+from dashboards.actions.after import forget, full_card, keep
 from dashboards.actions.finetune import (
     Form,
     check_allowed,
@@ -23,23 +22,16 @@ from dashboards.actions.finetune import (
 from dashboards.context import Context
 from imitation.data.library import data_name
 from imitation.disk import copy_file
-from imitation.errors import IntegrityError, UserError
+from imitation.errors import UserError
 from imitation.jobs.kinds import as_typed
 from imitation.jobs.progress import Progress, Reader, tail
 from imitation.models.catalog_writer import add_card
 from imitation.storage.jobs import Job
 from imitation.values import JobState, ModelCard
-
-log = logging.getLogger(__name__)
+from training.folder import ADAPTER, CHECKPOINT, MODEL, STATE
 
 SHOWN = 50
 """Runs in the list, the newest."""
-STATE = "state.pt"
-"""What training.checkpoints leaves in the folder of a run to go on from."""
-ADAPTER, MODEL = "adapter.gguf", "model.gguf"
-"""What training.export leaves there for the embedded engine: an adapter, or all weights."""
-KEPT = "checkpoint"
-"""The folder of the weights a run ends with, and of what they were made from."""
 _EARLY = ("stopped", "failed", "out_of_memory")
 _DOING = {
     "": "starting",
@@ -196,7 +188,8 @@ class Runs:
         The file is copied, so that the run may be deleted.
 
         Raises:
-            UserError: It is not this visitor's, has nothing to serve, or its name is taken.
+            UserError: It is not this visitor's, has nothing to serve or is damaged, or its name is
+                taken.
             StorageError: The file or the catalog could not be written.
         """
         job = self._own(identity, visitor)
@@ -209,6 +202,7 @@ class Runs:
         catalog = self._context.catalog()
         if job.spec.name in catalog:
             raise UserError(f"There is a model {job.spec.name!r} already.", "See Compare.")
+        full = full_card(self._context, job)  # a damaged run is refused before anything is changed
         form = form_of(job.spec.argv)
         base = catalog[form.base]
         place, whole = f"adapters/{job.spec.name}.gguf", made.name == MODEL
@@ -223,23 +217,21 @@ class Runs:
             prompt_format=base.prompt_format,
             context=base.context,
             params_b=base.params_b,
-            tokens_m=_tokens_m(Path(job.spec.out)),
+            tokens_m=round(full["data"]["train_tokens"] / 1e6, 4),
             stand_in=base.stand_in,
             licence=base.licence,
             notes=f"{base.name}, fine-tuned on {data_name(form.data)} on this machine.",
         )
         settings = self._context.settings
         kept = settings.data / place
-        copy_file(made, kept)
         try:
+            copy_file(made, kept)
+            keep(settings, card.id, full)
             add_card(settings, card)
         except UserError:
-            kept.unlink(missing_ok=True)
+            if card.id not in self._context.catalog():  # added by another click, it needs them
+                forget(settings, card.id)
             raise
-        try:
-            keep_card(self._context, job)
-        except IntegrityError as error:  # it can be served all the same
-            log.warning("%s is served without its full card: %s", card.id, error)
         return card
 
     def _own(self, identity: str, visitor: str) -> Job:
@@ -272,7 +264,7 @@ class Runs:
             out=out,
             exported=job.state == "done" and _exported(out) is not None,
             resumable=job.state in _EARLY and (out / STATE).is_file(),
-            kept=str(out / KEPT) if (out / KEPT).is_dir() else "",
+            kept=str(out / CHECKPOINT) if (out / CHECKPOINT).is_dir() else "",
             promoted=job.spec.name in self._context.catalog(),
             progress=progress,
         )
@@ -286,12 +278,3 @@ class Runs:
 def _exported(out: Path) -> Path | None:
     """The file of a run that the embedded engine can serve, None where there is none."""
     return next((out / name for name in (ADAPTER, MODEL) if (out / name).is_file()), None)
-
-
-def _tokens_m(out: Path) -> float | None:
-    """Millions of tokens of the data a finished run learned from, None where it does not say."""
-    try:
-        manifest = json.loads((out / KEPT / "data.json").read_text("utf-8"))
-        return round(manifest["train_tokens"] / 1e6, 4)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

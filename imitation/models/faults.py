@@ -43,7 +43,7 @@ def refused(
         headers: The reply's headers, for Retry-After.
         key: The key that was sent.
     """
-    said = _words(body, key)
+    said = sentence(body, key)
     quoted = f" It says: {said}" if said else ""
     at = place(card.endpoint)
     wanted = card.adapter or card.model
@@ -104,7 +104,7 @@ def told(card: ModelCard, said: Any, key: str = "") -> BackendError:
     """
     if (status := _status_in(said)) is not None:
         return refused(card, status, said, key=key)
-    words = _words(said, key)
+    words = sentence(said, key)
     quoted = f" It says: {words}" if words else ""
     return BackendError(
         f"{card.name} failed at {place(card.endpoint)}.{quoted}", "Try again.", retryable=True
@@ -249,7 +249,7 @@ def malformed(card: ModelCard, seen: object, key: str = "") -> BackendError:
     )
 
 
-def _words(body: Any, key: str) -> str:
+def sentence(body: Any, key: str) -> str:
     """The sentence in an error body, whichever of the usual forms it has."""
     if isinstance(body, str | bytes):
         try:

@@ -21,13 +21,13 @@ import openai
 
 from imitation.errors import BackendError
 from imitation.models import faults
-from imitation.models.catalog import nearest
-from imitation.models.connection import address, check_allowed, key_of, place
+from imitation.models.connection import address, check_allowed, key_of
 from imitation.models.event_stream import EventReader, NotAnEvent, StreamEvent
 from imitation.models.life import QUEUED, Life
 from imitation.models.reading import Reading
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
 from imitation.models.retry import Patience, persistently
+from imitation.models.served import Served, missing, read_listing
 from imitation.models.sessions import Sessions
 from imitation.models.tally import Tally
 from imitation.settings import Settings
@@ -90,23 +90,20 @@ class OpenAIBackend:
                 yield event
 
     async def probe(self, card: ModelCard) -> None:
-        """Return if the server answers and has the card's adapter (GET /models, a few seconds).
+        """Return if the server answers and has the card's model (GET /models, a few seconds).
 
         Raises:
             BackendError: It does not, and why.
         """
         check_allowed(self._settings, card)
         try:
-            names = await self._served(card, key_of(card))
+            served = await self._served(card, key_of(card))
         except BackendError as error:
             if error.status not in _CANNOT_LIST:
                 raise
             return
-        if card.adapter and names and card.adapter not in names:
-            raise BackendError(
-                f"{place(card.endpoint)} has no adapter {card.adapter!r}.",
-                nearest(card.adapter, names[:20]),
-            )
+        if lacking := missing(card, served):
+            raise lacking
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -228,30 +225,20 @@ class OpenAIBackend:
     ) -> BackendError:
         said = error.response.text
         if error.status_code == 404:
-            try:
-                names = await self._served(card, call.key)
-            except BackendError:
-                names = []
-            if names and call.sent.model not in names:
-                return BackendError(
-                    f"{place(card.endpoint)} has no model {call.sent.model!r} (404).",
-                    nearest(call.sent.model, names)[:300],
-                    status=404,
-                )
+            with suppress(BackendError):
+                if lacking := missing(card, await self._served(card, call.key)):
+                    return lacking
         return faults.refused(card, error.status_code, said, error.response.headers, call.key)
 
     async def _default_model(self, card: ModelCard, key: str) -> str:
         """Name of the first model the server lists, for a card that names none."""
-        names = await self._served(card, key)
-        return names[0] if names else "default"
+        served = await self._served(card, key)
+        return served[0].name if served else "default"
 
-    async def _served(self, card: ModelCard, key: str) -> list[str]:
-        """Names of the models and adapters the server lists."""
-        listed = await self._sessions.ask(card, address(card.endpoint, "/models"), key=key)
-        try:
-            return [str(row["id"]) for row in listed["data"]]
-        except (KeyError, TypeError) as error:
-            raise faults.malformed(card, listed) from error
+    async def _served(self, card: ModelCard, key: str) -> list[Served]:
+        """The models and adapters the server lists."""
+        url = address(card.endpoint, "/models")
+        return read_listing(card, await self._sessions.ask(card, url, key=key))
 
 
 def _parameters(card: ModelCard, sampling: Sampling, chat: bool) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """After a fine-tune: pushed, served by a running server, its full card, and taken back."""
 
+import asyncio
 import json
 import shutil
 import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,7 +15,7 @@ from dashboards import after_view
 from dashboards.actions import after
 from dashboards.actions.runs import Runs
 from dashboards.context import Context
-from imitation.errors import BackendError, UserError
+from imitation.errors import BackendError, StorageError, UserError
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
@@ -84,20 +86,81 @@ def test_promoted_it_has_its_full_card_and_taken_out_nothing_is_left(context, jo
 
 
 def test_vllm_loads_it_at_once(context, job):
+    kept = context.settings.data / "adapters"
     with serving(FakeVLLM()) as vllm:
         add_server(context, "openai", f"{vllm.url}/v1")
         with pytest.raises(BackendError, match="No adapter found"):
             after.serve(context, job.id, ME, "openai-base", "/elsewhere")
-        assert "mine" not in context.catalog(), "refused: nothing is changed"
+        assert "mine" not in context.catalog() and not kept.exists(), "nothing is changed"
         said = after.serve(context, job.id, ME, "openai-base", "/adapters/mine")
         assert said == "mine is in Compare, served by LM on openai."
         card = context.catalog()["mine"]
         assert (card.role, card.adapter, card.base) == ("imitation", "mine", "openai-base")
         assert vllm.adapters == {"mine": "/adapters/mine"}
-        with pytest.raises(UserError, match="a model 'mine' already"):
-            after.serve(context, job.id, ME, "openai-base", "")
-        after.take_out(context, job.id, ME)
+        assert after.take_out(context, job.id, ME) == "mine is out of Compare."
         assert vllm.adapters == {} and "mine" not in context.catalog()
+        assert list(kept.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["card", "catalog"])
+def test_where_the_card_cannot_be_kept_nothing_is_changed_and_the_next_try_works(
+    context, job, monkeypatch, broken
+):
+    with serving(FakeVLLM()) as vllm:
+        add_server(context, "openai", f"{vllm.url}/v1")
+        if broken == "card":
+            weights = context.jobs.runs / "mine" / "checkpoint" / "training.json"
+            weights.rename(weights.with_name("hidden"))
+        else:
+            full = StorageError("models.toml cannot be written: the disk is full.")
+            monkeypatch.setattr(after, "add_card", Mock(side_effect=full))
+        with pytest.raises(UserError, match=r"no finished run|disk is full"):
+            after.serve(context, job.id, ME, "openai-base", "/adapters/mine")
+        assert vllm.adapters == {} and "mine" not in context.catalog()
+        assert list((context.settings.data / "adapters").glob("*")) == []
+        if broken == "card":
+            weights.with_name("hidden").rename(weights)
+        monkeypatch.undo()
+        assert "in Compare" in after.serve(context, job.id, ME, "openai-base", "/adapters/mine")
+
+
+def test_after_a_restart_of_its_server_it_is_loaded_again(context, job):
+    handle = after_view._Handlers(context)
+    token = "secret-of-a-visitor"
+    with serving(FakeVLLM()) as vllm:
+        add_server(context, "openai", f"{vllm.url}/v1")
+        assert handle.show(token, {"run": job.id})[3]["value"] == "Serve there"
+        after.serve(context, job.id, ME, "openai-base", "/adapters/mine")
+        vllm.restart()
+        asyncio.run(context.health.check([context.catalog()["mine"]]))
+        known = context.health.status("mine")
+        assert known.state == "unreachable" and "no adapter 'mine'" in known.reason
+        assert "load it again" in known.hint
+        shown = handle.show(token, {"run": job.id})
+        assert (shown[2]["value"], shown[3]["value"]) == ("openai-base", "Load it again")
+        assert "cannot be asked now" in shown[-1] and "no adapter" in shown[-1]
+        # No path typed: from where it was loaded before.
+        assert "in Compare" in after.serve(context, job.id, ME, "", "")
+        assert vllm.adapters == {"mine": "/adapters/mine"}
+        vllm.restart()
+        assert after.take_out(context, job.id, ME) == "mine is out of Compare.", "one thing"
+
+
+def test_taken_out_while_its_server_is_down_says_what_may_be_left(context, job):
+    with serving(FakeVLLM()) as vllm:
+        add_server(context, "openai", f"{vllm.url}/v1")
+        after.serve(context, job.id, ME, "openai-base", "/adapters/mine")
+    said = after.take_out(context, job.id, ME)
+    assert said.startswith("mine is out of Compare. Its server could not be told")
+    assert "mine" not in context.catalog()
+    assert list((context.settings.data / "adapters").iterdir()) == []
+
+
+def test_a_model_of_that_name_from_elsewhere_is_in_the_way(context, job):
+    Runs(context).promote(job.id, ME)
+    add_server(context, "openai", "http://127.0.0.1:9/v1")
+    with pytest.raises(UserError, match="a model 'mine' already"):
+        after.serve(context, job.id, ME, "openai-base", "")
 
 
 def test_tgi_is_left_to_be_restarted(context, job):

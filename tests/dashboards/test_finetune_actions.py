@@ -1,6 +1,7 @@
 """The Fine-tune page without a browser: the form, the runs, what becomes of them."""
 
 import json
+import shutil
 import sys
 import time
 from contextlib import closing
@@ -19,6 +20,7 @@ from dashboards.actions.runs import Runs
 from dashboards.context import Context
 from dashboards.pages.finetune_new import FormHandlers
 from imitation.errors import ConfigError, UserError
+from imitation.models import catalog_writer
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
@@ -193,26 +195,19 @@ def test_where_jobs_are_off_none_is_started(context, form):
 
 
 def run_job(context, code, name="one", visitor=ME, argv=()):
-    """A stand-in for training: a command of the same kind that writes the same files."""
+    """A stand-in for training: a job of the same kind that only does what `code` says."""
     out = context.jobs.runs / name
     full = (sys.executable, "-c", code, str(out), *argv)
     spec = JobSpec("finetune", full, name, out=str(out), visitor=visitor)
     return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
 
 
-TRAINS = """
-import json, pathlib, sys
-out = pathlib.Path(sys.argv[1]); out.mkdir(parents=True)
-with (out / "progress.jsonl").open("w") as f:
-    for n in range(1, 31):
-        print(json.dumps({"event": "step", "elapsed_s": n / 2, "step": n, "steps": 30,
-                          "loss": 3 / n, "learning_rate": 1e-3, "tokens": 50 * n}), file=f)
-    print(json.dumps({"event": "end", "elapsed_s": 16}), file=f)
-(out / "adapter.gguf").write_bytes(b"GGUF")
-(out / "checkpoint").mkdir()
-(out / "checkpoint" / "data.json").write_text('{"train_tokens": 66542}')
-print("trained")
-"""
+@pytest.fixture
+def trains(finished):
+    """Code of a job that leaves what a real run left."""
+    return f"import shutil, sys; shutil.copytree({str(finished.run)!r}, sys.argv[1])"
+
+
 WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).mkdir(parents=True); time.sleep(60)"
 
 
@@ -246,41 +241,80 @@ def test_everybody_watches_and_owners_act(context):
     assert not (context.jobs.runs / "one").exists()
 
 
-def test_a_finished_run_is_shown_with_its_curve(context):
+@pytest.mark.slow
+def test_a_finished_run_is_shown_with_its_curve(context, trains):
     runs = Runs(context)
-    job = ended(context, run_job(context, TRAINS))
+    job = ended(context, run_job(context, f"{trains}; print('trained')"))
     (run,) = runs.look(OTHER)
     assert (run.state, run.exported, run.promoted) == ("done", True, False)
-    assert len(run.progress.loss) == 30
+    (_, (_, loss)), held_out = run.progress.loss, run.progress.validation[-1][1]
     assert runs.log(job.id) == "trained"
     listed = view.list_html([run], run.id, [run.id])
-    assert "step 30 of 30 · loss 0.100" in listed
-    assert "100 tokens/s" in listed and "left" not in listed
+    assert f"step 2 of 2 · loss {loss:.3f} · held-out {held_out:.3f}" in listed
+    assert "tokens/s" in listed and "left" not in listed and "(n 1)" in listed
     assert 'aria-pressed="true"' in listed and 'aria-current="true"' in listed
 
 
-def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(context, form):
+@pytest.mark.slow
+def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(
+    context, form, trains, finished
+):
     runs = Runs(context)
     argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, TRAINS, argv=argv))
+    job = ended(context, run_job(context, trains, argv=argv))
     assert "one" not in context.catalog()
     assert 'data-do="promote"' in view.detail_html(runs.look(ME)[0])
     runs.promote(job.id, ME)
     card = context.catalog()["one"]
     assert (card.role, card.base, card.weights) == ("imitation", "pocket-base", "cut-4")
     assert card.stand_in and "42.jsonl" in card.notes
-    assert card.tokens_m == 0.0665
+    told = json.loads((finished.run / "checkpoint" / "data.json").read_text())
+    assert card.tokens_m == round(told["train_tokens"] / 1e6, 4) > 0
+    full = json.loads((context.settings.data / "adapters" / "one.json").read_text())
+    assert full["metrics"]["steps"] == 2, "with its full card"
     assert "In Compare" in view.detail_html(runs.look(ME)[0])
     with pytest.raises(UserError, match="already"):
         runs.promote(job.id, ME)
     runs.delete(job.id, ME)
-    assert Path(context.catalog()["one"].adapter).read_bytes() == b"GGUF"
+    adapter = Path(context.catalog()["one"].adapter)
+    assert adapter.read_bytes() == (finished.run / "adapter.gguf").read_bytes()
 
 
-def test_all_weights_are_promoted_like_an_adapter(context, form):
+@pytest.mark.slow
+def test_a_damaged_run_is_not_promoted_and_nothing_is_changed(context, form, trains):
+    argv = actions.plan(context, form, ME).argv[3:]
+    job = ended(context, run_job(context, trains, argv=argv))
+    (context.jobs.runs / "one" / "checkpoint" / "training.json").write_text("{")
+    with pytest.raises(UserError, match="no finished run"):
+        Runs(context).promote(job.id, ME)
+    assert "one" not in context.catalog()
+    assert list((context.settings.data / "adapters").glob("*")) == []
+
+
+@pytest.mark.slow
+def test_two_clicks_promote_once_and_undo_nothing(context, form, trains, monkeypatch):
+    argv = actions.plan(context, form, ME).argv[3:]
+    job = ended(context, run_job(context, trains, argv=argv))
+    add, runs = catalog_writer.add_card, Runs(context)
+
+    def twice(*given):
+        add(*given)
+        add(*given)
+
+    monkeypatch.setattr("dashboards.actions.runs.add_card", twice)
+    with pytest.raises(UserError, match="already"):
+        runs.promote(job.id, ME)
+    assert Path(context.catalog()["one"].adapter).is_file(), "what the first click added is whole"
+
+
+@pytest.mark.slow
+def test_all_weights_are_promoted_like_an_adapter(context, form, finished):
     runs = Runs(context)
     argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, TRAINS.replace("adapter.gguf", "model.gguf"), argv=argv))
+    # Its base is a folder, of which the engine gets no file: any stands in, it is only copied.
+    code = f"import pathlib, shutil, sys; shutil.copytree({str(finished.full)!r}, sys.argv[1]); "
+    code += "pathlib.Path(sys.argv[1], 'model.gguf').write_bytes(b'GGUF')"
+    job = ended(context, run_job(context, code, argv=argv))
     assert 'data-do="promote"' in view.detail_html(runs.look(ME)[0])
     runs.promote(job.id, ME)
     runs.delete(job.id, ME)
@@ -480,13 +514,14 @@ def test_a_look_at_many_runs_is_quick(context, form):
     assert min(times) < 0.05, times
 
 
-def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(context, form, data):
-    built = context.settings.data / "datasets" / "mix"
-    built.mkdir()
+@pytest.mark.slow
+def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(
+    context, form, data, finished, trains
+):
+    built = shutil.copytree(finished.dataset, context.settings.data / "datasets" / "mix")
     file = built / "data.jsonl"
-    file.write_text(json.dumps(CONVERSATION))
     argv = actions.plan(context, replace(form, data=str(file)), ME).argv[3:]
-    ended(context, run_job(context, TRAINS, argv=argv))
+    ended(context, run_job(context, trains, argv=argv))
     (run,) = Runs(context).look(ME)
     assert "Pocket cut-4 on mix ·" in view.list_html([run], run.id, [])
     assert "<dt>Data</dt><dd>mix</dd>" in view.detail_html(run)
@@ -501,8 +536,8 @@ def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(context
 def test_trackio_is_offered_for_tracked_runs_where_the_browser_reaches_it(context, form):
     tracked = replace(form, changes={**form.changes, "track": True})
     argv = actions.plan(context, tracked, ME).argv[3:]
-    one = run_job(context, TRAINS, argv=argv)
-    two = run_job(context, TRAINS, "two")
+    one = run_job(context, "pass", argv=argv)
+    two = run_job(context, "pass", "two")
     handle = tracking_view._Handlers(context)
     offered = [handle.offer({"run": run})["visible"] for run in (one.id, two.id, "gone", "")]
     assert offered == [True, False, False, False]

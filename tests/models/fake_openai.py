@@ -27,6 +27,7 @@ class FakeOpenAI(LookAlike):
         listing: Fault of every request for its models, if any.
         most: New tokens it allows, whatever is asked for; it does not say so.
         rude: Whether a question that names a behaviour of `tests.models.rude` is answered so.
+        owner: Of its models, as its list has it.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class FakeOpenAI(LookAlike):
         self.listing = ""
         self.rude = False
         self.most: int | None = None
+        self.owner = "vllm"
 
     def app(self) -> Starlette:
         return Starlette(
@@ -52,7 +54,8 @@ class FakeOpenAI(LookAlike):
     async def models(self, request: Request) -> Response:
         if no := self.early(self.listing, {}, dict(request.headers)):
             return no
-        return JSONResponse({"object": "list", "data": [{"id": name} for name in self.names]})
+        rows = [{"id": name, "object": "model", "owned_by": self.owner} for name in self.names]
+        return JSONResponse({"object": "list", "data": rows})
 
     async def template(self, request: Request) -> Response:
         body = await request.json()

@@ -448,7 +448,7 @@ async def test_probe(server, backend):
     await backend.probe(card(server, adapter="broad"))
     with pytest.raises(BackendError, match="no adapter 'braod'") as caught:
         await backend.probe(card(server, adapter="braod"))
-    assert "'broad'" in caught.value.hint
+    assert "'broad'" in caught.value.hint and "load it again" in caught.value.hint
     server.listing = "bug"
     await backend.probe(card(server))
     server.listing = "unauthorized"
@@ -458,6 +458,23 @@ async def test_probe(server, backend):
     with pytest.raises(BackendError, match="still loading"):
         await backend.probe(card(server))
     assert server.requests == []
+
+
+async def test_a_model_that_the_server_does_not_have_is_not_reachable(server, backend):
+    with pytest.raises(BackendError, match="has no model 'llama-7'") as caught:
+        await backend.probe(card(server, model="llama-7"))
+    assert "'llama-7b'" in caught.value.hint
+    _, asked = await seen(backend, card(server, model="llama-7"))
+    assert str(asked) == str(caught.value), "asked, it says the same"
+    await backend.probe(card(server, model="llama-7b:groq"))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [("llamacpp", "SmolLM2-135M-Instruct"), ("org", "org/cached")]
+)
+async def test_servers_that_answer_for_names_they_do_not_list(server, backend, owner, name):
+    server.names, server.owner = [name], owner
+    await backend.probe(card(server, model="/models/any"))
 
 
 async def test_concurrent_answers_do_not_wait_for_each_other(server, backend):
