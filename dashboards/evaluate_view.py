@@ -189,7 +189,7 @@ def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{plain(gap.task)}{_caveats(gap)}</th>'
         f"<td>{plain(name(gap.imitation))}</td><td>{plain(name(gap.reference))}</td>"
-        f"<td>{plain(gap_text(gap))}<small>n = {gap.closed.n:,}</small></td>"
+        f"<td>{plain(gap_text(gap))}<small>n = {gap.closed.n:,}</small>{_gap_notes(gap)}</td>"
         f"<td>{plain(_change_text(gap))}<small>{plain(_p_text(gap))}</small></td></tr>"
         for gap in gaps
     )
@@ -199,6 +199,10 @@ def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
 
 def _change_text(gap: Gap) -> str:
     return points(gap.change) if is_share(gap.metric) else number(gap.change)
+
+
+def _gap_notes(gap: Gap) -> str:
+    return "".join(f"<small>{plain(note)}</small>" for note in gap.notes)
 
 
 def _caveats(gap: Gap) -> str:

@@ -6,7 +6,7 @@ from imitation.values import Interval
 
 
 def percent(value: Interval, places: int = 1, missing: str = "not defined") -> str:
-    """A share as "30.3% [25.1, 36.1]", without brackets where it has no ends."""
+    """A share as "30.3% [25.1, 36.1]", or that there are too few to say."""
     return _written(value, 100, f".{places}f", "%", missing)
 
 
@@ -21,6 +21,8 @@ def points(value: Interval, places: int = 1, missing: str = "not measured") -> s
 
 
 def _written(value: Interval, factor: float, form: str, unit: str, missing: str) -> str:
+    if value.n and (why := value.too_few()):
+        return why
     if value.value is None:
         return missing
     text = f"{factor * value.value:{form}}{unit}"

@@ -32,6 +32,11 @@ STAND_IN = (
 )
 
 
+_LISTS = ("not_alike", "notes")
+_WRITTEN_APART = ("value", "closed", *_LISTS)
+"""Fields of a score that are no plain cell of the CSV."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What is shown of the own runs.
@@ -170,7 +175,7 @@ def _table(scores: Sequence[OwnScore]) -> Table:
     for s in scores:
         gap = ""
         if s.role == "imitation":
-            gap = percent(s.closed, 0) if s.closed and s.closed.value is not None else "not defined"
+            gap = percent(s.closed, 0) if s.closed else "not defined"
         tokens = "" if s.tokens_m is None else f"{s.tokens_m:g}M"
         rows.append(
             (f"{s.task}: {s.name}", ROLE_NAMES[s.role], tokens,
@@ -185,6 +190,12 @@ def _table(scores: Sequence[OwnScore]) -> Table:
 def _notes(scores: Sequence[OwnScore]) -> str:
     notes = [EXAMPLE_NOTE] if any(s.run == EXAMPLE_ID for s in scores) else []
     notes += [STAND_IN] if any(s.stand_in for s in scores) else []
+    notes += dict.fromkeys(f"{s.task}, {s.name}: {note}" for s in scores for note in s.notes)
+    notes += dict.fromkeys(
+        f"{s.task}, {s.name}: no share of the gap, since {s.undefined}."
+        for s in scores
+        if s.undefined
+    )
     unlike = dict.fromkeys(f"{s.task}: {why}" for s in scores for why in s.not_alike)
     badge = ""
     if unlike:
@@ -196,14 +207,15 @@ def _notes(scores: Sequence[OwnScore]) -> str:
 def _csv(scores: Sequence[OwnScore]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    plain = [f.name for f in fields(OwnScore) if f.name not in ("value", "closed", "not_alike")]
+    plain = [f.name for f in fields(OwnScore) if f.name not in _WRITTEN_APART]
     writer.writerow(
-        [*plain, "value", "low", "high", "n", "gap_closed", "gap_low", "gap_high", "not_alike"]
+        [*plain, "value", "low", "high", "n", "gap_closed", "gap_low", "gap_high", *_LISTS]
     )
     for s in scores:
         gap = s.closed or Interval(None, None, None, 0)
         cells = [getattr(s, name) for name in plain]
         cells += [s.value.value, s.value.low, s.value.high, s.value.n, gap.value, gap.low, gap.high]
-        writer.writerow(["" if c is None else c for c in [*cells, "; ".join(s.not_alike)]])
+        cells += ["; ".join(s.not_alike), " ".join(s.notes)]
+        writer.writerow(["" if c is None else c for c in cells])
     href = f"data:text/csv;charset=utf-8,{quote(out.getvalue())}"
     return f'<p class="lab-links"><a href="{href}" download="own-runs.csv">CSV</a></p>'

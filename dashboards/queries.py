@@ -126,5 +126,6 @@ def _row(
         value=score.value,
         closed=gap.closed if gap else None,
         undefined=gap.undefined if gap else "",
+        notes=gap.notes if gap else (),
         not_alike=unlike,
     )

@@ -89,9 +89,9 @@ def report_html(found: RecordingSet, toned: Toned) -> str:
     how = (
         f'<details class="lab-more"><summary>How this is measured</summary><dl>{terms}'
         f"<dt>{_TONE}</dt><dd>{_TONE_DEFINITION} {plain(rubrics()['tone'].about)}</dd></dl>"
-        "<p>Intervals: percentile bootstrap over prompts for the first two, Wilson's for the "
-        "shares. The command <code>python -m imitation.jobs.import_recorded</code> gives the same "
-        "numbers.</p></details>"
+        "<p>Intervals: expanded percentile bootstrap over prompts for the first two, Wilson's for "
+        "the shares. The command <code>python -m imitation.jobs.import_recorded</code> gives the "
+        "same numbers.</p></details>"
     )
     left_out = ""
     if found.refused:
@@ -120,11 +120,15 @@ def _heard(toned: Toned) -> str:
 def finding(report: StyleReport) -> str:
     """One sentence on who sounds most like the reference."""
     ranked = sorted(
-        (m for m in report.models if m.unigram_intersection.value is not None),
+        (m for m in report.models if m.n and not m.unigram_intersection.too_few()),
         key=lambda m: m.unigram_intersection.value or 0.0,
     )
     if not ranked:
-        return f"No other model answered the prompts that {report.reference} answered."
+        few = max(report.models, key=lambda m: m.n, default=None)
+        if few is None or not few.n:
+            return f"No other model answered the prompts that {report.reference} answered."
+        why = few.unigram_intersection.too_few("prompt") or "no words to compare"
+        return f"Who sounds most like {report.reference}: {why}."
     most, least = ranked[-1], ranked[0]
     sentence = f"{most.model} shares {_rough(most)} of its words with {report.reference}"
     if len(ranked) == 1:
@@ -231,7 +235,9 @@ def _rough(model: ModelStyle) -> str:
 
 
 def _share(interval: Interval) -> str:
-    return f"{percent(interval)} of {interval.n:,}" if interval.n else "not defined"
+    if not interval.n:
+        return "not defined"
+    return interval.too_few("prompt") or f"{percent(interval)} of {interval.n:,}"
 
 
 def _tone(interval: Interval | None) -> str:

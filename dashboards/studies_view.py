@@ -198,7 +198,10 @@ def _yes(one: Judged) -> str:
     """Of a judge of single answers: how many of each model's it said yes to."""
     if not one.yes:
         return ""
-    said = "; ".join(f"{model} {percent(yes, 0)} of {yes.n:,}" for model, yes in one.yes.items())
+    said = "; ".join(
+        f"{model} {percent(yes, 0)}" + ("" if yes.too_few() else f" of {yes.n:,}")
+        for model, yes in one.yes.items()
+    )
     where = " Recorded shows it as the tone of the set." if is_tone(one.rubric) else ""
     return f"<small>Yes: {plain(said)}.{where}</small>"
 
@@ -220,9 +223,9 @@ def _bar(share: float, label: str) -> str:
 
 
 def _share(interval: Interval) -> str:
-    if interval.value is None:
+    if not interval.n:
         return "no case"
-    return f"{interval.value:.0%} of {interval.n}"
+    return interval.too_few() or f"{interval.value:.0%} of {interval.n}"
 
 
 def _many(n: int, word: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from dashboards.actions.votes import EVERYBODY, Board, Told
+from dashboards.intervals import percent
 from dashboards.markdown import plain
-from imitation.evaluation.bradley_terry import CENTRE, Ratings
+from imitation.evaluation.bradley_terry import CENTRE, LEAST_ITEMS, LEAST_STYLED, Rating, Ratings
 from imitation.evaluation.fooled import FOOLED_DEFINITION, Fooled
+from imitation.evaluation.stats import LEAST_SHARE
 from imitation.evaluation.votes import VOTE_DEFINITIONS, Agreement, WinRate
 from imitation.values import Interval
 
@@ -52,23 +54,39 @@ def fooled_html(told: Sequence[Told], name: Name) -> str:
             "right and the other wrong.</p></section>"
         )
     first = told[0]
-    share = first.all.share
     rows = _told(first, name)
     rows += "".join(
-        f'<details class="lab-more"><summary>{plain(one.who)}: {_percent(one.all.share)} of '
-        f"{one.all.share.n:,}</summary>{_told(one, name)}</details>"
+        f'<details class="lab-more"><summary>{plain(one.who)}: {_in_short(one.all.share)}'
+        f"</summary>{_told(one, name)}</details>"
         for one in told[1:]
     )
     return (
-        f'{head}<p class="lab-finding">{plain(first.who)} preferred the wrong answer in '
-        f"{_percent(share)} of {share.n:,} {_cases(share.n)} where one answer was right and the "
-        f"other wrong.</p>{rows}"
+        f'{head}<p class="lab-finding">{plain(_fooled(first))}</p>{rows}'
         f'<p class="lab-note">{plain(FOOLED_DEFINITION)} Wilson 95% intervals.</p></section>'
     )
 
 
-def _cases(n: int) -> str:
-    return "case" if n == 1 else "cases"
+def _fooled(one: Told) -> str:
+    share, cases = one.all.share, _many(one.all.share.n, "case")
+    where = "where one answer was right and the other wrong"
+    if share.too_few():
+        return (
+            f"How often {_inside(one.who)} preferred the wrong answer is {share.too_few('case')} "
+            f"{where}."
+        )
+    return (
+        f"{one.who} preferred the wrong answer in {percent(share, 0)} of {share.n:,} {cases} "
+        f"{where}."
+    )
+
+
+def _inside(who: str) -> str:
+    """A party's name inside a sentence."""
+    return "people" if who == "People" else who
+
+
+def _in_short(share: Interval) -> str:
+    return share.too_few("case") or f"{percent(share, 0)} of {share.n:,}"
 
 
 def _told(one: Told, name: Name) -> str:
@@ -92,7 +110,7 @@ def _fooled_row(label: str, part: Fooled) -> str:
     if not n:
         return _cells(label, "0", "no case", "", "")
     return _cells(
-        label, f"{n:,}", _interval(part.share), f"{part.equal:,} of {n:,}",
+        label, f"{n:,}", _interval(part.share, "case"), f"{part.equal:,} of {n:,}",
         f"{part.right:,} of {n:,}",
     )  # fmt: skip
 
@@ -101,6 +119,7 @@ def _sizes(board: Board) -> str:
     parts = [
         f"{board.verdicts:,} {_many(board.verdicts, 'verdict')}",
         f"{board.items:,} {_many(board.items, 'item')}",
+        f"{board.prompts:,} {_many(board.prompts, 'prompt')}",
         f"{board.raters:,} {_many(board.raters, 'rater')}",
     ]
     return f'<p class="lab-sizes">{" · ".join(parts)}</p>'
@@ -113,16 +132,16 @@ def _ratings(board: Board, name: Name) -> str:
     tables = []
     for group in groups:
         rows = "".join(
-            _score_row(name(r.model), r.score, styled[r.model], span)
+            _score_row(name(r.model), r, styled[r.model], span)
             for r in board.plain.models
             if r.group == group
         )
         caption = "Bradley-Terry scores; 400 points more are odds of ten to one"
         if group:
             caption = "Never compared with those above, by no chain of pairs: a scale of its own"
-        heads = ("Model", "Items", "As preferred", "", "Style taken out", "")
+        heads = ("Model", "Items", "As preferred", "", "One item more", "Style taken out", "")
         tables.append(_table(caption, heads, rows))
-    return f"<h2>Scores</h2>{''.join(tables)}{_style(board.styled.style)}"
+    return f"<h2>Scores</h2>{''.join(tables)}{_style(board.styled)}"
 
 
 def _span(*fits: Ratings) -> float:
@@ -137,16 +156,20 @@ def _span(*fits: Ratings) -> float:
     return max([_SPREAD, *ends]) * 1.04
 
 
-def _score_row(label: str, score: Interval, styled: Interval, span: float) -> str:
-    cells = [f'<th scope="row">{plain(label)}</th>', f"<td>{score.n:,}</td>"]
-    for one in (score, styled):
-        cells += [f"<td>{_points(one)}</td>", f'<td class="lab-cell">{_range(one, span)}</td>']
+def _score_row(label: str, rating: Rating, styled: Interval, span: float) -> str:
+    moved = "" if rating.moved is None else f"up to ±{rating.moved:.0f}"
+    cells = [f'<th scope="row">{plain(label)}</th>', f"<td>{rating.score.n:,}</td>"]
+    cells += [*_score_cells(rating.score, span), f"<td>{moved}</td>", *_score_cells(styled, span)]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _score_cells(score: Interval, span: float) -> tuple[str, str]:
+    return f"<td>{_points(score)}</td>", f'<td class="lab-cell">{_range(score, span)}</td>'
 
 
 def _points(score: Interval) -> str:
     if score.value is None:
-        return "undefined"
+        return score.too_few() or "not defined"
     if score.low is None or score.high is None:
         return f"{score.value:.0f}"
     return f"{score.value:.0f} <small>{score.low:.0f} to {score.high:.0f}</small>"
@@ -168,13 +191,16 @@ def _range(score: Interval, span: float) -> str:
     )
 
 
-def _style(effects: Mapping[str, Interval]) -> str:
+def _style(styled: Ratings) -> str:
     """What form alone is worth."""
+    if styled.reason:
+        return f'<p class="lab-note">Style cannot be taken out here: {styled.reason}.</p>'
     told = []
-    for key, effect in effects.items():
+    for key, effect in styled.style.items():
         label = _STYLE[key]
         if effect.value is None or effect.low is None or effect.high is None:
-            told.append(f"{label}: all answers alike")
+            why = effect.too_few() if effect.n else "all answers alike"
+            told.append(f"{label}: {why}")
         else:
             value, low, high = (
                 f"{round(end):+d}" for end in (effect.value, effect.low, effect.high)
@@ -211,26 +237,20 @@ def _rate_row(rate: WinRate, name: Name) -> str:
         for kind, k, said in parts
     )
     head = f'<b>{one}</b> against {two}<span class="lab-stack" aria-hidden="true">{bar}</span>'
-    cells = (
-        _interval(rate.better),
-        _interval(rate.equal_or_better),
-        _interval(rate.mirrored.better),
-    )
-    return (
-        f'<tr><th scope="row">{head}</th><td>{n:,}</td>'
-        + "".join(f"<td>{cell}</td>" for cell in cells)
-        + "</tr>"
-    )
+    if why := rate.better.too_few():
+        cells = f'<td colspan="3" class="lab-missing">{why}</td>'
+    else:
+        shares = (rate.better, rate.equal_or_better, rate.mirrored.better)
+        cells = "".join(f"<td>{_interval(share)}</td>" for share in shares)
+    return f'<tr><th scope="row">{head}</th><td>{n:,}</td>{cells}</tr>'
 
 
 def _checks(board: Board) -> str:
     rows = ""
     if board.order.n:
-        rows += _cells("The answer shown first was preferred", f"{board.order.n:,} verdicts",
-                       _interval(board.order), "50%")  # fmt: skip
+        rows += _check("The answer shown first was preferred", board.order, "verdict", "50%")
     if board.consistent.n:
-        rows += _cells("The same verdict in both orders", f"{board.consistent.n:,} pairs",
-                       _interval(board.consistent), "")  # fmt: skip
+        rows += _check("The same verdict in both orders", board.consistent, "pair", "")
     if board.within.share.n:
         rows += _agreement("Raters agree with each other", board.within)
     for label, agreement in board.others:
@@ -245,8 +265,12 @@ def _checks(board: Board) -> str:
 
 def _agreement(label: str, agreement: Agreement) -> str:
     chance = "" if agreement.chance is None else f"{agreement.chance:.0%}"
-    n = agreement.share.n
-    return _cells(label, f"{n:,} {_many(n, 'item')}", _interval(agreement.share), chance)
+    return _check(label, agreement.share, "item", chance)
+
+
+def _check(label: str, share: Interval, unit: str, chance: str) -> str:
+    over = f"{share.n:,} {_many(share.n, unit)}"
+    return _cells(label, over, _interval(share, unit), "" if share.too_few() else chance)
 
 
 def _notes(board: Board) -> str:
@@ -278,10 +302,15 @@ def _definitions() -> str:
     )
     return (
         f'<details class="lab-more"><summary>How this is measured</summary><dl>{terms}</dl>'
-        "<p>Scores: Bradley-Terry over items, ties half a win each, half a win each way added to "
-        "every pair that met; intervals by multinomial bootstrap. “Style taken out” adds the "
-        "differences in length, list items, headers and bold passages as covariates. The best of "
-        "three columns beats each of the others, so one vote can be two items.</p></details>"
+        "<p>Scores: Bradley-Terry over items, ties half a win each, with Firth's penalty, which "
+        "keeps a score finite where a model has won every time; intervals are those of the "
+        "penalised likelihood-ratio test (Heinze and Schemper 2002). “One item more” is how far "
+        f"one more may move a score. A score takes {LEAST_ITEMS} items, a share {LEAST_SHARE}. "
+        "“Style taken out” adds the differences in length, list items, headers and bold passages "
+        f"as covariates; it takes {LEAST_STYLED} items for each of them and for each model but "
+        "one. The best of three columns beats each of the others, so one vote can be two items; "
+        "intervals are as much wider as the items of one prompt hang together."
+        "</p></details>"
     )
 
 
@@ -300,18 +329,14 @@ def _cells(label: str, *values: str) -> str:
     return f'<tr><th scope="row">{plain(label)}</th>{cells}</tr>'
 
 
-def _interval(interval: Interval) -> str:
+def _interval(interval: Interval, unit: str = "item") -> str:
+    if why := interval.too_few(unit):
+        return why
     if interval.value is None:
-        return "undefined"
+        return "not defined"
     if interval.low is None or interval.high is None:
         return f"{interval.value:.0%}"
     return f"{interval.value:.0%} <small>[{interval.low:.0%}, {interval.high:.0%}]</small>"
-
-
-def _percent(interval: Interval) -> str:
-    if interval.value is None or interval.low is None or interval.high is None:
-        return "an unknown share"
-    return f"{interval.value:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
 
 
 def _many(n: int, word: str) -> str:

@@ -218,12 +218,20 @@ class Interval:
         low: Lower end, None where undefined.
         high: Upper end, None where undefined.
         n: Items the value rests on.
+        least: Items it takes to say anything; below it what people read says so instead.
     """
 
     value: float | None
     low: float | None
     high: float | None
     n: int
+    least: int = 0
+
+    def too_few(self, unit: str = "item") -> str:
+        """That n is below the least, in words in place of the value; "" where it is not."""
+        if self.n >= self.least:
+            return ""
+        return f"too few to say: {self.n:,} {unit}{'s' * (self.n != 1)}, needs {self.least:,}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from imitation.evaluation.judge import (
     rates_one,
     rubrics,
 )
-from imitation.evaluation.stats import wilson
+from imitation.evaluation.stats import share
 from imitation.jobs.judge import run_name
 from imitation.jobs.kinds import as_typed, command
 from imitation.storage import judgements
@@ -289,4 +289,4 @@ def _judged(
 
 def _yes(context: Context, identity: str) -> dict[str, Interval]:
     found = judgements.yes_by_model(context.db, identity)
-    return {model: wilson(yes, n) for model, (yes, n) in found.items()}
+    return {model: share(yes, n) for model, (yes, n) in found.items()}

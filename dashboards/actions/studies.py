@@ -13,7 +13,7 @@ from dashboards.context import Context
 from imitation.data.coding import asks_for_code
 from imitation.data.format import read_examples
 from imitation.errors import UserError
-from imitation.evaluation.stats import wilson
+from imitation.evaluation.stats import share
 from imitation.evaluation.votes import order_effect, oriented
 from imitation.storage import studies, study_ratings, votes
 from imitation.storage.studies import Dropped, Study
@@ -28,7 +28,6 @@ MAX_STUDIES = 50
 """Studies one visitor may keep."""
 HASTY_S = 5.0
 """A median below this is faster than two answers are read."""
-MIN_REPEATS = 4
 GUIDELINES = """\
 You see a question and two answers, A and B. Which answer would you rather have been given?
 
@@ -288,12 +287,12 @@ def _rater(number: int, rated: Sequence[Rated]) -> Rater:
     ]
     seconds = median(one.seconds for one in rated)
     order = order_effect(one.preference for one in first)
-    same = wilson(sum(again), len(again))
+    same = share(sum(again), len(again))
     doubts = []
     if seconds < HASTY_S:
         doubts.append(f"half of the ratings in under {HASTY_S:g} s")
-    if order.low is not None and order.high is not None and not order.low <= 0.5 <= order.high:
+    if not order.too_few() and not (order.low or 0.0) <= 0.5 <= (order.high or 1.0):
         doubts.append("prefers a place, not an answer")
-    if same.n >= MIN_REPEATS and same.value is not None and same.value < 0.5:
+    if not same.too_few() and (same.value or 0.0) < 0.5:
         doubts.append("says otherwise when asked again")
     return Rater(number, len(first), seconds, order, same, tuple(doubts))

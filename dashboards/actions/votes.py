@@ -29,10 +29,6 @@ from imitation.values import Interval, Preference
 PEOPLE, COMPARE = "people", "compare"
 """Sources besides "study:ID" and "judge:ID"."""
 EVERYBODY = "People: Compare and your studies"
-ROUNDS, STYLED_ROUNDS = 1000, 400
-MANY = 5_000
-"""Items from which style control, which cannot count equal rows once, takes fewer rounds."""
-_MANY_ROUNDS = 50
 _KEPT = 32
 
 
@@ -62,6 +58,7 @@ class Board:
         sources: (label, source) of all this visitor may choose.
         verdicts: Single verdicts.
         items: Pairs of answers they are on.
+        prompts: Prompts these are of.
         raters: Who gave them.
         plain: Bradley-Terry scores.
         styled: The same with style control.
@@ -81,6 +78,7 @@ class Board:
     sources: tuple[tuple[str, str], ...]
     verdicts: int
     items: int
+    prompts: int
     raters: int
     plain: Ratings
     styled: Ratings
@@ -192,15 +190,15 @@ def _board(db: Store, source: str, sources: tuple[tuple[str, str], ...], visitor
     others = [] if source in (PEOPLE, COMPARE) else [(EVERYBODY, people)]
     others += [one for value, one in judges.items() if value != source]
     states = judgements.counts(db, source.removeprefix("judge:"))
-    rounds = STYLED_ROUNDS if len(decisions) < MANY else _MANY_ROUNDS
     return Board(
         source=source,
         sources=sources,
         verdicts=len(preferences),
         items=len(decisions),
+        prompts=len({decision.pair.prompt for decision in decisions}),
         raters=len({preference.rater for preference in preferences}),
-        plain=rate(decisions, rounds=ROUNDS),
-        styled=rate(decisions, styled=True, rounds=rounds),
+        plain=rate(decisions),
+        styled=rate(decisions, styled=True),
         rates=tuple(win_rates(decisions)),
         order=order_effect(preferences),
         consistent=consistency(preferences),

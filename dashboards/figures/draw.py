@@ -19,6 +19,7 @@ from dashboards.figures.layout import (
     Place,
     arrange,
     axes,
+    ends,
     least_width,
     relayout,
     suffix,
@@ -85,11 +86,9 @@ def _traces(panel: Panel, n: str, palette: Palette) -> list[dict[str, Any]]:
 
 
 def _line_trace(panel: Panel, line: Line, palette: Palette) -> dict[str, Any]:
-    places = [at for at, _ in panel.ticks]
-    low, high = min(places), max(places)
-    pad = panel.pad * (high - low) if panel.kind == "sweep" else 0.6
+    low, high = ends(panel)
     # Plotly shows hover at a trace's points only, so a line gets several.
-    along = [low - pad + (high - low + 2 * pad) * i / 8 for i in range(9)]
+    along = [low + (high - low) * i / 8 for i in range(9)]
     across = [line.value] * 9
     x, y = (along, across) if panel.kind == "sweep" else (across, along)
     return {

@@ -140,6 +140,15 @@ def suffix(index: int) -> str:
     return "" if index == 0 else str(index + 1)
 
 
+def ends(panel: Panel) -> tuple[float, float]:
+    """Where the axis of a panel's ticks begins and ends, and the lines across it too."""
+    places = [at for at, _ in panel.ticks]
+    first, last = min(places), max(places)
+    # One tick has no distance to take a share of.
+    pad = panel.pad * (last - first) or 1.0 if panel.kind == "sweep" else 0.6
+    return first - pad, last + pad
+
+
 def axes(panel: Panel, place: Place, width: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """The x and the y axis of a panel."""
     marks = ticks(panel.span, panel.suffix)
@@ -149,11 +158,9 @@ def axes(panel: Panel, place: Place, width: float) -> tuple[dict[str, Any], dict
         "automargin": False, "showgrid": not panel.empty, "showticklabels": not panel.empty,
     }  # fmt: skip
     places = [at for at, _ in panel.ticks]
-    pad = panel.pad * (max(places) - min(places)) or 1 if panel.kind == "sweep" else 0.6
-    ends = [min(places) - pad, max(places) + pad]
     sweep = panel.kind == "sweep"
     others = {
-        "range": ends if sweep else ends[::-1],  # the first row on top
+        "range": [*ends(panel)][:: 1 if sweep else -1],  # the first row on top
         "fixedrange": True,
         "tickvals": places, "ticktext": [text for _, text in panel.ticks], "automargin": False,
         "tickangle": 0, "showticklabels": not panel.empty, "showgrid": False, "zeroline": False,

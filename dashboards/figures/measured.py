@@ -38,6 +38,7 @@ class OwnScore:
         value: The score, with interval and n.
         closed: Of an imitation: the share of the gap, without a value where undefined.
         undefined: Why it is.
+        notes: What a reader must know of the share, in sentences.
         not_alike: How this score and the run's others on the task were not measured alike.
     """
 
@@ -57,6 +58,7 @@ class OwnScore:
     value: Interval
     closed: Interval | None = None
     undefined: str = ""
+    notes: tuple[str, ...] = ()
     not_alike: tuple[str, ...] = ()
 
     @property

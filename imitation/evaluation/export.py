@@ -86,6 +86,7 @@ def _gap_lines(report: Report) -> list[str]:
     lines.append("")
     for gap in report.gaps:
         lines += [f"- {gap.task}, {gap.imitation}: not alike in {c}" for c in gap.caveats]
+        lines += [f"- {gap.task}, {gap.imitation}: {note}" for note in gap.notes]
     return [*lines, ""]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imitation import facts
-from imitation.evaluation.stats import wilson
+from imitation.evaluation.stats import share
 from imitation.evaluation.style import unigram_intersection
 from imitation.evaluation.votes import Decision
 from imitation.values import Interval
@@ -82,7 +82,7 @@ def cases(decisions: Iterable[Decision]) -> list[Case]:
 def fooled(found: Sequence[Case]) -> Fooled:
     """How often the wrong answer was preferred in these cases."""
     told = [case.preferred for case in found]
-    return Fooled(wilson(told.count("wrong"), len(told)), told.count("equal"), told.count("right"))
+    return Fooled(share(told.count("wrong"), len(told)), told.count("equal"), told.count("right"))
 
 
 def by_model(found: Sequence[Case]) -> dict[str, Fooled]:

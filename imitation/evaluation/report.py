@@ -23,6 +23,7 @@ from typing import Literal
 
 from imitation.values import Interval, Role
 
+NOTHING = Interval(None, None, None, 0)
 Kind = Literal["generation", "log-likelihood"]
 RUN, PROGRESS, RESULTS, RESPONSES = "run.json", "progress.jsonl", "results", "responses"
 REPORT, SAMPLES = "report.json", "samples.sqlite"
@@ -175,6 +176,8 @@ class Gap:
         p_value: Two-sided, of no change: exact McNemar test for right/wrong, else from the
             bootstrap; None below two samples.
         caveats: Differences between the three scores.
+        difference: reference - base on the samples that all three answered.
+        notes: What a reader must know of the share, in sentences.
     """
 
     task: str
@@ -187,6 +190,8 @@ class Gap:
     change: Interval
     p_value: float | None
     caveats: tuple[Difference, ...] = ()
+    difference: Interval = NOTHING
+    notes: tuple[str, ...] = ()
 
     @property
     def significant(self) -> bool | None:
@@ -201,7 +206,8 @@ class Report:
     Attributes:
         run: What was asked.
         scores: By task, then model, then metric; those without a value too.
-        gaps: One per task, imitation and reference whose base was measured too.
+        gaps: One per task, imitation and reference; without a share, and saying why, where the
+            imitation's own base was not measured.
         notes: What a reader must know, such as a sandbox that lacks a wall.
         complete: Every sample of every model and task has an answer.
     """

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from imitation.disk import write_text
 from imitation.errors import StorageError
 from imitation.evaluation.report import (
+    NOTHING,
     PROGRESS,
     REPORT,
     RUN,
@@ -150,5 +151,8 @@ def _gap(row: Mapping[str, Any]) -> Gap:
             "closed": Interval(**row["closed"]),
             "change": Interval(**row["change"]),
             "caveats": tuple(Difference(**one) for one in row["caveats"]),
+            # Reports written before these were kept lack them.
+            "difference": Interval(**row.get("difference", asdict(NOTHING))),
+            "notes": tuple(row.get("notes", ())),
         },
     )

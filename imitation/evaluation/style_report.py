@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 
 from imitation.errors import UserError
 from imitation.evaluation.hedging import hedging
-from imitation.evaluation.stats import RESAMPLES, bootstrap_correlation, bootstrap_mean, wilson
+from imitation.evaluation.stats import (
+    LEAST_ENDS,
+    RESAMPLES,
+    bootstrap_correlation,
+    bootstrap_mean,
+    share,
+)
 from imitation.evaluation.style import Strip, compare
 from imitation.values import Interval, Recording, Refused
 
@@ -120,7 +126,7 @@ def with_tone(
             if not p.earlier and p.id in answers and (key := (p.text, model, answers[p.id])) in said
         ]
         read = [one for one in heard if one is not None]
-        return wilson(sum(read), len(read)) if heard else None
+        return share(sum(read), len(read)) if heard else None
 
     upper = found.upper_bound
     return replace(
@@ -150,17 +156,21 @@ def _summary(
     return ModelStyle(
         model=model,
         n=len(strips),
-        unigram_intersection=bootstrap_mean(shared, resamples=resamples, seed=seed),
+        unigram_intersection=_mean(shared, resamples, seed),
         length_correlation=bootstrap_correlation(
             [s.words for s in strips],
             [s.reference_words for s in strips],
             resamples=resamples,
             seed=seed,
         ),
-        list_agreement=wilson(sum(lists), len(lists)),
-        summary_agreement=wilson(sum(summaries), len(summaries)),
+        list_agreement=share(sum(lists), len(lists)),
+        summary_agreement=share(sum(summaries), len(summaries)),
         refused=refused,
     )
+
+
+def _mean(values: list[float], resamples: int, seed: int) -> Interval:
+    return replace(bootstrap_mean(values, resamples=resamples, seed=seed), least=LEAST_ENDS)
 
 
 def _resamples(n: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from imitation.evaluation.stats import bootstrap_mean, wilson
+from imitation.evaluation.stats import mean_share, share
 from imitation.values import Interval, Outcome, Pair, Preference
 
 VOTE_DEFINITIONS: Mapping[str, str] = {
@@ -81,12 +81,12 @@ class WinRate:
     @property
     def better(self) -> Interval:
         """Share of items won."""
-        return wilson(self.wins, self.n)
+        return share(self.wins, self.n)
 
     @property
     def equal_or_better(self) -> Interval:
         """Share of items won or called equal."""
-        return wilson(self.wins + self.ties, self.n)
+        return share(self.wins + self.ties, self.n)
 
     @property
     def mirrored(self) -> WinRate:
@@ -156,7 +156,7 @@ def against(decisions: Iterable[Decision], reference: str) -> list[WinRate]:
 def order_effect(preferences: Iterable[Preference]) -> Interval:
     """Share of verdicts for the answer shown first, among those that prefer one."""
     outcomes = Counter(preference.outcome for preference in preferences)
-    return wilson(outcomes["first"], outcomes["first"] + outcomes["second"])
+    return share(outcomes["first"], outcomes["first"] + outcomes["second"])
 
 
 def consistency(preferences: Iterable[Preference]) -> Interval:
@@ -166,14 +166,13 @@ def consistency(preferences: Iterable[Preference]) -> Interval:
         shown, (_, outcome) = preference.pair.models, oriented(preference)
         seen[preference.rater, preference.pair.key][shown] = outcome
     both = [list(found.values()) for found in seen.values() if len(found) == 2]
-    return wilson(sum(one == two for one, two in both), len(both))
+    return share(sum(one == two for one, two in both), len(both))
 
 
 def agreement_within(preferences: Iterable[Preference]) -> Agreement:
     """How often two raters of the same item say the same.
 
-    The interval is a bootstrap over items; an item with several raters counts once, as the share
-    of its pairs of raters that agree.
+    An item with several raters counts once, as the share of its pairs of raters that agree.
     """
     said = _by_rater(preferences)
     shares, every = [], Counter[Outcome]()
@@ -186,7 +185,7 @@ def agreement_within(preferences: Iterable[Preference]) -> Agreement:
         shares.append(sum(one == two for one, two in twos) / len(twos))
     total = every.total()
     chance = sum((n / total) ** 2 for n in every.values()) if total else None
-    return Agreement(bootstrap_mean(shares), chance)
+    return Agreement(mean_share(shares), chance)
 
 
 def agreement_between(one: Iterable[Decision], other: Iterable[Decision]) -> Agreement:
@@ -195,10 +194,10 @@ def agreement_between(one: Iterable[Decision], other: Iterable[Decision]) -> Agr
     second = {decision.pair.key: decision.outcome for decision in other}
     both = [(first[key], second[key]) for key in first if key in second]
     if not both:
-        return Agreement(wilson(0, 0), None)
+        return Agreement(share(0, 0), None)
     left, right = (Counter(side) for side in zip(*both, strict=True))
     chance = sum(left[o] * right[o] for o in _MIRROR) / len(both) ** 2
-    return Agreement(wilson(sum(a == b for a, b in both), len(both)), chance)
+    return Agreement(share(sum(a == b for a, b in both), len(both)), chance)
 
 
 def _by_rater(preferences: Iterable[Preference]) -> dict[str, dict[str, Outcome]]:

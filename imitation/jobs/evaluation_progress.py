@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from imitation.evaluation.report import LiveScore
-from imitation.evaluation.stats import bootstrap_mean, wilson
+from imitation.evaluation.stats import mean
 from imitation.values import Interval
 
 EVERY_S = 1.0
@@ -86,6 +86,4 @@ class Progress:
 
 
 def _so_far(values: Sequence[float]) -> Interval:
-    if set(values) <= {0.0, 1.0}:
-        return wilson(int(sum(values)), len(values))
-    return bootstrap_mean(values, resamples=500)
+    return mean(values, resamples=500)

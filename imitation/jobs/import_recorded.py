@@ -244,6 +244,8 @@ def _tone(tone: Interval | None) -> str:
 
 
 def _cell(interval: Interval, end: str = "") -> str:
+    if interval.n and (why := interval.too_few("prompt")):
+        return why
     if interval.value is None:
         return "undefined" + end
     if interval.low is None:

@@ -23,7 +23,7 @@ from imitation.models.recordings import Source, read_recording
 from imitation.settings import read_settings
 from imitation.storage import judgements
 from imitation.storage.database import connect
-from imitation.values import Pair, Recording, Refused, Verdict
+from imitation.values import Interval, Pair, Recording, Refused, Verdict
 
 Review = tuple[Pair, Verdict, str]
 
@@ -119,11 +119,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for rate in win_rates(decide(kept)):
         equal, better = rate.mirrored.equal_or_better, rate.mirrored.better
         print(
-            f"{rate.other} against {rate.model}: better {better.value:.1%} "
-            f"[{better.low:.1%}, {better.high:.1%}], equal or better {equal.value:.1%} "
-            f"[{equal.low:.1%}, {equal.high:.1%}], n = {rate.n}"
+            f"{rate.other} against {rate.model}: better {_percent(better)}, "
+            f"equal or better {_percent(equal)}, n = {rate.n}"
         )
     return 0
+
+
+def _percent(share: Interval) -> str:
+    return share.too_few() or f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -94,9 +94,11 @@ def test_a_study_moves_the_board(page: Page, browser: Browser, app: App) -> None
         rater.context.close()
 
     # Nobody reloads this page.
-    expect(page.locator("#votes-board")).to_contain_text("6 verdicts · 3 items · 2 raters")
+    expect(page.locator("#votes-board")).to_contain_text(
+        "6 verdicts · 3 items · 3 prompts · 2 raters"
+    )
     expect(page.locator("#votes-fooled .lab-finding")).to_contain_text(
-        "100% [44%, 100%] of 3 cases"
+        "too few to say: 3 cases, needs 5"
     )
     expect(page.locator("#votes-board")).to_contain_text("1 vote refused: 1 too fast")
     expect(page.locator("#votes-board")).to_contain_text("Raters agree with each other")

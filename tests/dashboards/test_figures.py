@@ -7,7 +7,7 @@ from dashboards.figures.draw import draw
 from dashboards.figures.gallery import gallery
 from dashboards.figures.gap import gap_of
 from dashboards.figures.layout import arrange, ticks
-from dashboards.figures.panels import Panel
+from dashboards.figures.panels import Line, Panel, Point
 from dashboards.figures.sweeps import sweep
 from dashboards.figures.template import plotly_template
 from dashboards.palette import DARK, LIGHT, Palette
@@ -226,6 +226,18 @@ def test_ticks_are_round_and_few() -> None:
     assert ticks((0, 80), "") == [(0, "0"), (20, "20"), (40, "40"), (60, "60"), (80, "80")]
     assert ticks((-250, 140), "%")[0] == (-200, "-200%")
     assert [text for _, text in ticks((0.8, 0.94), "")] == ["0.80", "0.85", "0.90"]
+
+
+def test_dashed_lines_reach_across_a_panel_of_one_point() -> None:
+    """Once its pad was a share of no distance: a line from the point to itself."""
+    panel = Panel(
+        "t", "m", "sweep", (Point(1.0, 50, "50", "here"),), ((1.0, "one"),),
+        (Line(20, "base 20", "base", "base"), Line(80, "reference 80", "reference", "reference")),
+    )  # fmt: skip
+    drawn = draw([panel], LIGHT, plotly_template(LIGHT))
+    low, high = drawn.layout.xaxis.range
+    assert high - low >= 1
+    assert [(min(line.x), max(line.x)) for line in dashed(drawn)] == [(low, high)] * 2
 
 
 def test_draw_refuses_nothing_to_draw() -> None:

@@ -206,7 +206,7 @@ def test_tone_is_absent_without_a_judge_and_stands_with_its_n(settings, db, file
     assert "not judged" in shown() and "Tone takes a judge" in shown()
     recording = recordings.load(db, identity)
     tone = rubrics()["tone"].text
-    pairs = items(tone, pairs_of(recording, ["llama"], against="gpt-3.5-turbo", prompts=4))
+    pairs = items(tone, pairs_of(recording, ["llama"], against="gpt-3.5-turbo", prompts=6))
     options = {"name": "T <b>", "judge": "j", "source": "s", "rubric": tone, "both_orders": False}
     theirs = judgements.add(db, pairs, **options, visitor="you")
     run = judgements.add(db, pairs, **options, visitor="me")
@@ -219,14 +219,14 @@ def test_tone_is_absent_without_a_judge_and_stands_with_its_n(settings, db, file
             judgements.record(db, identity_of_run, task.row, said, "x")
         if identity_of_run == theirs:
             assert "not judged" in shown(), "somebody else's judge"
-    assert "0.0% [0.0, 56.1] of 3" in shown(), "llama, one reply unread"
-    assert "gpt-3.5-turbo (reference)" in shown() and "100.0% [51.0, 100.0] of 4" in shown()
+    assert "0.0% [0.0, 43.4] of 5" in shown(), "llama, one reply unread"
+    assert "gpt-3.5-turbo (reference)" in shown() and "100.0% [61.0, 100.0] of 6" in shown()
     assert shown().count("not judged") == 2, "alpaca and the one with the evil name"
     assert "T &lt;b&gt;" in shown() and "1 of its replies held no verdict" in shown()
     later = judgements.add(db, pairs, **options | {"name": "mute"}, visitor="me")
     for task in judgements.left(db, later):
         judgements.record(db, later, task.row, Verdict(None, problem="refusal"), "x")
-    assert "mute" not in shown() and "of 3" in shown(), "a judge that said nothing hides no other"
+    assert "mute" not in shown() and "of 5" in shown(), "a judge that said nothing hides no other"
     judgements.delete(db, run, "me")
     assert "mute" in shown() and shown().count("no verdict") == 3
 

@@ -77,9 +77,9 @@ def test_a_vote_moves_the_board_at_the_next_look(context):
     assert handle.tick(token, source["value"], stamp)[3] == {"__type__": "update"}, "nothing new"
     compare(context, "pocket-base", FACT.question, answers=("It is Canberra.", FACT.answers[0]))
     stamp, fooled, _, board, *_ = handle.tick(token, source["value"], stamp)
-    assert "1 verdict · 1 item · 1 rater" in board
+    assert "1 verdict · 1 item · 1 prompt · 1 rater" in board
     assert "Pocket cut-4" in board, "the model's name"
-    assert "100% [21%, 100%] of 1 case" in fooled
+    assert "is too few to say: 1 case, needs 5" in fooled
     assert "<script>" not in board and "&lt;script&gt;" in board
     assert handle.tick(token, PEOPLE, stamp)[3] == {"__type__": "update"}
     with pytest.raises(UserError):
@@ -90,17 +90,17 @@ def test_a_vote_moves_the_board_at_the_next_look(context):
 def test_the_boards_figure_holds_its_values(context):
     handle = _Handlers(context)
     assert handle.load("me")[-1] is None, "no verdict, no figure"
-    for n in range(3):
+    for n in range(6):
         compare(context, "<script>" if n else "tie", f"Question {n}?")
     figure = handle.other_source("me", PEOPLE)[-1]
     assert (figure["filename"], figure["height"]) == ("votes", figure["layout"]["height"])
     board = Boards(context).board(PEOPLE, ME)
     scores = [rating.score for rating in board.plain.models]
     plain = figure["data"][0]
-    assert plain["x"] == [score.value for score in scores]
+    assert plain["x"] == [score.value for score in scores] and len(scores) == 2
     assert plain["error_x"]["array"] == [score.high - score.value for score in scores]
-    assert [[n for _, n in plain["customdata"]]] == [[3, 3]]
-    assert [trace["text"] for trace in figure["data"][2:]] == [["2"], ["1"], [""]]
+    assert [[n for _, n in plain["customdata"]]] == [[6, 6]]
+    assert [trace["text"] for trace in figure["data"][2:]] == [["5"], ["1"], [""]]
     text = json.dumps(figure)
     assert "<script>" not in text and "&lt;script&gt;" in text
 
@@ -126,8 +126,10 @@ def test_a_judges_board_counts_what_it_could_not_read(context):
     board = Boards(context).board("", ME)
     assert board.source.startswith("judge:"), "without people, the newest judge"
     assert (board.verdicts, board.items, board.unparsed) == (2, 1, {"refusal": 1})
-    assert board.order.value == 1.0 and board.consistent.value == 0.0
+    assert (board.order.n, board.consistent.n) == (2, 1)
     html = votes_view.board_html(board, str)
+    assert "too few to say: 2 verdicts, needs 5" in html
+    assert "too few to say: 1 pair, needs 5" in html
     assert "1 answer of the judge without a verdict, counted for nobody: 1 refusal." in html
     (rate,) = board.rates
     assert (rate.wins, rate.ties, rate.losses) == (0, 1, 0)
@@ -219,10 +221,11 @@ def test_a_judge_is_quoted_before_and_never_started_where_jobs_are_off(context):
 
 def test_a_judge_of_tone_has_shares_and_no_board(context):
     tone = rubrics()["tone"].text
-    choice = Choice(record(context), ("a",), "ref")
+    prompts = tuple(f"Why do {n} cats purr?" for n in range(5))
+    choice = Choice(record(context, prompts), ("a",), "ref")
     made = judges.plan(context, ME, Form("pocket-reference", choice, tone))
-    assert made.quote.requests == len(made.pairs) == 2 * 2
-    assert "4 answers, 4 questions" in studies_view.judge_plan_html(made)
+    assert made.quote.requests == len(made.pairs) == 2 * 5
+    assert "10 answers, 10 questions" in studies_view.judge_plan_html(made)
     run = judgements.add(
         context.db, made.pairs, name="T", judge="pocket-reference", rubric=tone, source="s",
         both_orders=False, visitor=ME,
@@ -232,7 +235,7 @@ def test_a_judge_of_tone_has_shares_and_no_board(context):
         judgements.record(context.db, run, task.row, said, "x")
     (judged,) = judges.listed(context, ME)
     html = studies_view.judges_html([judged])
-    assert "a 0% [0, 66] of 2; ref 100% [34, 100] of 2" in html and "Show its board" not in html
+    assert "a 0% [0, 43] of 5; ref 100% [57, 100] of 5" in html and "Show its board" not in html
     assert "Judge: T" not in dict(Boards(context).sources(ME))
     assert Boards(context).board(f"judge:{run}", ME).verdicts == 0
     replay = Choice(f"judge:{run}")

@@ -26,10 +26,10 @@ def test_only_a_right_against_a_wrong_answer_is_a_case():
 
 
 def test_shares_leave_equal_in():
-    found = cases([decided("second"), decided("second"), decided("first"), decided("tie")])
-    result = fooled(found)
-    assert (result.share.value, result.share.n) == (pytest.approx(0.5), 4)
-    assert (result.equal, result.right) == (1, 1)
+    said = ["second", "second", "second", "first", "first", "tie"]
+    result = fooled(cases([decided(one) for one in said]))
+    assert (result.share.value, result.share.n) == (pytest.approx(0.5), 6)
+    assert (result.equal, result.right) == (1, 2)
     assert result.share.low < 0.5 < result.share.high
 
 
@@ -43,5 +43,7 @@ def test_by_model_and_by_likeness():
     assert bands[BANDS[1]].share.value is None, "no case is not zero"
 
 
-def test_nobody_was_asked():
+def test_nobody_or_few_were_asked():
     assert fooled([]).share.value is None
+    few = fooled(cases([decided("second")] * 4)).share
+    assert few.too_few("case") == "too few to say: 4 cases, needs 5"

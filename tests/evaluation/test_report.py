@@ -169,7 +169,7 @@ def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
 
 
 def test_shares_have_wilsons_interval_and_others_a_bootstrap(tmp_path: Path) -> None:
-    whole, half = [1.0] * 5, [0.25, 0.5, 0.75, 0.5]
+    whole, half = [1.0] * 5, [0.25, 0.5, 0.75, 0.5] * 2
     scores = {s.model: s for s in built(tmp_path, b=whole, i=half).scores}
     assert scores["b"].value.low == pytest.approx(0.566, abs=0.001)
     low, high = scores["i"].value.low, scores["i"].value.high
@@ -206,3 +206,116 @@ def test_a_report_of_another_version_or_none_is_refused(tmp_path: Path) -> None:
     path.write_text("[", "utf-8")
     with pytest.raises(StorageError, match="cannot be read"):
         load(tmp_path)
+
+
+def grouped(folder: Path, run: Run, verdicts: dict[str, dict[str, list[float]]], by_size: bool):
+    """A group "g" of tasks, scored as lm-eval does with and without `weight_by_size`."""
+    save(run, folder)
+    for model, tasks in verdicts.items():
+        means = {task: sum(values) / len(values) for task, values in tasks.items()}
+        sizes = {task: len(values) if by_size else 1 for task, values in tasks.items()}
+        score = sum(sizes[t] * means[t] for t in tasks) / sum(sizes.values())
+        for at, (task, values) in enumerate(tasks.items()):
+            path = write_result(
+                folder / "results",
+                model,
+                task,
+                values,
+                date=f"2026-01-0{at + 1}T03-04-05.6",
+                docs=task,
+            )
+        # The last file tells of the group, as lm-eval's one file of a whole run does.
+        table = json.loads(path.read_text("utf-8"))
+        table["results"]["g"] = {"alias": "g", "acc,none": score, "acc_stderr,none": 0.1}
+        table["group_subtasks"] = {"g": list(tasks)}
+        path.write_text(json.dumps(table), "utf-8")
+    return measure.build(folder)
+
+
+def right(n: int, of: int) -> list[float]:
+    return [1.0] * n + [0.0] * (of - n)
+
+
+GROUP = {
+    "b": {"big": right(20, 100), "small": right(2, 10)},
+    "i": {"big": right(24, 100), "small": right(8, 10)},
+    "r": {"big": right(80, 100), "small": right(8, 10)},
+}
+
+
+def test_a_groups_gap_agrees_with_the_scores_beside_it(tmp_path: Path) -> None:
+    """Two tasks of 100 and 10 documents, each counting half: 20, 52 and 80 are shown."""
+    run = replace(RUN, tasks=("g",))
+    found = grouped(tmp_path / "mean", run, GROUP, by_size=False)
+    shown = {s.model: s.value for s in found.scores if s.task == "g"}
+    (gap,) = found.gaps
+    base, imitation, reference = (shown[m].value for m in "bir")
+    assert (base, imitation, reference) == (pytest.approx(0.2), pytest.approx(0.52), 0.8)
+    assert gap.closed.value == pytest.approx((imitation - base) / (reference - base))
+    assert gap.change.value == pytest.approx(imitation - base)
+    assert gap.closed.low < gap.closed.value < gap.closed.high
+    # Half of the weight rests on ten documents: the interval is as wide as they make it.
+    assert gap.closed.high - gap.closed.low > 0.25
+    assert shown["i"].low < 0.40 and shown["i"].high > 0.60
+    assert shown["i"].n == gap.closed.n == 110
+    pooled = grouped(tmp_path / "pooled", run, GROUP, by_size=True)
+    (gap,) = pooled.gaps
+    shown = {s.model: s.value.value for s in pooled.scores if s.task == "g"}
+    assert gap.closed.value == pytest.approx(10 / 66)
+    assert gap.closed.value == pytest.approx((shown["i"] - shown["b"]) / (shown["r"] - shown["b"]))
+
+
+def test_a_group_put_together_in_no_known_way_has_no_gap(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    grouped(folder, replace(RUN, tasks=("g",)), GROUP, by_size=False)
+    for path in (folder / "results" / "i").glob("results_*.json"):
+        table = json.loads(path.read_text("utf-8"))
+        if "g" in table["results"]:
+            table["results"]["g"]["acc,none"] = 0.61
+            path.write_text(json.dumps(table), "utf-8")
+    (gap,) = measure.build(folder).gaps
+    assert gap.closed.value is None and "how the group's score" in gap.undefined
+    assert gap.p_value is None
+
+
+def test_an_imitation_is_never_measured_from_another_base(tmp_path: Path) -> None:
+    other = replace(MODELS[1], base="elsewhere")
+    run = replace(RUN, models=(MODELS[0], other, MODELS[2]))
+    (gap,) = built(tmp_path / "not", run, b=BASE, i=IMITATION, r=REFERENCE).gaps
+    assert gap.closed.value is None and gap.change.value is None and gap.p_value is None
+    assert "its own base, elsewhere, is not in the run" in gap.undefined
+    unknown = replace(run, models=(MODELS[0], replace(other, base=""), MODELS[2]))
+    (gap,) = built(tmp_path / "unknown", unknown, b=BASE, i=IMITATION, r=REFERENCE).gaps
+    assert gap.closed.value == pytest.approx(20 / 60)
+    assert "Which base Imitation was made from is not known; Base, the only one" in gap.notes[0]
+    two = replace(unknown, models=(*unknown.models, Measured("c", "Second", "base")))
+    (gap,) = built(tmp_path / "two", two, b=BASE, c=BASE, i=IMITATION, r=REFERENCE).gaps
+    assert gap.closed.value is None and "which of Base, Second" in gap.undefined
+    assert load(tmp_path / "two").gaps == (gap,)
+
+
+def test_a_barely_better_reference_is_said_beside_the_share(tmp_path: Path) -> None:
+    barely = right(24, 100)
+    (gap,) = built(tmp_path / "barely", b=BASE, i=IMITATION, r=barely).gaps
+    assert gap.closed.value is not None
+    assert "barely better than the base here (+0.140 [+0.0" in gap.notes[0]
+    assert gap.notes[0] in export(load(tmp_path / "barely"), "md")
+    (gap,) = built(tmp_path / "clearly", b=BASE, i=IMITATION, r=REFERENCE).gaps
+    assert gap.notes == ()
+
+
+def test_too_few_samples_have_no_share_of_a_gap(tmp_path: Path) -> None:
+    (gap,) = built(tmp_path, b=right(1, 12), i=right(8, 12), r=right(11, 12)).gaps
+    assert gap.closed.value is None
+    assert gap.undefined == "too few to say: 12 samples, needs 20"
+
+
+def test_a_report_from_before_notes_is_read(tmp_path: Path) -> None:
+    found = built(tmp_path, b=BASE, i=IMITATION, r=REFERENCE)
+    path = tmp_path / report.REPORT
+    table = json.loads(path.read_text("utf-8"))
+    for gap in table["gaps"]:
+        del gap["notes"], gap["difference"]
+        del gap["closed"]["least"]
+    path.write_text(json.dumps(table), "utf-8")
+    assert load(tmp_path).gaps[0].closed.value == found.gaps[0].closed.value
