@@ -1,4 +1,4 @@
-"""A model as judge of two answers, or of one: what it is told, and what its answer comes to.
+"""A model as judge of two answers, or of one: what it is told. `verdicts` reads its answers.
 
 The judge is asked about every pair in both orders. A rubric with a place for one answer alone
 (tone: yes or no) is asked about each answer once. An answer that holds no verdict stays what it
@@ -14,40 +14,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from imitation.data.filters import refusal
 from imitation.errors import UserError
-from imitation.values import ModelCard, Outcome, Pair, Verdict
+from imitation.values import ModelCard, Pair
 
 PLACES = ("question", "answer_1", "answer_2")
 """In a rubric for pairs."""
 ONE = "answer"
 """The place that makes a rubric one for single answers."""
-LOWEST, HIGHEST = 0.0, 10.0
-"""Scores outside are no scores: worked solutions are full of numbers."""
 CHARACTERS_PER_TOKEN = 4.0
 """Of English text, roughly; used for quotes alone."""
 
 _PLACE = re.compile("|".join(rf"\{{{place}\}}" for place in (*PLACES, ONE)))
-_N = r"(-?\d+(?:\.\d+)?)(?:\s*/\s*10)?"
-_TWO = re.compile(
-    rf"[^\w-]*(?:scores?[^\w-]*)?{_N}(?:\s*[,;|]\s*|\s+){_N}[\s.)\]*]*", re.IGNORECASE
-)
-_TUPLE = re.compile(
-    rf"(?:tuple|scores?|output|ratings?)\W+(?:(?:is|are|would be)\W+)?\(\s*{_N}\s*,\s*{_N}\s*\)",
-    re.IGNORECASE,
-)
-# "Assistant 2: 4", "Assistant 1 a score of 10"; then the end, a stop or a bracket, so that the
-# beginning of an answer quoted after "Assistant 1:" is no score.
-_ONE = re.compile(
-    rf"assistant\s*([12])(?:'s)?[*\s]*(?:\b(?:a |overall )?score\b(?: of)?\s*)?[:=]?[*\s]*{_N}"
-    r"(?=[*\s]*(?:$|[.,;(\n]|and\b))",
-    re.IGNORECASE | re.MULTILINE,
-)
-_CHOICE = re.compile(r"\[\[\s*(a|b|c|tie)\s*\]\]", re.IGNORECASE)
-_YES_NO = re.compile(r"\[\[\s*(yes|no)\s*\]\]", re.IGNORECASE)
-# "Yes, ...", "**No**"; not "No doubt".
-_WORD = re.compile(r"\W*(yes|no)\W*(?:[.,:;!)*\]\u2014-].*)?", re.IGNORECASE)
-_CHOSEN: Mapping[str, Outcome] = {"a": "first", "b": "second", "c": "tie", "tie": "tie"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,59 +141,6 @@ def ask(rubric: str, pair: Pair) -> str:
     return _PLACE.sub(lambda match: values[match.group()[1:-1]], rubric)
 
 
-def parse(text: str) -> Verdict:
-    """The verdict in a judge's answer.
-
-    Read are, in this order: a first or last line of nothing but two scores (FastChat's format);
-    [[A]], [[B]] or [[C]], one of them; scores named as a tuple, or assistant by assistant, as
-    they stand after a worked solution, the last of each counts.
-    """
-    if not text.strip():
-        return Verdict(None, problem="empty answer")
-    scores, found = None, False
-    lines = [line for line in text.splitlines() if line.strip()]
-    for line in (lines[0], lines[-1]):
-        if match := _TWO.fullmatch(line.strip()):
-            scores, found = _within(match[1], match[2]), True
-            break
-    if not found and (chosen := {_CHOSEN[letter.lower()] for letter in _CHOICE.findall(text)}):
-        # A model that repeats what it was told names all of them.
-        one = chosen.pop() if len(chosen) == 1 else None
-        return Verdict(one, problem="" if one else "several verdicts")
-    if not found:
-        pairs = _TUPLE.findall(text)
-        each = dict(_ONE.findall(text))
-        if pairs:
-            scores, found = _within(*pairs[-1]), True
-        elif len(each) == 2:
-            scores, found = _within(each["1"], each["2"]), True
-    if scores is not None:
-        first, second = scores
-        outcome: Outcome = "first" if first > second else "second" if second > first else "tie"
-        return Verdict(outcome, scores)
-    if found:
-        return Verdict(None, problem=f"scores outside {LOWEST:g} to {HIGHEST:g}")
-    return Verdict(None, problem="refusal" if refusal(text) else "no verdict in the answer")
-
-
-def parse_one(text: str) -> Verdict:
-    """Yes or no in a judge's answer on a single answer.
-
-    Read are [[yes]] or [[no]], one of them; else a first or last line that begins with the word.
-    """
-    if not text.strip():
-        return Verdict(None, problem="empty answer")
-    said = {word.lower() for word in _YES_NO.findall(text)}
-    if not said:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        said = {m[1].lower() for line in (lines[0], lines[-1]) if (m := _WORD.fullmatch(line))}
-    if len(said) > 1:
-        return Verdict(None, problem="several verdicts")
-    if said:
-        return Verdict("yes" if said == {"yes"} else "no")
-    return Verdict(None, problem="refusal" if refusal(text) else "no verdict in the answer")
-
-
 def quote(
     card: ModelCard, pairs: Sequence[Pair], rubric: str, *, both_orders: bool, max_tokens: int
 ) -> Quote:
@@ -245,8 +169,3 @@ def dollars(card: ModelCard, prompt_tokens: int, completion_tokens: int) -> floa
 def is_local(card: ModelCard) -> bool:
     """Whether a model runs in this app, which costs no fee."""
     return card.backend in ("embedded", "recorded")
-
-
-def _within(first: str, second: str) -> tuple[float, float] | None:
-    a, b = float(first), float(second)
-    return (a, b) if min(a, b) >= LOWEST and max(a, b) <= HIGHEST else None

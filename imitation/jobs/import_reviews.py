@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from imitation.errors import UserError
-from imitation.evaluation.judge import parse
+from imitation.evaluation.verdicts import parse
 from imitation.evaluation.votes import decide, win_rates
 from imitation.models.recording_lines import Row, read_rows
 from imitation.models.recordings import Source, read_recording

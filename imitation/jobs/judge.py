@@ -32,13 +32,12 @@ from imitation.evaluation.judge import (
     check_rubric,
     dollars,
     items,
-    parse,
-    parse_one,
     quote,
     rates_one,
     rubrics,
 )
 from imitation.evaluation.pairs import pairs_of
+from imitation.evaluation.verdicts import parse, parse_one
 from imitation.models.backends import Backends, complete
 from imitation.models.catalog import ModelCard, load_catalog, nearest
 from imitation.reading.text import NotUtf8, read_text

@@ -5,7 +5,7 @@
 | ours | `{"prompt", "answers": {model: text}, "category"?, "id"?, "earlier"?: [user messages]}` |
 | FastChat questions | `{"question_id", "text" or "turns": [...], "category"?}` |
 | FastChat answers | `{"question_id", "model_id", "text" or "choices": [{"turns": [...]}]}` |
-| AlpacaEval outputs | `{"instruction", "output", "generator", "dataset"?}` |
+| AlpacaEval outputs | `{"instruction", "input"?, "output", "generator", "dataset"?}` |
 | MT-bench judgments | `{"question_id", "model_a", "model_b", "conversation_a", "conversation_b"}` |
 
 A parser returns what its row says, or raises RowError; problems that leave part of a row usable
@@ -20,6 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 Fields = Mapping[str, Any]
+
+_FAILED = "$ERROR$"
+"""What FastChat writes as the answer where the model's API failed."""
+_NO_INPUT = frozenset(("", "<noinput>", "<no input>", "no input", "noinput"))
+"""What Alpaca's files have as the input of an instruction that needs none."""
 
 
 class RowError(ValueError):
@@ -92,6 +97,18 @@ def usable(value: object, name: str, *, empty: bool = False) -> str:
     return value
 
 
+def _answer(value: object, name: str) -> str:
+    """`value` as an answer, which may be empty.
+
+    Raises:
+        RowError: As `usable`, or it says that there was none.
+    """
+    text = usable(value, name, empty=True)
+    if text.strip() == _FAILED:
+        raise RowError(f"{name} is {_FAILED}: the model could not be asked")
+    return text
+
+
 def _kind(value: object) -> str:
     match value:
         case bool():
@@ -145,7 +162,7 @@ def _ours(row: Fields, problems: list[str], _: str) -> Item:
     for model, text in answers.items():
         try:
             name = usable(model, "a model name").strip()
-            replies.append(Reply(name, 0, usable(text, f"the answer of {name!r}", empty=True)))
+            replies.append(Reply(name, 0, _answer(text, f"the answer of {name!r}")))
         except RowError as error:
             problems.append(str(error))
     key = _identifier(row, "id") if row.get("id") is not None else None
@@ -164,7 +181,7 @@ def _fastchat_answer(row: Fields, problems: list[str], model: str) -> Item:
     question = _identifier(row, "question_id")
     name = _label(row, "model_id") or model
     if row.get("choices") is None:
-        text = usable(row.get("text"), "'text' (or 'choices')", empty=True)
+        text = _answer(row.get("text"), "'text' (or 'choices')")
         return Item(question, None, replies=(Reply(name, 0, text),))
     first = _list(row["choices"], "'choices'")[0]
     if not isinstance(first, dict):
@@ -172,17 +189,20 @@ def _fastchat_answer(row: Fields, problems: list[str], model: str) -> Item:
     replies = []
     for turn, text in enumerate(_list(first.get("turns"), "'turns' of the first choice")):
         try:
-            replies.append(
-                Reply(name, turn, usable(text, f"the answer of turn {turn + 1}", empty=True))
-            )
+            replies.append(Reply(name, turn, _answer(text, f"the answer of turn {turn + 1}")))
         except RowError as error:
             problems.append(str(error))
     return Item(question, None, replies=tuple(replies))
 
 
 def _alpaca_eval(row: Fields, _: list[str], model: str) -> Item:
-    turns = (usable(row.get("instruction"), "'instruction'"),)
-    text = usable(row.get("output"), "'output'", empty=True)
+    asked = usable(row.get("instruction"), "'instruction'")
+    given = row.get("input")
+    if given is not None and str(given).strip().rstrip(".").lower() not in _NO_INPUT:
+        # As Alpaca's and AlpacaEval's own code joins the two.
+        asked = f"{asked}\n\n{usable(given, repr('input'))}"
+    turns = (asked,)
+    text = _answer(row.get("output"), "'output'")
     reply = Reply(_label(row, "generator") or model, 0, text)
     return Item(None, turns, _label(row, "dataset"), (reply,))
 
@@ -202,9 +222,7 @@ def _judgment(row: Fields, problems: list[str], _: str) -> Item:
                 turns.append(usable(message.get("content"), where))
                 continue
             try:
-                replies.append(
-                    Reply(name, len(turns) - 1, usable(message.get("content"), where, empty=True))
-                )
+                replies.append(Reply(name, len(turns) - 1, _answer(message.get("content"), where)))
             except RowError as error:
                 problems.append(f"{name}: {error}")
         if not turns or any(reply.turn < 0 for reply in replies):

@@ -94,6 +94,73 @@ def test_fastchat_with_turns_makes_each_turn_a_prompt(tmp_path):
     assert recording.answers == {"gpt-4": {"81": "Text.", "81/2": "Other text."}}
 
 
+def test_the_input_of_an_instruction_tells_questions_apart(tmp_path):
+    def row(given, output, generator="a", **more):
+        fields = {"instruction": "Translate", "output": output, "generator": generator}
+        return {**fields, **({} if given is None else {"input": given}), **more}
+
+    first = write(
+        tmp_path / "a.jsonl",
+        row("cat", "Katze"),
+        row("dog", "Hund"),
+        row("", "What?"),
+        row(7, "sieben"),
+    )
+    second = write(
+        tmp_path / "b.jsonl",
+        row("dog", "chien", "b"),
+        row("<noinput>", "Quoi ?", "b"),
+        row("cat ", "chat", "b"),
+    )
+    recording = read(first, second)
+    assert [prompt.text for prompt in recording.prompts] == [
+        "Translate\n\ncat", "Translate\n\ndog", "Translate",
+    ]  # fmt: skip
+    assert recording.answers == {
+        "a": {"1": "Katze", "2": "Hund", "3": "What?"},
+        "b": {"2": "chien", "3": "Quoi ?", "1": "chat"},
+    }
+    assert reasons(recording) == [(4, "'input' should be text, not a number")]
+
+
+@pytest.mark.parametrize(
+    "empty", [None, "", " ", "No input", "No input.", "<noinput>", "<NoInput>"]
+)
+def test_no_input_is_no_text(tmp_path, empty):
+    path = write(
+        tmp_path / "a.jsonl",
+        {"instruction": "Sing.", "input": empty, "output": "La.", "generator": "a"},
+    )
+    assert [prompt.text for prompt in read(path).prompts] == ["Sing."]
+
+
+def test_fastchats_word_for_a_failure_is_no_answer(tmp_path):
+    turns = {"question_id": 1, "model_id": "two", "choices": [{"turns": ["Fine.", "$ERROR$"]}]}
+    talk = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "$ERROR$"}]
+    asked = write(tmp_path / "q.jsonl", {"question_id": 1, "turns": ["Why?", "And?"]},
+                  {"question_id": 2, "text": "How?"})  # fmt: skip
+    answers = write(tmp_path / "m.jsonl", answer(1, "$ERROR$"), answer(2, "So: $ERROR$ is a word."))
+    others = write(tmp_path / "two.jsonl", turns)
+    ours = write(
+        tmp_path / "o.jsonl", {"prompt": "Who?", "answers": {"a": " $ERROR$\n", "b": "I."}}
+    )
+    eval_ = write(
+        tmp_path / "e.jsonl", {"instruction": "Go.", "output": "$ERROR$", "generator": "e"}
+    )
+    judged = write(
+        tmp_path / "j.jsonl",
+        {"question_id": 9, "model_a": "x", "model_b": "y", "conversation_a": talk,
+         "conversation_b": [talk[0], {"role": "assistant", "content": "Yes."}]},
+    )  # fmt: skip
+    recording = read(asked, answers, others, ours, eval_, judged)
+    texts = {model: list(found.values()) for model, found in recording.answers.items()}
+    assert texts == {
+        "m": ["So: $ERROR$ is a word."], "two": ["Fine."], "b": ["I."], "y": ["Yes."], "e": [],
+    }  # fmt: skip
+    assert len(recording.refused) == 5
+    assert all("could not be asked" in refusal.reason for refusal in recording.refused)
+
+
 def test_alpaca_eval_outputs(tmp_path):
     path = tmp_path / "outputs.json"
     rows = [
