@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from imitation.evaluation.style import word_count
+from imitation.evaluation.style import list_items, word_count
 
 FEATURES = ("length", "lists", "headers", "bold")
 """Words, list items, headers, bold passages: the covariates of the arena's style control."""
 
-_LIST = re.compile(r"^[ \t>]*(?:[-*+•][ \t]+|\d{1,3}[.)][ \t]+)(?=.*\w)", re.MULTILINE)
 _HEADER = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+\S", re.MULTILINE)
 _BOLD = re.compile(r"\*\*(?=\S)[^*\n]+\*\*|(?<!\w)__(?=\S)[^_\n]+__(?!\w)")
 
@@ -18,8 +17,8 @@ _BOLD = re.compile(r"\*\*(?=\S)[^*\n]+\*\*|(?<!\w)__(?=\S)[^_\n]+__(?!\w)")
 @lru_cache(maxsize=4096)
 def features(text: str) -> tuple[int, ...]:
     """Counts of FEATURES in an answer (Markdown)."""
-    counts = (len(pattern.findall(text)) for pattern in (_LIST, _HEADER, _BOLD))
-    return (word_count(text), *counts)
+    headers, bold = (len(pattern.findall(text)) for pattern in (_HEADER, _BOLD))
+    return word_count(text), list_items(text), headers, bold
 
 
 def differences(first: str, second: str) -> tuple[float, ...]:

@@ -27,12 +27,14 @@ STYLE_DEFINITIONS: dict[str, str] = {
     ),
     "list_agreement": (
         "Of the prompts where the reference answers with a list, the share where the model does "
-        "too. A list is at least two lines that begin with a bullet or a number (-, *, •, 1., 2))."
+        "too. A list is at least two lines that begin with a bullet or a number (-, *, •, 1., 2)), "
+        "in bold or as a heading too; the dash of dialogue is no bullet."
     ),
     "summary_agreement": (
         "Of the prompts where the reference ends with a closing summary, the share where the model "
         "does too. A closing summary is the last of at least two paragraphs, opening with a "
-        "summing-up phrase such as 'overall' or 'in conclusion'."
+        "summing-up phrase such as 'overall' or 'in conclusion', or under a heading that does; an "
+        "offer of more help after it ('Let me know ...') is left out."
     ),
     "length": "Words in the answer, and their ratio to the words in the reference's answer.",
 }
@@ -40,12 +42,18 @@ STYLE_DEFINITIONS: dict[str, str] = {
 _WORD = re.compile(r"\w+")
 # A hyphen, star or plus needs a space and some text after it, so that rules (---), bold (**a**)
 # and negative numbers are no bullets; a number needs its point and a space, so that sums (3x, 2.5)
-# are no lists.
+# are no lists. En and em dashes begin lines of dialogue.
 _ITEM = re.compile(
-    r"^[ \t>]*(?:[-*+\u2013\u2014][ \t]+(?=.*\w)|[•‣◦▪●·∙]|\(?\d{1,3}[.):][ \t])", re.MULTILINE
+    r"^[ \t>]*(?:"
+    r"(?:#{1,6}[ \t]+)?(?:\*\*|__)?"
+    r"(?:[-*+][ \t]+(?=.*\w)|[•‣◦▪●·∙]|\(?\d{1,3}[.):](?:\*\*|__)?[ \t])"
+    r"|(?:#{1,6}[ \t]+(?:\*\*|__)?|\*\*|__)\(?\d{1,3}[.):](?:\*\*|__)?[ \t\r]*$)",
+    re.MULTILINE,
 )
 _PARAGRAPH_BREAK = re.compile(r"\n[ \t\r]*\n")
 _MARKUP = "*_#>`\"' \t\r\n"
+_LONGEST_HEADING, _LONGEST_OFFER = 60, 300
+"""Characters; a longer paragraph says more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +105,35 @@ def is_list(text: str) -> bool:
     return first is not None and _ITEM.search(text, first.end()) is not None
 
 
+def list_items(text: str) -> int:
+    """How many lines begin with a bullet or a number."""
+    return sum(1 for _ in _ITEM.finditer(text))
+
+
 def has_closing_summary(text: str) -> bool:
     """Whether the last of at least two paragraphs opens with a summing-up phrase.
 
-    Paragraphs are parted by blank lines; Markdown signs before the phrase are ignored. The
-    phrases are shipped in `closing_phrases.json`.
+    Paragraphs are parted by blank lines; Markdown signs before the phrase are ignored. The phrase
+    may be a heading of its own before the paragraph; offers of more help after it are left out.
+    The phrases are shipped in `closing_phrases.json`.
     """
-    paragraphs = _PARAGRAPH_BREAK.split(text.strip())
-    return len(paragraphs) > 1 and bool(_opening().match(paragraphs[-1].lstrip(_MARKUP)))
+    summing, offering = _openings("phrases"), _openings("offers")
+    paragraphs = [p.strip(_MARKUP) for p in _PARAGRAPH_BREAK.split(text.strip()) if _WORD.search(p)]
+    while len(paragraphs) > 1 and _is_offer(paragraphs[-1], offering):
+        paragraphs.pop()
+    if len(paragraphs) < 2:
+        return False
+    heading = paragraphs[-2] if len(paragraphs) > 2 else ""
+    return bool(summing.match(paragraphs[-1])) or (
+        len(heading) <= _LONGEST_HEADING
+        and "\n" not in heading
+        and not heading.endswith((".", "!", "?"))
+        and bool(summing.match(heading))
+    )
+
+
+def _is_offer(paragraph: str, offering: re.Pattern[str]) -> bool:
+    return bool(offering.match(paragraph)) and len(paragraph) <= _LONGEST_OFFER
 
 
 def length_correlation(lengths_a: Sequence[float], lengths_b: Sequence[float]) -> float | None:
@@ -145,7 +174,8 @@ def _intersection(a: Counter[str], b: Counter[str]) -> float | None:
 
 
 @cache
-def _opening() -> re.Pattern[str]:
+def _openings(key: str) -> re.Pattern[str]:
     text = files("imitation.evaluation").joinpath("closing_phrases.json").read_text("utf-8")
-    phrases = (re.escape(phrase) for phrase in json.loads(text)["phrases"])
+    # Typographic apostrophes are written as often as plain ones.
+    phrases = (re.escape(phrase).replace("'", "['\u2019]") for phrase in json.loads(text)[key])
     return re.compile(rf"(?:{'|'.join(phrases)})\b", re.IGNORECASE)

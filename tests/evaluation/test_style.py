@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from imitation.evaluation import style
+from imitation.evaluation.markup import features
 
 VICUNA = Path(__file__).parents[3] / "shared" / "reference" / "vicuna80"
 
@@ -45,6 +46,15 @@ def test_unigram_intersection_is_symmetric_and_bounded():
         "1. first\n- then",
         "> - quoted\n> - list",
         "1. a\r\n2. b",
+        "**1. First**\ntext\n**2. Second**",
+        "**1.** First\n**2.** Second",
+        "__1. First__\n__2. Second__",
+        "### 1. First\n\ntext\n\n### 2. Second",
+        "### 1.\ntext\n### 2.\ntext",
+        "## **1) First**\n## **2) Second**",
+        "**- a**\n**- b**",
+        "- **a**\n- **b**",
+        "* a\n* b",
     ],
 )
 def test_lists(text):
@@ -65,6 +75,11 @@ def test_lists(text):
         "a - b\nc - d",
         "-5\n-6",
         "text 1. a 2. b",
+        "\u2013 Who is there?\n\u2013 It is me.",
+        "\u2014 Who is there?\n\u2014 It is me.",
+        "### First\n### Second",
+        "**1984** was a year.\n**2008** too.",
+        "1.\n2.",
     ],
 )
 def test_not_lists(text):
@@ -80,6 +95,14 @@ def test_not_lists(text):
         "First.\r\n\r\nTo sum up, it works.",
         "A\n\nB\n\n## Conclusion\nIt works.",
         "A\n\nTL;DR: it works.",
+        "A\n\n## Conclusion\n\nIt works.",
+        "A\n\n**Conclusion**\n\nIt works.",
+        "A\n\nConclusion:\n\nIt works.",
+        "A\n\n### In summary\n\nIt works.\n\nLet me know if you want more!",
+        "A\n\nOverall, it works.\n\nLet me know if you have any questions.",
+        "A\n\nOverall, it works.\n\n---\n\nI hope this helps! Feel free to ask.",
+        "A\n\nOverall, it works.\n\nI hope this helps.\n\nWould you like an example?",
+        "A\n\nOverall, it works.\n\nPlease don\u2019t hesitate to ask.",
     ],
 )
 def test_closing_summaries(text):
@@ -96,6 +119,13 @@ def test_closing_summaries(text):
         "Overall, it works.\n\nBut that is not all.",
         "First.\n\nOveralls are clothes.",
         "First.\n\nIt works overall.",
+        "Overall, it works.\n\nLet me know if you want more.",
+        "## Conclusion\n\nIt works.",
+        "A\n\nOverall, it works.\n\nAdd salt.\n\nLet me know if you want more.",
+        "A\n\nLet me know if you want more.",
+        "A\n\nIn the end he died, and nobody knew why. It was cold.\n\nThe next day came.",
+        "A\n\nOverall, it works.\n\nFeel free to add "
+        + "salt and pepper, oil and vinegar, and so on, " * 8,
     ],
 )
 def test_no_closing_summary(text):
@@ -131,15 +161,21 @@ def test_compare_reports_agreement_where_the_reference_does_both():
 
 def test_phrases_are_lower_case_sorted_and_without_repetition():
     path = Path(style.__file__).with_name("closing_phrases.json")
-    phrases = json.loads(path.read_text("utf-8"))["phrases"]
-    assert phrases == sorted({phrase.lower() for phrase in phrases})
+    known = json.loads(path.read_text("utf-8"))
+    for phrases in (known["phrases"], known["offers"]):
+        assert phrases == sorted({phrase.lower() for phrase in phrases})
 
 
 def test_hostile_text_stays_fast():
     for text in ("\n" * 300_000, "- " * 300_000, "\n \t" * 200_000, "1" * 500_000, "> " * 300_000):
-        started = time.perf_counter()
+        started = time.process_time()
         style.compare(text, text)
-        assert time.perf_counter() - started < 2, text[:6]
+        assert time.process_time() - started < 2, text[:6]
+
+
+def test_list_items_are_counted_alike_for_style_control():
+    text = "**1. First**\n\u2013 a dash\n### 2. Second\n- third"
+    assert style.list_items(text) == features(text)[1] == 3
 
 
 @pytest.mark.skipif(not VICUNA.is_dir(), reason=f"no reference answers at {VICUNA}")
