@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +9,7 @@ from html import escape
 from dashboards.figures.gap import gap_of
 from dashboards.figures.words import decimals, number, short_model, title
 from dashboards.published import Record, only, select
+from imitation.spreadsheet import csv_text
 
 MISSING = ("not reported", "not defined")
 _FIELDS = (
@@ -40,9 +39,7 @@ class Table:
 
     def csv(self) -> str:
         """The same cells as CSV."""
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([self.header, *self.rows])
-        return out.getvalue()
+        return csv_text([self.header, *self.rows])
 
 
 def by_tokens(records: Sequence[Record], caption: str) -> Table:
@@ -103,18 +100,16 @@ def to_csv(records: Iterable[Record]) -> str:
     rows = list(records)
     if not rows:
         return ""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_FIELDS, "gap_closed"])
+    lines: list[list[object]] = [[*_FIELDS, "gap_closed"]]
     for r in rows:
         gap = None
         if r.role == "imitation":
             peers = [p for p in rows if _place(p) == _place(r)]
             bases = [p for p in select(peers, role="base") if p.params_b == r.params_b]
             gap = gap_of(r, only(bases, "base"), only(peers, "reference"))
-        cells = ["" if (v := getattr(r, name)) is None else v for name in _FIELDS]
-        writer.writerow([*cells, "" if gap is None else f"{gap.value:.4f}"])
-    return out.getvalue()
+        cells = [getattr(r, name) for name in _FIELDS]
+        lines.append([*cells, None if gap is None else f"{gap.value:.4f}"])
+    return csv_text(lines)
 
 
 def _place(record: Record) -> tuple[str, str, str]:

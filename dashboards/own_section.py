@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from html import escape
@@ -15,6 +13,7 @@ from dashboards.figures.measured import OwnScore
 from dashboards.gap_table import Table
 from dashboards.intervals import percent
 from dashboards.queries import EXAMPLE_ID
+from imitation.spreadsheet import csv_text
 from imitation.values import Interval
 
 NONE_YET = (
@@ -205,17 +204,13 @@ def _notes(scores: Sequence[OwnScore]) -> str:
 
 
 def _csv(scores: Sequence[OwnScore]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     plain = [f.name for f in fields(OwnScore) if f.name not in _WRITTEN_APART]
-    writer.writerow(
-        [*plain, "value", "low", "high", "n", "gap_closed", "gap_low", "gap_high", *_LISTS]
-    )
+    measured = ("value", "low", "high", "n", "gap_closed", "gap_low", "gap_high", *_LISTS)
+    rows: list[list[Any]] = [[*plain, *measured]]
     for s in scores:
         gap = s.closed or Interval(None, None, None, 0)
         cells = [getattr(s, name) for name in plain]
         cells += [s.value.value, s.value.low, s.value.high, s.value.n, gap.value, gap.low, gap.high]
-        cells += ["; ".join(s.not_alike), " ".join(s.notes)]
-        writer.writerow(["" if c is None else c for c in cells])
-    href = f"data:text/csv;charset=utf-8,{quote(out.getvalue())}"
+        rows.append([*cells, "; ".join(s.not_alike), " ".join(s.notes)])
+    href = f"data:text/csv;charset=utf-8,{quote(csv_text(rows))}"
     return f'<p class="lab-links"><a href="{href}" download="own-runs.csv">CSV</a></p>'

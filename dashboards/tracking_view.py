@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 
-from dashboards.actions.finetune import check_allowed, form_of
+from dashboards.actions.finetune import form_of
+from dashboards.actions.starting import check_allowed
 from dashboards.components import CLICK_JS
 from dashboards.context import Context
 from dashboards.job_view import command_html, problem_html

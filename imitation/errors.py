@@ -1,5 +1,8 @@
 """Errors meant for the reader: what was wrong, the value seen, what to do next."""
 
+_MOST = 4_000
+"""Characters of a message or hint; what quotes a longer value loses its middle."""
+
 
 class UserError(Exception):
     """A problem the user can act on; pages show `message` and `hint`, never a stack trace.
@@ -10,9 +13,8 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = _shortened(message), _shortened(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -52,3 +54,8 @@ class StorageError(UserError):
 
 class IntegrityError(UserError):
     """A file is not what it should be (wrong hash, not the expected format)."""
+
+
+def _shortened(text: str) -> str:
+    half = _MOST // 2
+    return text if len(text) <= _MOST else f"{text[:half]} ... {text[-half:]}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.actions.finetune import form_of
-from dashboards.actions.sources import submit
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.disk import write_text
 from imitation.errors import BackendError, StorageError, UserError
@@ -54,6 +54,7 @@ def push(context: Context, identity: str, visitor: str, repo: str, public: bool)
         UserError: It is not this visitor's or not finished, there is no token, or jobs can't be
             started.
     """
+    check_allowed(context.settings)
     run = _finished(context, identity, visitor)
     if not token_is_set():
         raise UserError(
@@ -119,6 +120,7 @@ def serve(context: Context, identity: str, visitor: str, base: str, path: str) -
         UserError: It is not this visitor's or has no adapter, its name is taken, or the server
             refuses it; nothing is changed then.
     """
+    check_allowed(context.settings)
     run = _finished(context, identity, visitor)
     name, catalog = run.spec.name, context.catalog()
     adapter = Path(run.spec.out) / CHECKPOINT

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.actions import terms
-from dashboards.actions.sources import submit, uploads
+from dashboards.actions.sources import uploads
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.data.sample import estimated_tokens
 from imitation.errors import StorageError, UserError
@@ -199,6 +200,7 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     Raises:
         UserError: As `estimate`; the terms were not acknowledged; or jobs can't be started.
     """
+    check_allowed(context.settings)
     made = estimate(context, form, visitor)
     if made.must_acknowledge and not form.acknowledged:
         raise UserError(
@@ -219,6 +221,7 @@ def go_on(context: Context, identity: str, visitor: str) -> Job:
     Raises:
         UserError: It is not this visitor's, still runs, or can't be started.
     """
+    check_allowed(context.settings)
     job = _own(context, identity, visitor)
     if job.is_live:
         raise UserError(f"{job.spec.name} is {job.state}.")

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboards.actions.sources import folder, named, source_of, submit
+from dashboards.actions.places import file_in
+from dashboards.actions.sources import folder, named, source_of
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.data.load import Source
 from imitation.data.sample import number_of_tokens
@@ -33,6 +35,7 @@ STEPS = {
 }
 """The steps in the order they run: name -> label, what it does."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 _CODES = re.compile(r"[a-z]{2,3}")
 
 
@@ -108,7 +111,7 @@ def plan(context: Context, form: Form, visitor: str) -> Plan:
     licences = [source.licence or "not stated" for source in form.sources]
     arguments += ["--licences", *licences, *_mixture(form), "--steps"]
     arguments += [name for name in STEPS if name in form.steps]
-    arguments += _settings(form)
+    arguments += [*_settings(form), *_tokenizer(context, form.tokenizer.strip())]
     if form.against and "decontaminate" in form.steps:
         files = [source_of(context.settings, text, visitor).path for text in form.against]
         arguments += ["--against", *files]
@@ -123,6 +126,7 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     Raises:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
+    check_allowed(context.settings)
     made = plan(context, form, visitor)
     progress = progress_of(context.settings, form.name)
     progress.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +170,8 @@ def _mixture(form: Form) -> list[str]:
             number_of_tokens(form.budget.strip())
         except ValueError:
             raise UserError(
-                f"The budget {form.budget!r} is no number of tokens.", "Write it like 0.3M or 20M."
+                f"The budget {form.budget!r} is no number of tokens.",
+                "Write it like 0.3M or 20M.",
             ) from None
         found += ["--budget", form.budget.strip()]
     if not 0 <= form.seed < 2**31:
@@ -183,8 +188,9 @@ def _settings(form: Form) -> list[str]:
     if "language" in form.steps:
         wrong = [code for code in form.languages if not _CODES.fullmatch(code)]
         if wrong or not form.languages:
-            seen = f"{wrong[0]!r} is no code of a language." if wrong else "No language would stay."
-            raise UserError(seen, "Use codes of ISO 639-1, such as en.")
+            what = f"{wrong[0]!r} is no code of a language." if wrong else ""
+            hint = "Use codes of ISO 639-1, such as en."
+            raise UserError(what or "No language would stay.", hint)
         found += ["--languages", *form.languages]
     if "near" in form.steps:
         if not 0.6 <= form.similarity <= 1:
@@ -198,10 +204,19 @@ def _settings(form: Form) -> list[str]:
         if not 0 < form.max_bleu <= 100:
             raise UserError(f"A highest BLEU of {form.max_bleu:g} should be 1 to 100.")
         found += ["--max-bleu", f"{form.max_bleu:g}"]
-    if form.tokenizer.strip():
-        if not re.fullmatch(r"[\w./][\w./-]*", form.tokenizer.strip()):
-            raise UserError(f"{form.tokenizer!r} is neither a model on the hub nor a folder.")
-        found += ["--tokenizer", form.tokenizer.strip()]
     if not form.diversity:
         found.append("--no-diversity")
     return found
+
+
+def _tokenizer(context: Context, named: str) -> list[str]:
+    """Of the hub, or in a folder of weights that belongs to the lab."""
+    ours = (context.settings.data / "bases", context.jobs.runs)
+    files = (f"{named}/{end}" for end in ("tokenizer.json", "tokenizer_config.json"))
+    there = (file_in(ours, context.settings.data, file) for file in files)
+    if named and not _HUB_ID.fullmatch(named) and not any(there):
+        raise UserError(
+            f"{named!r} is neither a model on the hub nor a folder of weights here.",
+            f"Write OWNER/NAME, or copy the folder to {ours[0]}.",
+        )
+    return ["--tokenizer", named] if named else []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dashboards.actions.evaluations import allowed
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.disk import folder_written_aside
 from imitation.errors import UserError
@@ -78,7 +78,7 @@ def import_results(
         UserError: No results file, a bad name or role, or jobs are switched off.
         StorageError: The files could not be kept.
     """
-    allowed(context)
+    check_allowed(context.settings)
     out = _free_folder(context, name)
     if not any(path.suffix == ".json" for path in files):
         raise UserError(
@@ -94,8 +94,9 @@ def import_results(
         for path in files:
             shutil.copyfile(path, aside / _free_name(aside, path))
     arguments = [str(kept), *(["--roles", *pairs] if pairs else []), "--out", str(out)]
-    return context.jobs.submit(
-        JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor)
+    return submit(
+        context,
+        JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor),
     )
 
 
@@ -165,9 +166,10 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     Raises:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
-    allowed(context)
+    check_allowed(context.settings)
     made = plan(context, form)
-    return context.jobs.submit(
+    return submit(
+        context,
         JobSpec(
             kind="evaluate",
             argv=made.argv,
@@ -175,7 +177,7 @@ def start(context: Context, form: Form, visitor: str) -> Job:
             out=str(made.out),
             progress=str(made.out / "progress.jsonl"),
             visitor=visitor,
-        )
+        ),
     )
 
 
@@ -185,9 +187,10 @@ def write_index(context: Context, visitor: str) -> Job:
     Raises:
         UserError: Jobs are switched off, or one is under way already.
     """
-    allowed(context)
+    check_allowed(context.settings)
     out = context.settings.cache / "lm-eval-tasks.json"
-    return context.jobs.submit(
+    return submit(
+        context,
         JobSpec(
             kind="tasks",
             argv=command("tasks", ()),
@@ -195,7 +198,7 @@ def write_index(context: Context, visitor: str) -> Job:
             device="io",
             out=str(out),
             visitor=visitor,
-        )
+        ),
     )
 
 

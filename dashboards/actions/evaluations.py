@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from dashboards.queries import (
     BY_HAND,
@@ -172,30 +173,17 @@ class Evaluations:
         Raises:
             UserError: It is not this visitor's, is gone or still runs, or jobs are switched off.
         """
+        check_allowed(self._context.settings)
         job = self._own(identity, visitor)
         if job.is_live:
             raise UserError(f"{job.spec.name} has not ended.", "Stop it first, or wait.")
-        allowed(self._context)
-        return self._context.jobs.submit(replace(job.spec, visitor=visitor))
+        return submit(self._context, replace(job.spec, visitor=visitor))
 
     def _own(self, identity: str, visitor: str) -> Job:
         job = self._context.jobs.job(identity)
         if job.spec.visitor != visitor:
             raise UserError("Only who started a run can change it.")
         return job
-
-
-def allowed(context: Context) -> None:
-    """Refuse where jobs are switched off.
-
-    Raises:
-        UserError: They are.
-    """
-    if not context.settings.jobs:
-        raise UserError(
-            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
-            "Copy the command and run it on a machine of your own.",
-        )
 
 
 def browse(folder: Path, at: Browse) -> Found | None:

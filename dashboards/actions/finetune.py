@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboards.actions.places import file_in
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.data.format import read_examples
 from imitation.data.library import datasets
@@ -144,7 +146,7 @@ def check_base(context: Context, base: str) -> None:
         return
     if Path(base).is_absolute():
         allowed = (context.settings.data / "bases", context.jobs.runs)
-        if not any(folder.resolve() in Path(base).resolve().parents for folder in allowed):
+        if file_in(allowed, context.settings.data, f"{base}/config.json") is None:
             raise UserError(
                 f"{base!r} is not in a folder that bases are read from.",
                 f"Copy it to {allowed[0]}, or use the command line.",
@@ -261,30 +263,17 @@ def start(context: Context, form: Form, visitor: str) -> Job:
     """
     check_allowed(context.settings)
     made = plan(context, form, visitor)
-    return submit(context, made.argv, form.name, made.out, visitor)
+    return queue(context, made.argv, form.name, made.out, visitor)
 
 
-def submit(context: Context, argv: tuple[str, ...], name: str, out: Path, visitor: str) -> Job:
+def queue(context: Context, argv: tuple[str, ...], name: str, out: Path, visitor: str) -> Job:
     """Queue a run by its command line.
 
     Raises:
         UserError: Another job writes to the folder, or too many are queued.
     """
     spec = JobSpec(kind="finetune", argv=argv, name=name, out=str(out), visitor=visitor)
-    return context.jobs.submit(replace(spec, progress=str(out / PROGRESS)))
-
-
-def check_allowed(settings: Settings) -> None:
-    """Refuse where visitors may only watch.
-
-    Raises:
-        UserError: IMITATION_JOBS=0.
-    """
-    if not settings.jobs:
-        raise UserError(
-            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
-            "Copy the command and run it on a machine of your own.",
-        )
+    return submit(context, replace(spec, progress=str(out / PROGRESS)))
 
 
 @lru_cache(maxsize=512)
@@ -324,14 +313,13 @@ def _uploads(settings: Settings, visitor: str) -> Path:
 
 def _allowed(settings: Settings, text: str, visitor: str) -> Path:
     """The data file of a path, if this visitor may read it."""
-    path = (settings.data / text.strip()).resolve()
-    if not text.strip() or not path.is_file():
-        raise UserError(f"There is no data file {text!r}.", "Choose one of the list.")
     folders = (SHIPPED, settings.data / "datasets", _uploads(settings, visitor))
-    if path.suffix != ".jsonl" or not any(f.resolve() in path.parents for f in folders):
+    path = file_in(folders, settings.data, text)
+    if path is None or path.suffix != ".jsonl":
         raise UserError(
-            f"{text!r} is not in a folder that data is read from.",
-            f"Copy it to {settings.data / 'datasets'} as NAME.jsonl, or upload it.",
+            f"There is no data file {text!r} in the folders that data is read from.",
+            f"Choose one of the list, upload it, or copy it to {settings.data / 'datasets'} as "
+            "NAME.jsonl.",
         )
     return path
 

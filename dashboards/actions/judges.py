@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dashboards.actions.answer_pairs import Choice, find
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.errors import UserError
 from imitation.evaluation.judge import (
@@ -27,6 +28,8 @@ from imitation.values import Interval, JobSpec, ModelCard, Pair
 
 MOST_PAIRS = 20_000
 MAX_TOKENS = 2048
+
+ELSEWHERE = "Use python -m imitation.jobs.judge on a machine of your own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ def start(context: Context, visitor: str, form: Form) -> str:
     Raises:
         UserError: As `plan`; or jobs are switched off, or too many are queued.
     """
-    _allowed(context)
+    check_allowed(context.settings, ELSEWHERE)
     made = plan(context, visitor, form)
     identity = judgements.add(
         context.db,
@@ -184,7 +187,7 @@ def resume(context: Context, visitor: str, identity: str) -> None:
     Raises:
         UserError: It is somebody else's or gone, still runs, or jobs are switched off.
     """
-    _allowed(context)
+    check_allowed(context.settings, ELSEWHERE)
     _submit(context, _own(context, visitor, identity), visitor)
 
 
@@ -222,14 +225,6 @@ def default_rubric() -> str:
     return next(iter(rubrics().values())).text
 
 
-def _allowed(context: Context) -> None:
-    if not context.settings.jobs:
-        raise UserError(
-            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
-            "Use python -m imitation.jobs.judge on a machine of your own.",
-        )
-
-
 def _own(context: Context, visitor: str, identity: str) -> judgements.Run:
     run = judgements.get(context.db, identity)
     if run.visitor != visitor:
@@ -244,8 +239,8 @@ def _argv(context: Context, identity: str) -> tuple[str, ...]:
 
 def _submit(context: Context, run: judgements.Run, visitor: str) -> None:
     argv = _argv(context, run.id)
-    context.jobs.submit(
-        JobSpec("judge", argv, run.name, out=argv[-1], progress=argv[-1], visitor=visitor)
+    submit(
+        context, JobSpec("judge", argv, run.name, out=argv[-1], progress=argv[-1], visitor=visitor)
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dashboards.actions.finetune import OVERRIDES, Form, check_allowed, plan
+from dashboards.actions.finetune import OVERRIDES, Form, plan
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.errors import UserError
 from imitation.jobs.kinds import command, kind_of
@@ -37,7 +38,7 @@ def start(context: Context, kind: Probe, form: Form, visitor: str) -> str:
         device=kind_of(kind).device,
         visitor=visitor,
     )
-    return context.jobs.submit(spec).id
+    return submit(context, spec).id
 
 
 def result(context: Context, identity: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from dashboards.actions.starting import check_allowed
 from imitation.errors import UserError
 from imitation.evaluation.judge import is_tone
 from imitation.evaluation.style_report import StyleReport, report, with_tone
@@ -127,8 +128,9 @@ def import_mt_bench(db: Store, settings: Settings, visitor: str) -> Imported:
     """Fetch the MT-bench human judgments from the hub into a new set of the visitor's.
 
     Raises:
-        UserError: It cannot be fetched.
+        UserError: It cannot be fetched, or nothing may be.
     """
+    check_allowed(settings, "Import files of your own, or mt_bench_human_judgments from its page.")
     paths = mt_bench.fetch(settings.cache, offline=settings.offline)
     return import_files(db, paths, "MT-bench", visitor, reference=mt_bench.REFERENCE)
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from dashboards.actions.after import forget, full_card, keep
 from dashboards.actions.finetune import (
     Form,
-    check_allowed,
     form_of,
     free_name,
     lighter,
+    queue,
     start,
-    submit,
 )  # fmt: skip
+from dashboards.actions.starting import check_allowed
 from dashboards.context import Context
 from imitation.data.library import data_name
 from imitation.disk import copy_file
@@ -163,7 +163,7 @@ class Runs:
                 if key != "max_tokens" and before.changes.get(key) != value:
                     argv = (*argv, "--set", f"{key}={json.dumps(value)}")
         argv = argv if "--resume" in argv else (*argv, "--resume")
-        again = submit(self._context, argv, job.spec.name, out, visitor)
+        again = queue(self._context, argv, job.spec.name, out, visitor)
         self._context.jobs.delete(identity)  # what it wrote stays: the new one writes there too
         with self._lock:
             self._readers.pop(identity, None)
@@ -175,6 +175,7 @@ class Runs:
         Raises:
             UserError: It is not this visitor's, is gone, or cannot be started.
         """
+        check_allowed(self._context.settings)
         job = self._own(identity, visitor)
         form = form_of(job.spec.argv)
         if job.state == "out_of_memory":

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dashboards.actions.places import file_in
+from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.data.glimpse import Glimpse, from_table, glimpse
 from imitation.data.library import data_name
@@ -17,7 +19,7 @@ from imitation.data.shapes import known_shapes
 from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
 from imitation.jobs.dataset_sources import PRESET, presets, sources_of
-from imitation.jobs.kinds import ROOT, command
+from imitation.jobs.kinds import command
 from imitation.reading.text import lines_of
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
@@ -27,7 +29,9 @@ SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zip")
 SHIPPED = PACKAGE / "data" / "pocket"
 _OURS = ("manifest.json", "progress.jsonl", "data.parquet")  # of a dataset its data.jsonl is enough
 _EXTRA = (".failures.jsonl", ".rounds.jsonl")
-_HUB = re.compile(r"hub:\w[\w.-]*(/\w[\w.-]*)?(:\w[\w.-]*)?(@\w[\w\[\]:%.+-]*)?")
+_HUB = re.compile(
+    r"hub:\w[\w.-]{0,95}(/\w[\w.-]{0,95})?(:\w[\w.-]{0,95})?(@\w[\w\[\]:%.+-]{0,95})?"
+)
 
 
 def folder(settings: Settings) -> Path:
@@ -99,29 +103,24 @@ def source_of(settings: Settings, text: str, visitor: str) -> Source:
     if text.startswith(PRESET):
         return sources_of([text])[0]
     if text.startswith(HUB):
-        name = re.split("[:@]", text.removeprefix(HUB))[0]
-        # `datasets` takes the name of a folder for that folder.
-        if not _HUB.fullmatch(text) or (ROOT / name).exists():
+        if not _HUB.fullmatch(text):
             raise UserError(
                 f"{text!r} is no dataset of the hub.",
                 "Write hub:OWNER/NAME, with :CONFIGURATION and @SPLIT behind it where needed.",
             )
         return sources_of([text])[0]
-    path = (settings.data / text).resolve()
-    if not text or not path.is_file():
-        raise UserError(
-            f"There is no file {text!r}.", "Choose one of the list, or write hub:OWNER/NAME."
-        )
     mine = (
         folder(settings),
         settings.data / "answers",
         uploads(settings, visitor),
         PACKAGE / "data",
     )
-    if not any(place.resolve() in path.parents for place in mine):
+    path = file_in(mine, settings.data, text)
+    if path is None:
         raise UserError(
-            f"{text!r} is not in a folder that data is read from.",
-            f"Copy it to {folder(settings)}, or upload it.",
+            f"There is no file {text!r} in the folders that data is read from.",
+            f"Choose one of the list, upload yours or copy it to {folder(settings)}, or write "
+            "hub:OWNER/NAME.",
         )
     source = sources_of([str(path)])[0]
     by_folder = data_name(path)
@@ -148,6 +147,7 @@ def ask_hub(context: Context, source: Source, visitor: str) -> Job:
             f"{source.path} is on the hub, and IMITATION_OFFLINE keeps this machine off it.",
             "Download the dataset elsewhere, and upload its file.",
         )
+    check_allowed(context.settings)
     progress = context.settings.data / "previews" / f"{secrets.token_hex(8)}.jsonl"
     progress.parent.mkdir(parents=True, exist_ok=True)
     arguments = ["--source", named(source), "--preview", "--progress", str(progress)]
@@ -196,20 +196,6 @@ def added(sources: Sequence[Source], source: Source) -> tuple[Source, ...]:
     if any(one.path == source.path for one in sources):
         raise UserError(f"{source.name} is in the list already.")
     return (*sources, source)
-
-
-def submit(context: Context, spec: JobSpec) -> Job:
-    """Queue a job, where visitors may.
-
-    Raises:
-        UserError: They may not, or too many are queued.
-    """
-    if not context.settings.jobs:
-        raise UserError(
-            "Jobs cannot be started on this server (IMITATION_JOBS=0).",
-            "Copy the command and run it on a machine of your own.",
-        )
-    return context.jobs.submit(spec)
 
 
 def named(source: Source) -> str:

@@ -95,7 +95,11 @@ def open_dataset(folder: Path, name: str) -> Dataset:
         UserError: There is none, or its manifest or data is broken.
     """
     place = folder / name
-    if name != place.name or name.startswith(".") or not (place / MANIFEST).is_file():
+    try:
+        there = name == place.name and name[:1] != "." and (place / MANIFEST).is_file()
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        there = False
+    if not there:
         raise UserError(f"There is no dataset {name!r}.", "It may have been deleted.")
     try:
         dataset = Dataset(place, json.loads((place / MANIFEST).read_text("utf-8")))

@@ -72,15 +72,14 @@ def read_file(path: Path, label: str = "") -> Iterator[Row | Refused]:
         UserError: The file cannot be opened, or is no regular file.
     """
     label = label or path.name[:200]
-    shown = str(path) if len(str(path)) < 300 else f"{str(path)[:300]!r}..."
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist or is no regular file"
-            raise UserError(f"{shown} {what}.", "Name a JSON, JSONL, Parquet or CSV file.")
+            raise UserError(f"{path} {what}.", "Name a JSON, JSONL, Parquet or CSV file.")
         opened = path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a null byte
         why = getattr(error, "strerror", None) or error
-        raise UserError(f"{shown} cannot be read: {why}.") from error
+        raise UserError(f"{path} cannot be read: {why}.") from error
     with opened:
         yield from _until_hopeless(_opened(opened, path, label), label)
 

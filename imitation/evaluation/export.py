@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 from collections.abc import Callable, Mapping
 
@@ -11,6 +9,7 @@ from imitation.errors import UserError
 from imitation.evaluation.report import Report, Score, is_share
 from imitation.evaluation.report_files import as_json
 from imitation.models.catalog import nearest
+from imitation.spreadsheet import csv_text
 from imitation.values import Interval
 
 
@@ -27,18 +26,16 @@ def export(report: Report, form: str) -> str:
 
 def as_csv(report: Report) -> str:
     """One line a score, unrounded; empty where there is no value."""
-    out = io.StringIO()
-    writer = csv.writer(out)
     columns = ["run", "task", "group", "model", "role", "metric", "value", "low", "high", "n"]
     columns += ["missing", "kind", "shots", "template", "task_version", "sample_set", "reason"]
-    writer.writerow(columns)
+    rows: list[list[object]] = [list(columns)]
     roles = {model.id: model.role for model in report.run.models}
     for s in report.scores:
         v = s.value
         who = (report.run.id, s.task, s.group, s.model, roles.get(s.model, ""), s.metric)
         what = (v.value, v.low, v.high, v.n, s.missing, s.kind, s.shots, s.template)
-        writer.writerow([*who, *what, s.task_version, s.samples, s.reason])
-    return out.getvalue()
+        rows.append([*who, *what, s.task_version, s.samples, s.reason])
+    return csv_text(rows)
 
 
 def as_markdown(report: Report) -> str:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 
 from dashboards import data_view, dataset_view
 from dashboards.actions import (
+    answers,
     builds,
     data,
     finetune,
@@ -32,6 +33,7 @@ from dashboards.palette import LIGHT
 from imitation.data import library
 from imitation.data.load import Source
 from imitation.data.pipeline import DEFAULT, STEPS
+from imitation.data.rows import read_file
 from imitation.errors import UserError
 from imitation.jobs import build_dataset
 from imitation.models.backends import Backends
@@ -83,7 +85,7 @@ def test_sources_are_the_visitors_files_and_presets(context, alpaca):
         assert f"preset:{name}" in mine
     theirs = [value for _, value in sources.source_choices(context.settings, OTHER)]
     assert alpaca.path not in theirs
-    with pytest.raises(UserError, match="not in a folder"):
+    with pytest.raises(UserError, match="no file"):
         sources.source_of(context.settings, alpaca.path, OTHER)
     preset = sources.source_of(context.settings, "preset:hc3", ME)
     assert preset.licence == "CC BY-SA 4.0"
@@ -93,14 +95,12 @@ def test_sources_are_the_visitors_files_and_presets(context, alpaca):
     ("text", "message"),
     [
         ("", "no file"),
-        ("/etc/passwd", "not in a folder"),
-        ("../../../etc/passwd", "no file"),
-        ("lab.sqlite3", "not in a folder"),
-        ("datasets/../lab.sqlite3", "not in a folder"),
+        ("/etc/passwd", "no file"),
+        ("lab.sqlite3", "no file"),
+        ("datasets/../lab.sqlite3", "no file"),
         ("preset:sharegtp", "Did you mean"),
         ("hub:/etc", "no dataset of the hub"),
         ("hub:../secrets", "no dataset of the hub"),
-        ("hub:imitation/data", "no dataset of the hub"),  # a folder of this very project
         ("hub:a/b --out x", "no dataset of the hub"),
     ],
 )
@@ -126,6 +126,86 @@ def test_uploads_get_names_that_stay_in_their_folder(context, tmp_path, name, ke
     sent.write_text("{}")
     place = context.settings.data / "uploads" / ME[:16]
     assert sources.keep_upload(context.settings, ME, sent) == place / kept
+
+
+def test_a_look_does_not_tell_which_paths_exist(context, alpaca):
+    """The same words for what is there and somebody else's, and for what is not there at all."""
+    base = context.settings.data
+    (base / "bases").mkdir()
+    (base / "loop").symlink_to(base / "loop")
+    there = (
+        alpaca.path,
+        "/etc/passwd",
+        "/etc",
+        "/root",
+        str(base),
+        "loop",
+        str(base / "lab.sqlite3"),
+    )
+    asks = {
+        "data": lambda text: sources.source_of(context.settings, text, OTHER),
+        "against": lambda text: data.plan(context, Form("one", (alpaca,), against=(text,)), OTHER),
+        "tokenizer": lambda text: data.plan(context, Form("one", (alpaca,), tokenizer=text), OTHER),
+        "training data": lambda text: finetune.plan(
+            context, finetune.Form("one", "pocket-broad", "pocket-base", text), OTHER
+        ),
+        "base": lambda text: finetune.check_base(context, text),
+        "prompts": lambda text: answers.estimate(
+            context, answers.Form("generate", "pocket-reference", text, "one"), OTHER
+        ),
+    }
+    for what, ask in asks.items():
+        said = set()
+        for text in (*there, "/etc/no-such-file", "/no/such/folder"):
+            if what in ("base", "tokenizer") and not text.startswith("/"):
+                continue
+            with pytest.raises(UserError) as caught:
+                ask(text)
+            said.add(str(caught.value).replace(repr(text), "X"))
+        assert len(said) == 1, (what, said)
+
+
+HOSTILE = (
+    "\0", "a\0b", "x" * 100_000, "/" + "x" * 100_000, "../" * 5000, "hub:" + "x" * 100_000,
+    "hub:a/\0", "preset:" + "x" * 100_000, "[" * 100_000, "\n", "--out", "%00", "\u202e",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_names_of_any_kind_are_refused_in_words(context, alpaca, text):
+    settings, one = context.settings, Form("one", (alpaca,))
+    asks = [
+        lambda: sources.source_of(settings, text, ME),
+        lambda: data.plan(context, replace(one, name=text), ME),
+        lambda: data.plan(context, replace(one, weights=text), ME),
+        lambda: data.plan(context, replace(one, budget=text), ME),
+        lambda: data.plan(context, replace(one, languages=(text,)), ME),
+        lambda: data.plan(context, replace(one, tokenizer=text), ME),
+        lambda: data.plan(context, replace(one, against=(text,)), ME),
+        lambda: builds.stop(context, text, ME),
+        lambda: builds.delete(context, text, ME),
+        lambda: library.open_dataset(sources.folder(settings), text),
+        lambda: answers.estimate(
+            context, answers.Form("generate", "pocket-reference", text, "one"), ME
+        ),
+        lambda: answers.estimate(
+            context, answers.Form("generate", "pocket-reference", answers.FACTS, text), ME
+        ),
+        lambda: answers.estimate(context, answers.Form("generate", text, answers.FACTS, "a"), ME),
+        lambda: answers.stop(context, text, ME),
+        lambda: finetune.plan(
+            context, finetune.Form("one", "pocket-broad", "pocket-base", text), ME
+        ),
+        lambda: finetune.check_base(context, "/" + text),
+        lambda: list(read_file(Path(text))),
+    ]
+    for number, ask in enumerate(asks):
+        blank = not text.strip() and number in (2, 3, 5)  # nothing was typed
+        with nullcontext() if blank else pytest.raises(UserError) as caught:
+            ask()
+        assert blank or len(str(caught.value)) < 10_000, (number, "an answer that is read")
+    mixtures.keep(settings, ME, (Source(text[:200], text[:200]),), "1")
+    assert mixtures.kept(settings, ME).sources == ()
 
 
 def test_uploads_of_other_kinds_are_refused(context, tmp_path):
@@ -186,7 +266,8 @@ def test_a_plan_is_a_command(context, alpaca):
         ({"steps": ("length",), "least": 5, "most": 1}, "fewest words"),
         ({"max_bleu": 0}, "1 to 100"),
         ({"tokenizer": "--seed"}, "neither a model"),
-        ({"against": ("/etc/passwd",)}, "not in a folder"),
+        ({"against": ("/etc/passwd",)}, "no file"),
+        ({"tokenizer": "/etc"}, "nor a folder of weights"),
     ],
 )
 def test_wrong_values_are_named(context, alpaca, changes, message):

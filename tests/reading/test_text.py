@@ -44,7 +44,8 @@ MAY = re.compile(r"str\(error\)|stderr|printed")
 """What libraries and programs say, cut to its first or last line for people."""
 ELSEWHERE = {
     # Answers as prose or code, where every kind of line end ends a line for their reader too.
-    "imitation/evaluation/humaneval.py", "imitation/evaluation/judge.py",
+    "imitation/evaluation/code_answers.py", "imitation/evaluation/humaneval.py",
+    "imitation/evaluation/judge.py",
     "imitation/evaluation/code_exec.py", "imitation/models/catalog_writer.py",
 }  # fmt: skip
 
