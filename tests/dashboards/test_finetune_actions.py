@@ -149,7 +149,7 @@ def test_data_is_read_from_known_folders_only(context, form, tmp_path):
         datasets / ".." / "uploads" / OTHER[:16] / "x.jsonl",
     )  # fmt: skip
     for place in places:
-        with pytest.raises(UserError, match="not in a folder"):
+        with pytest.raises(UserError, match="no data file"):
             actions.plan(context, replace(form, data=str(place)), ME)
     for missing in ("", " ", "datasets", str(datasets / "none.jsonl")):
         with pytest.raises(UserError, match="no data file"):

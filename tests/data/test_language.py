@@ -9,6 +9,8 @@ from imitation.data.language import keep_languages, language_of
 from imitation.errors import UserError
 from imitation.facts import facts_of
 from imitation.values import Example, Message
+from tests.data.language_prompts import ENGLISH
+from tests.data.language_prompts import OTHERS as FOREIGN
 
 DATA = Path(__file__).parents[2] / "imitation" / "data"
 OTHERS = {
@@ -56,6 +58,20 @@ def test_others_go(code):
     assert outcome.reasons == {f"language {code}": 1}
     assert outcome.dropped[0].detail == OTHERS[code][:80]
     assert keep_languages([example], ["en", code]).kept == [example]
+
+
+def test_a_few_words_of_another_language_change_nothing():
+    """By the queries alone, which is the hardest; with an answer behind them short ones gain."""
+    kept = [query for query in ENGLISH if language_of(asked(query, "")) == "en"]
+    assert len(kept) >= 0.95 * len(ENGLISH), set(ENGLISH) - set(kept)
+    taken = [query for query in FOREIGN if language_of(asked(query, "")) == "en"]
+    assert len(taken) <= 0.03 * len(FOREIGN), taken
+
+
+def test_dialects_are_read_as_the_language_people_name():
+    query = "I no sabi wetin to do for dis matter, abeg help me"
+    assert language_of(asked(query)) == "en"
+    assert keep_languages([asked(query)], ["en"]).kept
 
 
 def test_code_is_no_language_and_short_queries_are_judged_with_their_answer():
