@@ -55,7 +55,7 @@ def new_form(context: Context) -> tuple[list[gr.components.Component], gr.Button
 def import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
     """Results made elsewhere, the roles of their models, and the button that reads them."""
     files = gr.File(
-        label="results_*.json, and samples_*.jsonl (--log_samples) for gaps and the browser",
+        label="Results (.json), and samples (.jsonl, --log_samples) for gaps and the browser",
         file_count="multiple", file_types=[".json", ".jsonl"], height=130,
         elem_id="evaluate-files",
     )  # fmt: skip

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from dashboards.actions.starting import check_allowed, submit
@@ -101,8 +102,19 @@ def import_results(
 
 
 def _free_name(folder: Path, path: Path) -> str:
-    """The file's name; with a number where the folder has one of that name (results.json)."""
-    names = (f"{path.stem}{end}{path.suffix}" for end in ("", *(f"-{n}" for n in range(2, 10_000))))
+    """The file's name; of results (all are results.json in some versions) with a number if taken.
+
+    Raises:
+        UserError: Samples of that name are there: nobody could tell which results they belong to.
+    """
+    if not (folder / path.name).exists():
+        return path.name
+    if path.suffix != ".json":
+        raise UserError(
+            f"Two of the files are called {path.name}.",
+            "Import the runs one by one, or by python -m imitation.jobs.import_results.",
+        )
+    names = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
     return next(name for name in names if not (folder / name).exists())
 
 

@@ -199,9 +199,6 @@ def _interval(
     if error is None:
         return Interval(value, None, None, n), means
     return Interval(value, value - 1.96 * error, value + 1.96 * error, n), means
-    if error is None:
-        return Interval(value, None, None, n)
-    return Interval(value, value - 1.96 * error, value + 1.96 * error, n)
 
 
 def _hash(rows: Iterable[Answered]) -> str:

@@ -103,7 +103,7 @@ def read_samples(
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Samples with their numbers, from 1."""
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         if lines.read(64).lstrip()[:1] == "[":
             lines.seek(0)
             try:

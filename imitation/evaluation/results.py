@@ -192,7 +192,7 @@ def read_file(file: Path) -> list[TaskResult]:
 
 def _holds_results(file: Path) -> bool:
     try:
-        table = json.loads(file.read_text("utf-8"))
+        table = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return False
     return (
@@ -207,7 +207,7 @@ def _date(file: Path) -> str:
     if match := DATE.search(file.stem):
         return match.group().replace(":", "-")
     try:
-        when = float(json.loads(file.read_text("utf-8"))["date"])
+        when = float(json.loads(file.read_text("utf-8-sig"))["date"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         when = file.stat().st_mtime
     return datetime.fromtimestamp(when).isoformat().replace(":", "-")
@@ -215,7 +215,7 @@ def _date(file: Path) -> str:
 
 def _table(file: Path) -> dict[str, Any]:
     try:
-        table = json.loads(file.read_text("utf-8"))
+        table = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file.name} cannot be read as JSON: {error}.") from error
     if not isinstance(table, dict) or not isinstance(table.get("results"), dict):

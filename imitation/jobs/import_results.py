@@ -150,7 +150,7 @@ def _copy(unit: _Unit, target: Path) -> None:
     folder.mkdir(parents=True)
     for file in unit.files:
         if unit.renamed:
-            table = json.loads(file.read_text("utf-8"))
+            table = json.loads(file.read_text("utf-8-sig"))
             table["lab"] = {**(table.get("lab") or {}), "model": unit.model}
             write_text(folder / file.name, json.dumps(table, indent=1, ensure_ascii=False))
         else:

@@ -283,10 +283,24 @@ def test_results_made_elsewhere_are_imported_as_a_job(context, tmp_path):
         "--out", str(context.settings.data / "runs" / "other"),
     )  # fmt: skip
     assert (kept / "results_2026.json").read_text() == "{}"
+    # lm-eval before 0.4.3 calls all its results so.
+    runs = [tmp_path / name for name in ("one", "two")]
+    for folder in runs:
+        folder.mkdir()
+        for name in ("results.json", "mine.json", "a_t.jsonl"):
+            (folder / name).write_text(folder.name)
+    both = [folder / name for folder in runs for name in ("results.json", "mine.json")]
+    actions.import_results(context, ME, "both", both, "")
+    kept = kept.with_name("results-both")
+    texts = {path.name: path.read_text() for path in kept.iterdir()}
+    assert texts == {
+        "results.json": "one", "results-2.json": "two", "mine.json": "one", "mine-2.json": "two",
+    }  # fmt: skip
     for name, files, roles, said in [
         ("more", [tmp_path / "x.jsonl"], "", "no file of results"),
         ("more", [result], "llama=teacher", "'llama=teacher' gives no role"),
         ("../x", [result], "", "cannot be a folder's"),
+        ("more", [result, *(folder / "a_t.jsonl" for folder in runs)], "", "are called a_t.jsonl"),
     ]:
         with pytest.raises(UserError, match=said):
             actions.import_results(context, ME, name, files, roles)

@@ -1,8 +1,9 @@
 """Files as each version of lm-eval 0.4 writes them: same run, five tasks.
 
-Made after what 0.4.2, 0.4.3, 0.4.4 and 0.4.13 wrote when they were run with their dummy model on
-these documents, and after the writers of the others (`__main__.py` up to 0.4.2, then
-`loggers/evaluation_tracker.py`; what a sample holds is in `evaluator.py`). 0.4.6 is not on PyPI.
+Made after what ten of them (0.4.0 to 0.4.5, 0.4.7, 0.4.9, 0.4.12 and 0.4.13) wrote when they were
+run with their dummy model on documents like these, and after the writers of the others
+(`__main__.py` up to 0.4.2, then `loggers/evaluation_tracker.py`; what a sample holds is in
+`evaluator.py`). 0.4.6 is not on PyPI.
 """
 
 from __future__ import annotations
@@ -156,6 +157,8 @@ def _table(v: tuple[int, ...], arguments: str, rows: Mapping[str, Any]) -> dict[
         "lamb_t": {"perplexity,none": math.exp(1.5), "perplexity_stderr,none": 0.4,
                    "acc,none": 0.5, "acc_stderr,none": 0.5},
     }  # fmt: skip
+    if v < (0, 4, 1):
+        del scores["roll_t"]["word_perplexity_stderr,none"]
     outputs = {"mc_t": "multiple_choice", "wino_t": "multiple_choice", "gen_t": "generate_until",
                "roll_t": "loglikelihood_rolling", "lamb_t": "loglikelihood"}  # fmt: skip
     listed = {"perplexity": False, "acc": True, "exact_match": True}
@@ -191,8 +194,10 @@ def _table(v: tuple[int, ...], arguments: str, rows: Mapping[str, Any]) -> dict[
         "config": {"model": "dummy", "model_args": given, "limit": None},
         "git_hash": None,
     }
-    if v < (0, 4, 1):
+    if v < (0, 4, 2):
         del table["group_subtasks"]
+    if v >= (0, 4, 9):
+        table["lm_eval_version"] = ".".join(map(str, v))
     if v >= (0, 4, 2):
         table["date"] = 1795802634.39
     if v >= (0, 4, 3):

@@ -162,6 +162,7 @@ def passing() -> set[str]:
     return set()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(missing_walls()), reason="the sandbox lacks a wall here")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_solution_scores_in_every_shape(shape: str, passing: set[str]) -> None:

@@ -287,6 +287,7 @@ def test_vllm_tells_it_with_a_tokenizer_like_llamas(tiny: Path, tmp_path: Path) 
     assert_alike(found, own(tiny, pairs), 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begins", [True, False])
 def test_the_engine_tells_it_with_a_tokenizer_like_llamas(
     tmp_path: Path, pocket_settings: Settings, begins: bool
