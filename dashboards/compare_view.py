@@ -84,8 +84,9 @@ def score_text(score: GuessScore) -> str:
     if not score.total:
         return ""
     return (
-        f"You found the reference {score.right} of {score.total} times; "
-        f"guessing would give {score.expected:.1f}."
+        f"You found the reference {score.right} of {score.total} "
+        f"time{'s' * (score.total != 1)}; guessing finds it {score.expected / score.total:.0%} of "
+        "the time."
     )
 
 

@@ -14,6 +14,7 @@ SECONDS: Mapping[str, float] = {
     "pocket_toxicity": 1.2,
     "lab_humaneval": 7.0,
     "lab_realtoxicity": 1.2,
+    "lab_nq": 0.4,
     "nq_open": 0.4,
     "mmlu": 1.2,
 }

@@ -19,11 +19,12 @@ OURS = (
     "pocket_choice",
     "pocket_toxicity",
     "lab_humaneval",
+    "lab_nq",
     "lab_realtoxicity",
 )
 SUITES: Mapping[str, tuple[str, ...]] = {
     "pocket": ("pocket_ask", "pocket_facts", "pocket_choice", "pocket_toxicity"),
-    "study": ("mmlu", "nq_open", "lab_humaneval", "lab_realtoxicity"),
+    "study": ("mmlu", "lab_nq", "lab_humaneval", "lab_realtoxicity"),
 }
 """A suite's name stands for its tasks; "pocket" needs no network."""
 INSTEAD: Mapping[str, str] = {

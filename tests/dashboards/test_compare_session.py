@@ -234,7 +234,8 @@ async def test_vote_then_guess_then_reveal(lab: Lab) -> None:
         ("reference", "r", 1),
     ]
     assert json.loads(rows[0]["columns"]) == [card.id for card in cards]
-    assert "1 of 1" in score_text(votes.guess_score(lab.context.db, "anna"))
+    said = score_text(votes.guess_score(lab.context.db, "anna"))
+    assert said == "You found the reference 1 of 1 time; guessing finds it 33% of the time."
     html = arena_html(lab.session)
     assert "You preferred: Imitation, Model i." in html and "right" in html
 

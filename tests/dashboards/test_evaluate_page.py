@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import evaluate_view, own_section, samples_view
+from dashboards import evaluate_view, intervals, own_section, samples_view
 from dashboards.actions import answer_pairs, evaluations
 from dashboards.actions import evaluate as actions
 from dashboards.actions.evaluate import Form
@@ -17,6 +17,9 @@ from dashboards.own_section import Choice
 from dashboards.queries import EXAMPLE, own_scores, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report, report_files
+from imitation.evaluation.export import percent
+from imitation.evaluation.gaps import Measurement, gaps
+from imitation.evaluation.groups import Combined
 from imitation.evaluation.samples import Query, Samples
 from imitation.evaluation.stats import wilson
 from imitation.facts import check, facts_of, find
@@ -88,6 +91,37 @@ def test_the_example_says_what_its_answers_say():
         assert (again.low, again.high) == pytest.approx((score.value.low, score.value.high))
     text = "".join(path.read_text("utf-8") for path in EXAMPLE.glob("*.json"))
     assert found.complete and "/" not in text.replace("runs/pocket-ask", ""), "no one's paths"
+
+
+def test_the_examples_gaps_are_what_its_answers_come_to():
+    """By the one computation that every run's are made by."""
+    found = report_of(EXAMPLE)
+    with closing(Samples(EXAMPLE / report.SAMPLES)) as index:
+        rows = index.find(Query(), limit=1000).rows
+    main = {}
+    for score in found.scores:
+        verdicts = {(score.task, int(row.doc_id)): row.replies[score.model].score for row in rows}
+        main[score.model, score.task] = Measurement(score, verdicts, Combined(score.task))
+    assert tuple(gaps(found.run, main)) == found.gaps
+
+
+def test_readme_has_the_examples_numbers():
+    """What is said of a run in two places is the same: the report's."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    found = report_of(EXAMPLE)
+    scores = {score.model: percent(score.value) for score in found.scores}
+    models = ("pocket-base", "pocket-local", "pocket-broad", "pocket-reference")
+    cells = " | ".join(scores[model].removesuffix(" n 264") for model in models)
+    assert f"| `pocket_ask` | 264 | {cells} |" in text
+    whole = {score.model: intervals.percent(score.value, 0) for score in found.scores}
+    for model, name in (
+        ("pocket-base", "base (cut-4)"), ("pocket-broad", "broad imitation"),
+        ("pocket-local", "local imitation"), ("pocket-reference", "reference (whole)"),
+    ):  # fmt: skip
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+        assert row.split("|")[3].strip() == whole[model]
+    (gap,) = [gap for gap in found.gaps if gap.imitation == "pocket-local"]
+    assert f"closes {intervals.percent(gap.closed, 0)} of the gap" in text.replace("\n", " ")
 
 
 def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
@@ -249,7 +283,7 @@ def test_own_runs_stand_on_the_gaps_page(context, run):
 
 def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, tmp_path):
     assert figures_json(()) is figures_json(())
-    finished_run(context.db, tmp_path, "nq", "nq_open")
+    finished_run(context.db, tmp_path, "nq", "lab_nq")
     scores = own_scores(context.db, context.jobs.runs)
     drawn = figures_json(scores)["figures"]["figure-4-top"]["score"]["data"]
     marks = [t for t in drawn if t.get("customdata")]
@@ -257,6 +291,10 @@ def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, 
     assert marks[0]["marker"]["symbol"].count("diamond-open") == 2
     plain = figures_json(())["figures"]["figure-4-top"]["score"]["data"]
     assert not [t for t in plain if t.get("customdata")]
+    finished_run(context.db, tmp_path, "theirs", "nq_open")
+    both = figures_json(own_scores(context.db, context.jobs.runs))["figures"]["figure-4-top"]
+    same = [t for t in both["score"]["data"] if t.get("customdata")]
+    assert [t["y"] for t in same] == [t["y"] for t in marks], "nq_open is scored otherwise"
     # The paper's curve itself is unchanged: own marks are not joined to it.
     joins = [[t["y"] for t in d if t.get("mode") == "lines" and t.get("hoverinfo") == "skip"]
              for d in (drawn, plain)]  # fmt: skip

@@ -370,14 +370,14 @@ def local_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text, "utf-8")
     # The small model goes on for ever where nothing stops it.
-    short = 'generation_kwargs: {until: ["\\n", ".", ","], do_sample: false, max_gen_toks: 16}\n'
+    short = 'generation_kwargs: {until: ["\\n"], do_sample: false, max_gen_toks: 16}\n'
     for task, include, splits in (
-        ("nq_local", "nq_open/nq_open.yaml", ("train", "validation")),
-        ("mmlu_local", "mmlu/default/_default_template_yaml", ("dev", "test")),
+        ("nq_local", TASKS / "lab_nq.yaml", ("train", "validation")),
+        ("mmlu_local", theirs / "mmlu/default/_default_template_yaml", ("dev", "test")),
     ):
         files = "".join(f"    {s}: {folder / s}.jsonl\n" for s in splits)
         (folder / f"{task}.yaml").write_text(
-            f"include: {theirs / include}\ntask: {task}\ndataset_path: json\n"
+            f"include: {include}\ntask: {task}\ndataset_path: json\n"
             f"dataset_kwargs:\n  data_files:\n{files}{short if task == 'nq_local' else ''}",
             "utf-8",
         )
@@ -412,6 +412,8 @@ def test_every_model_and_task_has_a_score_with_its_conditions(finished: Path) ->
     assert shots == {"pocket_facts": 3, "pocket_choice": 3, "nq_local": 3, "mmlu_local": 5}
     metrics = {task: score.metric for (_, task), score in main_scores.items()}
     assert metrics["nq_local"] == "exact_match"
+    others = {s.metric for s in report.scores if s.task == "nq_local" and not s.main}
+    assert others == {"exact_match_lm_eval"}, "lm-eval's number is kept beside it"
     assert metrics["mmlu_local"] == "acc"
     assert main_scores["pocket-base", "mmlu_local"].task_version == "1.0"
     assert {(g.task, g.imitation) for g in report.gaps} == {

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from imitation.evaluation import code_answers, code_exec, pocket_suite, toxicity
+from imitation.evaluation import (
+    code_answers,
+    code_exec,
+    natural_questions,
+    pocket_suite,
+    toxicity,
+)
 from imitation.evaluation import humaneval as code
 from imitation.facts import check, find
 from imitation.settings import Settings, read_settings
@@ -52,6 +58,25 @@ def score_asked(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]
     """names_answer: of all answers of the topic, a right one is named first (`facts.check`)."""
     fact = find(doc["question"])
     return {"names_answer": float(fact is not None and check(fact, results[0]))}
+
+
+def score_nq(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """exact_match by the benchmark's own normalisation; exact_match_lm_eval as `nq_open` has it."""
+    from lm_eval.api.metrics import exact_match_hf_evaluate
+
+    accepted = list(doc["answer"])
+    said = natural_questions.as_stopped_by_lm_eval(results[0])
+    theirs = exact_match_hf_evaluate(
+        predictions=[said] * len(accepted),
+        references=accepted,
+        regexes_to_ignore=[r"\b(?:The |the |An |A |The |a |an )"],
+        ignore_case=True,
+        ignore_punctuation=True,
+    )
+    return {
+        "exact_match": float(natural_questions.exact_match(results[0], accepted)),
+        "exact_match_lm_eval": float(theirs["exact_match"] > 0),
+    }
 
 
 def score_code(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
