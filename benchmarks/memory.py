@@ -63,9 +63,8 @@ def child(arguments: list[str]) -> None:
         run = finetune.setup(config, args.data, read_settings(), progress, Stop())
         plan = hungriest(all_batches(run.data.train, config.batch_size, 1, config.seed), config)
         optimizer, place = make_optimizer(run.model, config), Place()
-        with run.attending():
-            for _ in range(STEPS):
-                finetune.step(run, optimizer, progress, place, plan)
+        for _ in range(STEPS):
+            finetune.step(run, optimizer, progress, place, plan)
     peak = status("VmHWM") - start
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_reserved()

@@ -132,7 +132,7 @@ def steps(spec: dict[str, Any], device: str, count: int = STEPS, block: int = BL
     cuda = device == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory() as folder, run.attending():
+    with tempfile.TemporaryDirectory() as folder:
         progress = Progress(Path(folder) / "progress.jsonl")
         while place.step < len(plan):
             began = time.perf_counter()

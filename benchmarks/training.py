@@ -50,13 +50,12 @@ def ours(config, data: Path, settings, folder: Path) -> dict:
     run = finetune.setup(config, data, settings, progress, Stop())
     plan = all_batches(run.data.train, config.batch_size, 1, 0)[: STEPS + 1]
     optimizer, place = make_optimizer(run.model, config), Place()
-    with run.attending():
-        finetune.step(run, optimizer, progress, place, plan)  # not timed
-        tokens, trained = place.tokens, place.trained
-        began, used = time.perf_counter(), time.process_time()
-        while place.step < len(plan):
-            finetune.step(run, optimizer, progress, place, plan)
-        seconds, processor = time.perf_counter() - began, time.process_time() - used
+    finetune.step(run, optimizer, progress, place, plan)  # not timed
+    tokens, trained = place.tokens, place.trained
+    began, used = time.perf_counter(), time.process_time()
+    while place.step < len(plan):
+        finetune.step(run, optimizer, progress, place, plan)
+    seconds, processor = time.perf_counter() - began, time.process_time() - used
     return {
         "tokens": place.tokens - tokens,
         "trained": place.trained - trained,

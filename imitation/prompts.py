@@ -3,6 +3,7 @@
 Training and serving must agree on this text to the character, so both take it from here, and a
 checkpoint carries its format beside its weights (`save`, `load`). Every format keeps one promise:
 the prompt rendered up to an answer is a prefix of the conversation rendered with that answer.
+A format also says whether its prompts get the tokenizer's special tokens (`special_tokens`).
 """
 
 from __future__ import annotations
@@ -63,6 +64,14 @@ class PromptFormat(Protocol):
     def stop(self) -> tuple[str, ...]:
         """Strings that end an answer, besides the tokenizer's own end-of-sequence token."""
 
+    @property
+    def special_tokens(self) -> bool:
+        """Whether a prompt's text gets what the tokenizer puts around a text, LLaMA's BOS.
+
+        Servers of completions do that (vLLM, llama.cpp and TGI alike); a chat template writes its
+        special tokens itself, and they add none to it.
+        """
+
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
     ) -> Rendered:
@@ -82,6 +91,7 @@ class Koala:
 
     end_of_turn: str = "</s>"
     name = "koala"
+    special_tokens = True
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -115,6 +125,7 @@ class Plain:
     end_of_turn: str = ""
     separator: str = "\n\n"
     name = "plain"
+    special_tokens = True
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -156,6 +167,7 @@ class ChatTemplate:
     bos_token: str = ""
     eos_token: str = ""
     name = "chat"
+    special_tokens = False
 
     @property
     def stop(self) -> tuple[str, ...]:

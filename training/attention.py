@@ -15,21 +15,40 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from imitation.errors import UserError
+from training.architectures import PACKABLE
 
-PACKED, USUAL = "packed", "sdpa"
+PACKED = "packed"
 _WINDOWED = ("sliding_attention", "chunked_attention")
+_NEUTRAL = frozenset(
+    {"dropout", "scaling", "position_ids", "sliding_window", "use_cache", "output_attentions",
+     "output_hidden_states", "output_router_logits", "return_dict", "cache_position"}
+)  # fmt: skip
+"""What a layer may ask of its attention that `packed_attention` honours, or that changes nothing
+here; windows are looked at before. A cap, sinks or a bias would."""
 
 
-def unpackable(lm: Any, block: int) -> str:
+class Unpackable(Exception):
+    """A layer asked for what conversations end to end cannot be given; why, in words."""
+
+
+def unpackable(lm: Any, block: int, settings: Any = None) -> str:
     """Why conversations in one row of `block` tokens would not stay apart in this model.
 
-    They do where every layer mixes tokens by attention alone, over all earlier ones of a block.
+    They do where every layer mixes tokens by attention alone, over all earlier ones of a block;
+    `architectures.PACKED` names the models in which that was tried, and the layers of this one
+    are asked by having it read a few tokens.
+
+    Args:
+        lm: The causal LM, its weights on a device.
+        block: Tokens.
+        settings: transformers' config of the whole model, where `lm` has only some of its layers.
 
     Returns:
-        The reason, "" where they do: a layer mixes tokens otherwise (convolution, recurrence), sees
-        less than a block, or computes its attention in a way of its own.
+        The reason, "" where they do.
     """
-    config = lm.config.get_text_config()
+    config = (settings or lm.config).get_text_config()
+    if lm.config.model_type not in PACKABLE:
+        return "its layers mix tokens in a way of their own"
     told = getattr(config, "layer_types", None)  # absent: all alike, windowed where one is named
     kinds = set(told or _WINDOWED)
     window = min(
@@ -39,8 +58,21 @@ def unpackable(lm: Any, block: int) -> str:
         return f"it has layers of {', '.join(odd)}"
     if kinds & set(_WINDOWED) and window < block:
         return f"its layers see {window} tokens, less than a block of {block}"
-    if not getattr(lm, "_supports_attention_backend", False):
-        return "it computes attention in a way of its own"
+    return _asked(lm)
+
+
+def _asked(lm: Any) -> str:
+    """What the layers say to two conversations of two tokens, end to end."""
+    places = torch.tensor([[0, 1, 0, 1]], device=lm.device)
+    training = lm.training
+    lm.eval()
+    try:
+        with attending(lm), torch.no_grad():
+            lm(input_ids=places, position_ids=places, lengths=[2, 2], use_cache=False)
+    except Unpackable as error:
+        return str(error)
+    finally:
+        lm.train(training)
     return ""
 
 
@@ -64,7 +96,7 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    lengths: Sequence[int],
+    lengths: Sequence[int] | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention inside each of the conversations of a row.
@@ -74,27 +106,36 @@ def packed_attention(
         query: (1, heads, tokens, width); `key` and `value` alike, of as many tokens.
         key: See `query`.
         value: See `query`.
-        attention_mask: Unused: nothing is padded.
+        attention_mask: None: nothing is padded, and a mask of the layer's own is not looked at.
         lengths: Tokens of each conversation, in order; they add up to the row.
         options: Scale and dropout, passed on.
 
     Returns:
         (1, tokens, heads, width) and no weights.
+
+    Raises:
+        Unpackable: The layer wants more than that, or was not told the lengths.
     """
-    del attention_mask
+    if lengths is None:
+        raise Unpackable("its layers are not told where conversations begin")
+    asked = {"attention_mask": attention_mask, **options, "is_causal": None}
+    if options.get("is_causal") is False:
+        raise Unpackable("its tokens see those after them")
+    if more := sorted(k for k, v in asked.items() if v is not None and k not in _NEUTRAL):
+        raise Unpackable(f"its attention takes {', '.join(more)}")
     parts = zip(*(torch.split(t, list(lengths), dim=2) for t in (query, key, value)), strict=True)
     seen = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in parts]
     return torch.cat(seen, dim=1), None
 
 
 @contextmanager
-def attending(model: Any, how: str) -> Iterator[None]:
-    """Have a model attend as PACKED or USUAL inside the block."""
+def attending(model: Any) -> Iterator[None]:
+    """Have a model attend by `packed_attention` inside the block."""
     configs = [m.config for m in model.modules() if hasattr(m, "config")]
     before = [(config, config._attn_implementation) for config in configs]
     try:
         for config in configs:
-            config._attn_implementation = how
+            config._attn_implementation = PACKED
         yield
     finally:
         for config, name in before:

@@ -9,20 +9,21 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imitation import prompts
-from imitation.data.encode import Tokenize
 from imitation.errors import IntegrityError, UserError
 from imitation.models.catalog import ModelCard, load_catalog, nearest
 from imitation.models.dequantised import dequantised
 from imitation.models.pocket import weights_path
 from imitation.prompts import ChatTemplate, Koala, PromptFormat, prompt_format
 from imitation.settings import Settings
+from imitation.values import Message
+from training.architectures import check_architecture
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -47,14 +48,24 @@ class Base:
     gguf: Path | None
     identity: str
 
-    def tokenize(self) -> Tokenize:
-        """Text -> ids and character places; special tokens of the format are recognised."""
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Token ids of a text; special tokens written in it are recognised.
 
-        def run(text: str) -> tuple[list[int], list[tuple[int, int]]]:
-            out = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-            return out["input_ids"], [tuple(place) for place in out["offset_mapping"]]
+        Args:
+            text: Any.
+            special: Put the special tokens around it that the tokenizer puts, such as BOS.
+        """
+        ids: list[int] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
+        return ids
 
-        return run
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of the prompt that asks for an answer to `messages`, as servers make them.
+
+        Raises:
+            UserError: The format cannot render the messages.
+        """
+        text = self.fmt.render(messages, add_generation_prompt=True).text
+        return self.tokenize(text, self.fmt.special_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +162,18 @@ def load_text(settings: Settings, name: str, fmt: str = "auto") -> Base:
 
 
 def load_shape(settings: Settings, name: str) -> Any:
-    """Transformers' config of a base.
+    """Transformers' config of a base that is to be trained.
 
     Raises:
-        UserError: As `load_base`.
+        UserError: As `load_base`, or its architecture is none that is trained.
     """
     from transformers import AutoConfig
 
     source = find_base(settings, name)
     with _loading(source, name):
-        return AutoConfig.from_pretrained(source.place, local_files_only=source.is_local)
+        found = AutoConfig.from_pretrained(source.place, local_files_only=source.is_local)
+    check_architecture(found.model_type)
+    return found
 
 
 def _text(source: Source, name: str, fmt: str) -> Base:

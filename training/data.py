@@ -43,15 +43,14 @@ def load_data(config: TrainingConfig, path: Path, base: Base) -> Data:
         UserError: The file can't be read, or holds nothing to learn.
     """
     examples, refused = read_examples(path)
-    tokenize = base.tokenize()
     encoded: list[list[Encoded]] = []
     known: list[Example] = []
     for example in examples:
-        whole = encode(
-            example, base.fmt, tokenize, _ENDLESS if config.packing else config.max_tokens
-        )
-        pieces = split(whole, config.max_tokens) if whole and config.packing else [whole]
-        if found := [piece for piece in pieces if piece]:
+        size = _ENDLESS if config.packing else config.max_tokens
+        found = encode(example, base.fmt, base.tokenize, size)
+        if config.packing:
+            found = [piece for whole in found for piece in split(whole, config.max_tokens)]
+        if found:
             encoded.append(found)
             known.append(example)
     order = list(range(len(encoded)))

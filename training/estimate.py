@@ -130,10 +130,9 @@ def _speed(config: TrainingConfig, data: Data, settings: Settings, dtype: str) -
     batch = all_batches(data.train, config.batch_size, 1, config.seed)[0][1]
     parts = list(micro_batches(batch, config.micro_batch))
     middle = parts[len(parts) // 2 :] + parts[: len(parts) // 2]
-    with run.attending():
-        _timed(run, middle[:1])
-        timed = (middle * PROBED)[1 : 1 + PROBED] if len(middle) > 1 else middle * PROBED
-        seconds = _timed(run, timed)
+    _timed(run, middle[:1])
+    timed = (middle * PROBED)[1 : 1 + PROBED] if len(middle) > 1 else middle * PROBED
+    seconds = _timed(run, timed)
     return sum(len(e.ids) for part in timed for e in part) / seconds
 
 

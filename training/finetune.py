@@ -28,25 +28,25 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 
-from imitation.data.encode import IGNORED, Encoded
+from imitation.data.encode import Encoded
 from imitation.errors import IntegrityError, UserError
 from imitation.settings import Settings, available_cores, read_settings
 from training import checkpoints
 from training.attention import check_packable
 from training.base import choose_dtype
 from training.checkpoints import State
-from training.collate import all_batches, collate, collate_joined, micro_batches
+from training.collate import all_batches, micro_batches
 from training.command import add_run, config_of
 from training.config import TrainingConfig, to_table
 from training.data import load_data
 from training.events import Progress, Stop, Stopped, sole_writer
 from training.export import export
 from training.folder import CHECKPOINT, STATE
+from training.loss import summed_loss
 from training.memory import steady
-from training.methods import core, load_for, make_optimizer, rate_share, set_rates, trainable
+from training.methods import load_for, make_optimizer, rate_share, set_rates, trainable
 from training.run import Place, Plan, Run, restore, save_place
 from training.scores import fact_score, style_score
 from training.tracking import Tracker
@@ -184,15 +184,14 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
     if state:
         progress.write("resumed", step=place.step, steps=len(plan))
     try:
-        with run.attending():
-            if not place.watched:
-                _watch(run, progress, place, plan)
-            while place.step < len(plan):
-                step(run, optimizer, progress, place, plan)
-                _watch(run, progress, place, plan)
-                due = config.save_every and place.step % config.save_every == 0
-                if due and place.step < len(plan):
-                    save_place(run, optimizer, progress, place, folder)
+        if not place.watched:
+            _watch(run, progress, place, plan)
+        while place.step < len(plan):
+            step(run, optimizer, progress, place, plan)
+            _watch(run, progress, place, plan)
+            due = config.save_every and place.step % config.save_every == 0
+            if due and place.step < len(plan):
+                save_place(run, optimizer, progress, place, folder)
     except Stopped:
         if place.step:
             save_place(run, optimizer, progress, place, folder)
@@ -235,10 +234,10 @@ def validate(run: Run) -> float:
     """Mean loss per output token of the validation data."""
     run.model.eval()
     total = 0.0
-    with torch.no_grad():
+    with torch.no_grad(), run.attending():
         for part in micro_batches(run.data.validation, run.config.micro_batch):
             run.stop.check()
-            total += float(_loss(run, part))
+            total += float(summed_loss(run, part))
     return total / sum(example.trained for example in run.data.validation)
 
 
@@ -265,32 +264,14 @@ def backward(run: Run, batch: Sequence[Encoded]) -> float:
     """Gradients of a step's mean loss per output token, added up over micro-batches."""
     run.model.train()
     count, losses = sum(example.trained for example in batch), []
-    for part in micro_batches(batch, run.config.micro_batch):
-        run.stop.check()
-        loss = _loss(run, part) / count
-        loss.backward()
-        losses.append(loss.detach())
+    with run.attending():
+        for part in micro_batches(batch, run.config.micro_batch):
+            run.stop.check()
+            loss = summed_loss(run, part) / count
+            loss.backward()
+            losses.append(loss.detach())
     # Read at the end: reading makes the CPU wait for a GPU, which then waits for its next work.
     return sum(map(float, losses))
-
-
-def _loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
-    """Summed cross entropy of the output tokens; only these go through the large last layer."""
-    if run.joined:
-        inputs = collate_joined(examples)
-    else:
-        inputs = collate(examples, run.base.tokenizer.pad_token_id)
-    lm = core(run.model)
-    labels = inputs.pop("labels")[:, 1:]
-    # Found before they go to a GPU: asking it which they are would wait for all of its work.
-    places = torch.nonzero(labels != IGNORED, as_tuple=True)
-    wanted = labels[places].to(lm.device)
-    inputs = {k: v.to(lm.device) if torch.is_tensor(v) else v for k, v in inputs.items()}
-    mixed = run.dtype != str(lm.dtype).removeprefix("torch.")
-    with torch.autocast(lm.device.type, getattr(torch, run.dtype), enabled=mixed):
-        hidden = lm.base_model(**inputs, use_cache=False).last_hidden_state
-        logits = lm.get_output_embeddings()(hidden[tuple(p.to(lm.device) for p in places)])
-    return cross_entropy(logits.float(), wanted, reduction="sum")
 
 
 def _parser() -> argparse.ArgumentParser:

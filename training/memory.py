@@ -6,12 +6,14 @@ for every layer, and the logits of the trained tokens three times over (themselv
 they came to, their log-softmax, and its gradient). Weights kept in float32 and computed with in
 bfloat16 are there a second time, as copies in that format. What a layer keeps, per token and
 besides, is measured on models of one and two layers with random weights, so it holds for any
-architecture and method.
+architecture and method. Where conversations are padded, a model gives logits of whole columns
+(`training.loss`), and the padding in them takes as much as the rest.
 `benchmarks/memory.py` compares the sum with measured peaks.
 """
 
 from __future__ import annotations
 
+import copy
 import ctypes
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -21,10 +23,11 @@ from typing import Any
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from imitation.data.encode import Encoded
-from training.attention import PACKED, attending, unpackable
+from imitation.data.encode import IGNORED, Encoded
+from training.attention import attending, unpackable
 from training.collate import micro_batches
 from training.config import TrainingConfig
+from training.loss import keeps_columns
 from training.methods import core, trainable
 
 LOGITS = 3
@@ -58,6 +61,8 @@ class Shape:
         outside: Bytes kept outside the layers, per token, logits not counted.
         copied: Bytes a layer's weights take once more in the format they are computed with.
         joined: Conversations computed at once lie end to end, instead of padded to the longest.
+        chooses: It gives the logits of chosen columns alone, instead of all.
+        logits: Copies of the logits at the peak.
     """
 
     weights: int
@@ -72,6 +77,8 @@ class Shape:
     outside: float
     copied: int = 0
     joined: bool = True
+    chooses: bool = True
+    logits: int = LOGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +126,13 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
 
     with torch.device("meta"):
         whole = trainable(AutoModelForCausalLM.from_config(model_config), config)
-    joined = not unpackable(core(whole), config.max_tokens)
     sizes = [p.numel() for p in whole.parameters() if p.requires_grad]
     width, kept = (getattr(torch, name).itemsize for name in (dtype, stored))
     frozen = sum(p.numel() for p in whole.parameters()) - sum(sizes)
-    small = type(model_config)(
-        **{**model_config.to_dict(), "vocab_size": 64, "pad_token_id": 0, "bos_token_id": 0,
-           "eos_token_id": 0, "num_hidden_layers": 1, "layer_types": None}
-    )  # fmt: skip
-    one, fixed = _kept(small, config, dtype, stored, joined)
-    small.num_hidden_layers = 2
-    if getattr(small, "layer_types", None):
-        small.layer_types = list(small.layer_types) * 2
-    two, more = _kept(small, config, dtype, stored, joined)
+    text = model_config.get_text_config()
+    small = [_small(_of_layers(model_config, n), config, stored) for n in (1, 2)]
+    joined = not unpackable(core(small[0]), config.max_tokens, model_config)
+    (one, fixed), (two, more) = (_kept(model, dtype, stored, joined) for model in small)
     layer = two - one
     four_bits = config.method == "qlora"
     return Shape(
@@ -140,29 +141,48 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         largest=max(sizes),
         width=width,
         stored=kept,
-        layers=model_config.num_hidden_layers,
-        hidden=model_config.hidden_size,
-        vocabulary=model_config.vocab_size,
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        vocabulary=text.vocab_size,
         per_layer=layer,
         outside=max(0.0, one - layer),
         copied=round(more - fixed),
         joined=joined,
+        chooses=keeps_columns(core(whole)),
+        # A cap keeps what it came to.
+        logits=LOGITS + bool(getattr(text, "final_logit_softcapping", None)),
     )
 
 
-def _kept(
-    small: Any, config: TrainingConfig, dtype: str, stored: str, joined: bool
-) -> tuple[float, float]:
-    """Bytes a small model's forward pass keeps for the backward pass: per token, and besides."""
+def _of_layers(model_config: Any, count: int) -> Any:
+    """A config like it of fewer layers and a small vocabulary."""
+    small = copy.deepcopy(model_config)
+    text = small.get_text_config()
+    layers = text.num_hidden_layers
+    for name, value in text.to_dict().items():
+        if isinstance(value, list) and len(value) == layers > count:
+            setattr(text, name, value[:count])
+    text.num_hidden_layers = count
+    text.vocab_size = 64
+    text.pad_token_id = text.bos_token_id = text.eos_token_id = 0
+    return small
+
+
+def _small(small: Any, config: TrainingConfig, stored: str) -> Any:
+    """A model of random weights as the method trains it, to measure."""
     from transformers import AutoModelForCausalLM
 
     method = "lora" if config.method == "qlora" else config.method
     plain = replace(config, checkpointing=False, method=method)
     made = AutoModelForCausalLM.from_config(small, dtype=getattr(torch, stored))
-    model = trainable(made, plain).train()
+    return trainable(made, plain).train()
+
+
+def _kept(model: Any, dtype: str, stored: str, joined: bool) -> tuple[float, float]:
+    """Bytes a small model's forward pass keeps for the backward pass: per token, and besides."""
     mixed = torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != stored)
     few, many = PROBE_TOKENS
-    with attending(model, PACKED) if joined else nullcontext(), mixed:
+    with attending(model) if joined else nullcontext(), mixed:
         less, more = (_held(model, tokens, joined) for tokens in PROBE_TOKENS)
     per_token = (more - less) / (many - few)
     return per_token, less - few * per_token
@@ -184,25 +204,28 @@ def _held(model: Any, tokens: int, joined: bool) -> int:
         "position_ids": torch.arange(tokens).unsqueeze(0),
     }
     lengths = {"lengths": [tokens]} if joined else {}
+    none = (
+        {"logits_to_keep": torch.zeros(0, dtype=torch.long)} if keeps_columns(core(model)) else {}
+    )
     with saved_tensors_hooks(note, lambda held: held):
-        hidden = core(model).base_model(**row, **lengths, use_cache=False).last_hidden_state
-    del hidden
+        logits = core(model)(**row, **lengths, **none, use_cache=False).logits
+    del logits
     return sum(seen.values())
 
 
-def peak(shape: Shape, config: TrainingConfig, tokens: int, trained: int) -> Memory:
+def peak(shape: Shape, config: TrainingConfig, tokens: int, predicted: int) -> Memory:
     """The peak of a step whose largest micro-batch has `tokens` (padding counted too).
 
     Args:
         shape: Of base and method.
         config: Of the run.
         tokens: Of the micro-batch, padding included.
-        trained: Those of them with a loss.
+        predicted: Those of them whose logits are computed.
     """
-    logits = LOGITS * trained * shape.vocabulary * 4
+    logits = shape.logits * predicted * shape.vocabulary * 4
     head = 0
     if shape.width < 4:
-        logits += trained * shape.vocabulary * shape.width
+        logits += predicted * shape.vocabulary * shape.width
     if shape.copied:
         head = shape.vocabulary * shape.hidden * shape.width
     copies = shape.layers * shape.copied + head
@@ -230,7 +253,7 @@ def largest_peak(
     """The peak of a run: that of its most demanding micro-batch."""
     parts = [p for batch in batches for p in micro_batches(batch, config.micro_batch)]
     return max(
-        (peak(shape, config, _tokens(p, shape), sum(e.trained for e in p)) for p in parts),
+        (peak(shape, config, _tokens(p, shape), _predicted(p, shape)) for p in parts),
         key=lambda found: found.total,
     )
 
@@ -239,6 +262,16 @@ def _tokens(part: Sequence[Encoded], shape: Shape) -> int:
     if shape.joined:
         return sum(len(e.ids) for e in part)
     return len(part) * max(len(e.ids) for e in part)
+
+
+def _predicted(part: Sequence[Encoded], shape: Shape) -> int:
+    """Tokens of a micro-batch whose logits are computed, as `training.loss` asks for them."""
+    if not shape.chooses:
+        return _tokens(part, shape)
+    if shape.joined:
+        return sum(e.trained for e in part)
+    columns = {at for e in part for at, label in enumerate(e.labels[1:]) if label != IGNORED}
+    return len(part) * len(columns)
 
 
 def fitting(

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
 from imitation.errors import UserError
 from imitation.settings import Settings
-from training.base import Base, load_base
+from training.base import Base, load_base, load_shape
 from training.config import TrainingConfig
 
 LEAST_SCALE = 1e-3
@@ -50,9 +50,10 @@ def load_for(config: TrainingConfig, settings: Settings, dtype: str) -> Base:
     """The base of a run, on the device it computes on.
 
     Raises:
-        UserError: As `check_method` and `load_base`.
+        UserError: As `check_method`, `load_shape` and `load_base`.
     """
     check_method(config.method)
+    load_shape(settings, config.base)
     options: dict[str, Any] = {}
     if config.method == "qlora":
         from transformers import BitsAndBytesConfig

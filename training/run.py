@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.optim import AdamW
 
 from imitation.data.encode import Encoded
 from training import checkpoints
-from training.attention import PACKED, attending, unpackable
+from training.attention import attending, unpackable
 from training.base import Base
 from training.checkpoints import State
 from training.config import TrainingConfig, to_table
@@ -22,7 +23,7 @@ from training.events import Progress, Stop
 from training.methods import core
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """Everything a fine-tune works with.
 
@@ -42,14 +43,14 @@ class Run:
     dtype: str
     stop: Stop = field(default_factory=Stop)
 
-    @property
+    @cached_property
     def joined(self) -> bool:
         """Whether conversations computed at once lie end to end in a row, instead of padded."""
         return not unpackable(core(self.model), self.config.max_tokens)
 
     def attending(self) -> AbstractContextManager[None]:
         """Where the model attends as its rows are laid out."""
-        return attending(self.model, PACKED) if self.joined else nullcontext()
+        return attending(self.model) if self.joined else nullcontext()
 
 
 Plan = Sequence[tuple[int, list[Encoded]]]

@@ -16,7 +16,6 @@ from imitation.evaluation.stats import bootstrap_mean, wilson
 from imitation.evaluation.style import unigram_intersection
 from imitation.facts import check, facts_of
 from imitation.values import Example, Interval, Message
-from training.attention import USUAL, attending
 from training.base import Base
 
 TOKENS = 48
@@ -58,22 +57,19 @@ def answer(
     """Greedy answers of at most TOKENS tokens, in order; training goes on as it was."""
     training, told = model.training, []
     model.eval()
-    side = base.tokenizer.padding_side
-    base.tokenizer.padding_side = "left"
     try:
-        with attending(model, USUAL), torch.no_grad():
+        with torch.no_grad():
             for start in range(0, len(asked), BATCH):
                 check_stop()
                 told += _batch(model, base, asked[start : start + BATCH])
     finally:
-        base.tokenizer.padding_side = side
         model.train(training)
     return told
 
 
 def _batch(model: Any, base: Base, asked: Sequence[Sequence[Message]]) -> list[str]:
-    texts = [base.fmt.render(messages, add_generation_prompt=True).text for messages in asked]
-    inputs = base.tokenizer(texts, add_special_tokens=False, return_tensors="pt", padding=True)
+    prompts = [base.prompt_ids(messages) for messages in asked]
+    inputs = base.tokenizer.pad({"input_ids": prompts}, return_tensors="pt", padding_side="left")
     inputs = inputs.to(model.device)
     out = model.generate(
         **inputs,

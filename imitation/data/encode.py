@@ -13,8 +13,11 @@ from imitation.values import Example
 IGNORED = -100
 """Label of a token without loss, as torch's cross entropy knows it."""
 
-Tokenize = Callable[[str], tuple[list[int], list[tuple[int, int]]]]
-"""Text -> token ids and the characters (start, end) of each; adds no special tokens."""
+Tokenize = Callable[[str, bool], list[int]]
+"""(text, whether with the special tokens that the tokenizer puts around one) -> token ids."""
+
+_ANCHORS = ("\n", "a", ".")
+"""Of a text that is cut where it begins; see `_continuation`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,14 @@ class Encoded:
 
 def encode(
     example: Example, fmt: PromptFormat, tokenize: Tokenize, max_tokens: int
-) -> Encoded | None:
-    """Tokens and labels of a conversation; None where nothing is left to learn.
+) -> list[Encoded]:
+    """Tokens and labels of a conversation; empty where nothing is left to learn.
+
+    Each answer follows the very tokens that its prompt has when a server is asked for it, and
+    these end where the prompt's text ends: a text is cut into tokens otherwise where it goes on
+    (an empty line at its end is one token, within it often two). Where an earlier turn has other
+    tokens once later ones follow, the later answer is a sequence of its own, in which the earlier
+    ones have no labels.
 
     Labels lie on the answers and the end-of-turn after each. An answer that its maker cut at a
     length limit (meta finish_reason "length") has not ended: its last end-of-turn gets no label.
@@ -68,10 +77,41 @@ def encode(
     learned = [
         output for at, output in zip(answers, outputs, strict=True) if at not in example.unlearned
     ]
-    ids, places = tokenize(rendered.text)
-    labels = _labels(ids, places, learned)
-    encoded = Encoded(example.id, tuple(ids[:max_tokens]), tuple(labels[:max_tokens]))
-    return encoded if encoded.trained else None
+    found: list[tuple[list[int], list[int]]] = []
+    for span in learned:
+        before, said = rendered.text[: span.start], rendered.text[span.start : span.end]
+        prompt = tokenize(before, fmt.special_tokens)
+        if not found or prompt[: len(found[-1][0])] != found[-1][0]:
+            found.append(([], []))
+        ids, labels = found[-1]
+        labels += [IGNORED] * (len(prompt) - len(ids))
+        ids += prompt[len(ids) :]
+        answer = _continuation(tokenize, before, prompt, said, special=fmt.special_tokens)
+        ids += answer
+        labels += answer
+    sequences = [
+        Encoded(example.id, tuple(ids[:max_tokens]), tuple(labels[:max_tokens]))
+        for ids, labels in found
+    ]
+    return [one for one in sequences if one.trained]
+
+
+def _continuation(
+    tokenize: Tokenize, before: str, prompt: list[int], said: str, *, special: bool
+) -> list[int]:
+    """Tokens of a text that goes on after a prompt, which has its own already.
+
+    Where the whole has others at the border, it is cut behind a character that stays a token by
+    itself: alone, many tokenizers would put a space before it.
+    """
+    whole = tokenize(before + said, special)
+    if whole[: len(prompt)] == prompt:
+        return whole[len(prompt) :]
+    for anchor in _ANCHORS:
+        alone, both = tokenize(anchor, False), tokenize(anchor + said, False)
+        if alone and both[: len(alone)] == alone:
+            return both[len(alone) :]
+    return tokenize(said, False)
 
 
 def split(encoded: Encoded, size: int) -> list[Encoded]:
@@ -123,16 +163,3 @@ def _joined(pieces: Sequence[Encoded]) -> Encoded:
         # Nothing of its own conversation precedes the first token: it has no loss.
         labels += [IGNORED, *piece.labels[1:]]
     return Encoded(", ".join(p.id or "?" for p in pieces), tuple(ids), tuple(labels), tuple(starts))
-
-
-def _labels(
-    ids: Sequence[int], places: Sequence[tuple[int, int]], outputs: Sequence[Span]
-) -> list[int]:
-    """Labels where a token's characters lie wholly inside one of the outputs."""
-    labels, at = [], 0
-    for token, (start, end) in zip(ids, places, strict=True):
-        while at < len(outputs) and outputs[at].end <= start:
-            at += 1
-        inside = at < len(outputs) and outputs[at].start <= start < end <= outputs[at].end
-        labels.append(token if inside else IGNORED)
-    return labels

@@ -36,7 +36,8 @@ def test_the_flops_of_matrices_are_those_torch_counts(method, tied):
     model = trainable(made, config)
     batch = mfu.conversations(4, TINY["vocab_size"], BLOCK)
     run = Run(config, None, model, None, "float32")
-    with FlopCounterMode(display=False) as counted, run.attending():
+    assert run.joined, "asked here, as asking computes a little"
+    with FlopCounterMode(display=False) as counted:
         finetune.backward(run, batch)
     by_kind = counted.get_flop_counts()["Global"]
     products = (torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from imitation.data.encode import IGNORED, Encoded, encode, pack, split
-from imitation.prompts import ChatTemplate, Koala
+from imitation.prompts import ChatTemplate, Koala, Plain
 from imitation.values import Example, Message
 
 CHATML = (
@@ -14,9 +14,9 @@ CHATML = (
 )
 
 
-def characters(text):
-    """One token a character: its code point."""
-    return [ord(c) for c in text], [(i, i + 1) for i in range(len(text))]
+def characters(text, special):
+    """One token a character: its code point; a text begins with BOS, 1."""
+    return [1] * special + [ord(c) for c in text]
 
 
 def learned(encoded):
@@ -30,7 +30,7 @@ def conversation(*turns, **meta):
 
 
 def test_chat_template_learns_each_answer_and_its_end_of_turn():
-    encoded = encode(
+    (encoded,) = encode(
         conversation("Hi", "Hello", "Bye", "Ciao"), ChatTemplate(CHATML), characters, 999
     )
     assert learned(encoded) == "Hello<|im_end|>Ciao<|im_end|>"
@@ -38,7 +38,7 @@ def test_chat_template_learns_each_answer_and_its_end_of_turn():
 
 
 def test_koala_learns_the_answer_only_even_if_the_prompt_says_the_same():
-    encoded = encode(conversation("same", "same"), Koala(), characters, 999)
+    (encoded,) = encode(conversation("same", "same"), Koala(), characters, 999)
     assert learned(encoded) == "same</s>"
     assert next(i for i, label in enumerate(encoded.labels) if label != IGNORED) > len(
         "BEGINNING OF CONVERSATION: USER: same"
@@ -47,9 +47,9 @@ def test_koala_learns_the_answer_only_even_if_the_prompt_says_the_same():
 
 def test_an_answer_cut_at_its_limit_does_not_teach_to_stop():
     cut = conversation("Hi", "Hello and so", finish_reason="length")
-    assert learned(encode(cut, ChatTemplate(CHATML), characters, 999)) == "Hello and so"
+    assert learned(*encode(cut, ChatTemplate(CHATML), characters, 999)) == "Hello and so"
     done = conversation("Hi", "Hello.", finish_reason="stop")
-    assert learned(encode(done, ChatTemplate(CHATML), characters, 999)) == "Hello.<|im_end|>"
+    assert learned(*encode(done, ChatTemplate(CHATML), characters, 999)) == "Hello.<|im_end|>"
 
 
 def test_an_answer_of_weight_0_takes_no_loss_and_the_others_do():
@@ -64,23 +64,50 @@ def test_an_answer_of_weight_0_takes_no_loss_and_the_others_do():
 def test_long_conversations_are_cut_and_hopeless_ones_left_out():
     long = conversation("Hi", "abcdefgh")
     prompt = len("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
-    assert learned(encode(long, ChatTemplate(CHATML), characters, prompt + 3)) == "abc"
-    assert encode(long, ChatTemplate(CHATML), characters, prompt) is None
-    assert encode(Example((Message("user", "Hi"),)), ChatTemplate(CHATML), characters, 99) is None
+    assert learned(*encode(long, ChatTemplate(CHATML), characters, prompt + 3)) == "abc"
+    assert encode(long, ChatTemplate(CHATML), characters, prompt) == []
+    assert encode(Example((Message("user", "Hi"),)), ChatTemplate(CHATML), characters, 99) == []
 
 
-def test_a_token_across_the_border_is_not_learned():
-    def pairs(text):
-        places = [(i, min(i + 2, len(text))) for i in range(0, len(text), 2)]
-        return list(range(len(places))), places
+def test_the_format_says_whether_a_text_begins_as_the_tokenizer_has_it():
+    talk = conversation("Hi", "Hello")
+    for fmt, special in ((Koala(), True), (Plain(), True), (ChatTemplate(CHATML), False)):
+        (encoded,) = encode(talk, fmt, characters, 999)
+        assert (encoded.ids[0] == 1) is special is fmt.special_tokens
 
-    for question in ("Hi", "Hey"):
-        example = conversation(question, "Hello")
-        encoded = encode(example, ChatTemplate(CHATML), pairs, 999)
-        text = ChatTemplate(CHATML).render(example.messages).text
-        start = text.index("Hello<|im_end|>")
-        first = next(i for i, label in enumerate(encoded.labels) if label != IGNORED)
-        assert first * 2 in (start, start + 1)
+
+def pairs(text, special):
+    """Two letters a token, from the left: every second border lies inside one."""
+    return [1] * special + [
+        ord(text[i]) + 1000 * ord(text[i + 1 : i + 2] or "\0") for i in range(0, len(text), 2)
+    ]
+
+
+def read(ids):
+    return "".join(chr(i % 1000) + (chr(i // 1000) if i >= 1000 else "") for i in ids if i > 1)
+
+
+@pytest.mark.parametrize("fmt", [ChatTemplate(CHATML), Koala(), Plain()], ids=lambda f: f.name)
+@pytest.mark.parametrize("question", ["Hi", "Hey"])
+def test_an_answer_follows_the_tokens_its_prompt_has_alone(fmt, question):
+    """Also where the tokenizer would join the prompt's last letter and the answer's first."""
+    turns = conversation(question, "Hello", "Bye now", "Ciao")
+    sequences = encode(turns, fmt, pairs, 999)
+    rendered = fmt.render(turns.messages)
+    told = []
+    for one in sequences:
+        starts = [
+            at for at in range(1, len(one.ids))
+            if one.labels[at] != IGNORED and one.labels[at - 1] == IGNORED
+        ]  # fmt: skip
+        for start in starts:
+            span = rendered.outputs[len(told)]
+            assert list(one.ids[:start]) == pairs(rendered.text[: span.start], fmt.special_tokens)
+            end = next((i for i in range(start, len(one.ids)) if one.labels[i] == IGNORED),
+                       len(one.ids))  # fmt: skip
+            told.append(read(one.ids[start:end]).rstrip("\0"))
+    assert told == [rendered.text[span.start : span.end] for span in rendered.outputs]
+    assert len({one.id for one in sequences}) == 1
 
 
 def piece(name, length, trained=True):

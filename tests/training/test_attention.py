@@ -12,9 +12,11 @@ import transformers
 
 from imitation.data.encode import Encoded
 from imitation.errors import UserError
-from training import finetune
+from tests.training.tiny_models import tiny_model
+from training import attention
 from training.attention import check_packable
 from training.config import preset
+from training.loss import summed_loss
 from training.run import Run
 
 TINY = {
@@ -40,14 +42,41 @@ def test_layers_that_see_the_whole_block_may_be_packed(kind: str, more: dict[str
     ("kind", "more", "why"),
     [
         ("Mistral", {"sliding_window": 64}, "its layers see 64 tokens, less than a block of 2048"),
-        ("Gemma2", {"sliding_window": 64, "head_dim": 16}, "its layers see 64 tokens"),
+        ("Gemma3Text", {"sliding_window": 64, "head_dim": 16}, "its layers see 64 tokens"),
         ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "it has layers of conv"),
+        ("Gemma2", {"head_dim": 16}, "its layers mix tokens in a way of their own"),
+        ("GptOss", {"head_dim": 16, "num_local_experts": 2}, "in a way of their own"),
         ("Mamba", {}, "Set packing = false"),
     ],
 )
 def test_others_are_refused_with_the_reason(kind: str, more: dict[str, Any], why: str) -> None:
     with pytest.raises(UserError, match=why):
         check_packable(tiny(kind, **more), 2048)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("gemma2", "its attention takes softcap"),
+        ("gpt_oss", "its attention takes s_aux"),
+        ("nemotron", "its layers are not told where conversations begin"),
+    ],
+)
+def test_what_layers_ask_of_their_attention_is_heard(
+    kind: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting can give a model a cap or sinks that its architecture does not have otherwise."""
+    monkeypatch.setattr(attention, "PACKABLE", attention.PACKABLE | {kind})
+    lm = tiny_model(kind).train()
+    assert attention.unpackable(lm, 64) == why
+    assert lm.training and lm.config._attn_implementation != attention.PACKED
+
+
+def test_attention_that_looks_ahead_or_brings_a_mask_is_refused() -> None:
+    values = torch.zeros(1, 2, 4, 8)
+    for mask, more in ((torch.ones(1, 1, 4, 4), {}), (None, {"is_causal": False})):
+        with pytest.raises(attention.Unpackable):
+            attention.packed_attention(None, *[values] * 3, mask, lengths=[4], **more)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +100,8 @@ def test_the_loss_of_a_batch_is_that_of_its_conversations(
     batch = [Encoded(str(n), ids := tuple(range(n, 3 * n)), ids) for n in (5, 3, 6)]
     assert run.joined is joined
     with run.attending(), torch.no_grad():
-        together = float(finetune._loss(run, batch))
-        alone = sum(float(finetune._loss(run, [one])) for one in batch)
+        together = float(summed_loss(run, batch))
+        alone = sum(float(summed_loss(run, [one])) for one in batch)
     with torch.no_grad():
         usual = sum(
             float(lm(torch.tensor([one.ids]), labels=torch.tensor([one.labels])).loss) * one.trained

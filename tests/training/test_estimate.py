@@ -26,7 +26,7 @@ PLAIN = preset("pocket-local")
 
 
 def test_the_peak_is_the_sum_of_what_is_held_at_once():
-    found = peak(SHAPE, PLAIN, tokens=7, trained=3)
+    found = peak(SHAPE, PLAIN, tokens=7, predicted=3)
     assert (found.weights, found.gradients, found.optimizer) == (400, 40, 80)
     assert found.activations == 7 * (10 * 100 + 10)
     assert found.logits == 3 * 3 * 50 * 4
@@ -40,7 +40,7 @@ def test_the_peak_is_the_sum_of_what_is_held_at_once():
 def test_weights_computed_with_in_another_format_are_there_twice():
     mixed = replace(SHAPE, width=2, copied=30)
     head = 50 * 2 * 2
-    found = peak(mixed, PLAIN, tokens=7, trained=3)
+    found = peak(mixed, PLAIN, tokens=7, predicted=3)
     assert found.weights == 400 + 10 * 30 + head
     assert found.logits == 3 * 3 * 50 * 4 + 3 * 50 * 2
     again = replace(PLAIN, checkpointing=True)

@@ -15,9 +15,11 @@ from imitation.models.gguf_files import read_metadata, write_lora
 from tests.finished_run import answers
 from training import checkpoints, finetune
 from training.base import load_base
+from training.collate import collate, collate_joined
 from training.config import preset
 from training.events import Progress, Stop
 from training.export import export, load_adapter, prove, tensors
+from training.loss import summed_loss
 from training.methods import rate_share
 from training.run import Run
 
@@ -64,11 +66,11 @@ def test_the_loss_is_that_of_transformers_on_the_outputs_alone(trained):
     assert told == run.data.examples[0].messages[1].content + "<|im_end|>"
     run.model.eval()
     with torch.no_grad():
-        batch = finetune.collate([example], run.base.tokenizer.pad_token_id)
+        batch = collate([example], run.base.tokenizer.pad_token_id)
         theirs = run.model(**batch).loss
-        ours = finetune._loss(run, [example]) / example.trained
-        both = finetune._loss(run, [example, run.data.train[1]])
-        alone = finetune._loss(run, [run.data.train[1]])
+        ours = summed_loss(run, [example]) / example.trained
+        both = summed_loss(run, [example, run.data.train[1]])
+        alone = summed_loss(run, [run.data.train[1]])
     assert float(ours) == pytest.approx(float(theirs), rel=1e-4)
     # Padding beside a longer conversation changes nothing.
     assert float(both) == pytest.approx(float(ours) * example.trained + float(alone), rel=1e-4)
@@ -97,7 +99,7 @@ def test_in_a_block_no_conversation_attends_to_another(trained):
     lm = run.model.get_base_model().eval()
     one, two, three = run.data.train[:3]
     rows = [pack([one, two], 500)[0], pack([three], 500)[0]]
-    inputs = finetune.collate_joined(rows)
+    inputs = collate_joined(rows)
     labels = inputs.pop("labels")
     with torch.no_grad():
         with run.attending():
