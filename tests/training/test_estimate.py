@@ -127,10 +127,8 @@ def test_an_estimate_counts_what_the_run_will_do(data, pocket_settings, tmp_path
     found = estimate(config, data, tmp_path / "not" / "yet", pocket_settings)
     assert found["steps"] == 3 * 3
     text = load_text(pocket_settings, config.base)
-    lengths = [
-        min(64, len(text.tokenizer(text.fmt.render(e.messages).text)["input_ids"]))
-        for e in answers()
-    ]
+    rendered = [text.fmt.render(e.messages) for e in answers()]
+    lengths = [min(64, len(text.tokenize(r.text[: r.outputs[-1].end], False))) for r in rendered]
     assert found["tokens"] == 3 * (sum(lengths) + 64)
     assert found["fits"] and found["fit"] == {}
     assert found["tokens_per_s"] > 1

@@ -18,9 +18,10 @@ from training.base import load_base
 from training.collate import collate, collate_joined
 from training.config import preset
 from training.events import Progress, Stop
-from training.export import export, load_adapter, prove, tensors
+from training.export import export, load_adapter, tensors
 from training.loss import summed_loss
 from training.methods import rate_share
+from training.proof import prove
 from training.run import Run
 
 CONFIG = replace(preset("pocket-local"), epochs=3, batch_size=4, validation=0.2, threads=1)
@@ -217,7 +218,7 @@ def test_a_wrong_adapter_is_refused(trained, tmp_path):
 def test_a_refused_export_leaves_no_file(trained, tmp_path, monkeypatch):
     run, settings, _ = trained
     target = tmp_path / "adapter.gguf"
-    monkeypatch.setattr("training.export.TOSS_UP", -1.0)
+    monkeypatch.setattr("training.proof.TOSS_UP", -1.0)
     with pytest.raises(IntegrityError, match="removed"):
         export(run.model, run.base, CONFIG, run.data.examples, settings, target)
     assert not target.exists()
