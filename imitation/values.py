@@ -30,6 +30,8 @@ class ModelCard:
         weights: embedded only: "whole", "cut-2", "cut-4", "cut-6", or the path of a GGUF.
         file: recorded only: the file of recorded outputs.
         prompt_format: "chat" (the server's chat template), "koala" or "plain" (rendered here).
+        end_of_turn: What ended answers in training, for koala and plain: the text of the model's
+            end-of-sequence token, which earlier turns are rendered with; empty: the format's own.
         api_key_env: Name of the environment variable that holds the key; never the key itself.
         context: Context length in tokens.
         params_b: Parameters in billions, None where unknown.
@@ -52,6 +54,7 @@ class ModelCard:
     weights: str = ""
     file: str = ""
     prompt_format: str = "chat"
+    end_of_turn: str = ""
     api_key_env: str = ""
     context: int = 2048
     params_b: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from imitation.models.dequantised import dequantised
 from imitation.models.pocket import weights_path
 from imitation.settings import Settings, read_settings
 from tests import finished_run
+from tests.evaluation import llama_like
 from tests.finished_run import Finished
 from tests.vllm_server import VLLM, serving_vllm, vllm_python
 
@@ -35,4 +37,22 @@ def vllm(pocket_settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     vllm_python()  # skip before anything is computed
     folder, _ = dequantised(pocket_settings, weights_path(pocket_settings, "cut-4"))
     with serving_vllm(folder, tmp_path_factory.mktemp("vllm") / "vllm.log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def llama_like_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model whose tokenizer is like LLaMA's, and its GGUF beside it."""
+    folder = tmp_path_factory.mktemp("llama_like")
+    llama_like.as_gguf(llama_like.make(folder), folder / "tiny.gguf")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llama_like_vllm(
+    llama_like_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VLLM]:
+    """A real vLLM that serves it."""
+    log = tmp_path_factory.mktemp("vllm") / "vllm.log"
+    with serving_vllm(llama_like_folder, log, context=llama_like.CONTEXT) as server:
         yield server

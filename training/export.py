@@ -21,6 +21,7 @@ from imitation.data.format import read_examples
 from imitation.errors import IntegrityError, UserError
 from imitation.models.catalog import load_catalog
 from imitation.models.gguf_files import LORA_MODULES, check_adapter, write_lora, write_weights
+from imitation.models.request import in_format
 from imitation.settings import Settings, read_settings
 from imitation.values import Example
 from training import checkpoints
@@ -92,8 +93,8 @@ def export(
             load_catalog(settings.catalogs)[config.base],
             id=f"{config.name}-check",
             role="imitation",
-            prompt_format=base.fmt.name,
         )
+        card = in_format(card, base.fmt)
         file = str(target.resolve())
         if config.method == "full":
             card = replace(card, weights=file)
@@ -119,8 +120,8 @@ def check_plain(model: Any) -> None:
     if found:
         raise UserError(
             f"This adapter cannot be written for the embedded engine: it has {', '.join(found)}.",
-            "A GGUF holds plain LoRA on the projections of layers. The checkpoint is kept: serve it "
-            "by vLLM, or train without.",
+            "A GGUF holds plain LoRA on the projections of layers. The checkpoint is kept: serve "
+            "it by vLLM, or train without.",
         )
 
 

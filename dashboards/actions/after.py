@@ -17,6 +17,8 @@ from imitation.errors import BackendError, StorageError, UserError
 from imitation.jobs.kinds import as_typed, command
 from imitation.models.adapters import load_adapter, unload_adapter
 from imitation.models.catalog_writer import add_card, remove_card
+from imitation.models.request import in_format
+from imitation.prompts import load
 from imitation.settings import Settings, secret
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec, JobState, ModelCard
@@ -134,12 +136,13 @@ def serve(context: Context, identity: str, visitor: str, base: str, path: str) -
     holder = again or catalog[base]
     place = path.strip() or _served_from(context.settings, name) or str(adapter)
     card = {**full_card(context, run), "served": {"base": holder.id, "from": place}}
+    served = in_format(_served_card(holder, name), load(adapter))
     if holder.backend == "openai":
         asyncio.run(load_adapter(context.settings, holder, name, place))
     try:
         keep(context.settings, name, card)
         if not again:
-            add_card(context.settings, _served_card(holder, name))
+            add_card(context.settings, served)
     except UserError:
         if name not in context.catalog():
             forget(context.settings, name)

@@ -26,6 +26,8 @@ from imitation.errors import UserError
 from imitation.jobs.kinds import as_typed
 from imitation.jobs.progress import Progress, Reader, tail
 from imitation.models.catalog_writer import add_card
+from imitation.models.request import in_format
+from imitation.prompts import load
 from imitation.storage.jobs import Job
 from imitation.values import JobState, ModelCard
 from training.folder import ADAPTER, CHECKPOINT, MODEL, STATE
@@ -215,7 +217,6 @@ class Runs:
             weights=place if whole else base.weights,
             adapter="" if whole else place,
             base=base.id,
-            prompt_format=base.prompt_format,
             context=base.context,
             params_b=base.params_b,
             tokens_m=round(full["data"]["train_tokens"] / 1e6, 4),
@@ -223,6 +224,7 @@ class Runs:
             licence=base.licence,
             notes=f"{base.name}, fine-tuned on {data_name(form.data)} on this machine.",
         )
+        card = in_format(card, load(Path(job.spec.out) / CHECKPOINT))
         settings = self._context.settings
         kept = settings.data / place
         try:

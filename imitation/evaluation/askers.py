@@ -19,8 +19,8 @@ from imitation.evaluation.likelihood import EchoLikelihood, Likelihood, LlamaLik
 from imitation.evaluation.tgi_likelihood import TGILikelihood
 from imitation.models.backends import Backends, complete
 from imitation.models.embedded import EmbeddedBackend
+from imitation.models.request import format_of
 from imitation.models.sessions import Sessions
-from imitation.prompts import render
 from imitation.values import Message, ModelCard, Sampling
 
 GIVE_UP_AFTER = 8
@@ -160,7 +160,8 @@ class CatalogAsker:
         """The text of a prompt; of a chat the JSON, which only the server can render."""
         if self.template in ("plain", "chat"):
             return prompt
-        return render(self._turns(prompt), self.template, add_generation_prompt=True).text
+        turns = self._turns(prompt)
+        return format_of(self._card).render(turns, add_generation_prompt=True).text
 
     async def _likelihood(self, stack: AsyncExitStack) -> Likelihood:
         settings = self._backends.settings

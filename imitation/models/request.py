@@ -6,11 +6,11 @@ Both streaming clients begin here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imitation.errors import BackendError
 from imitation.models.context import fit
-from imitation.prompts import prompt_format
+from imitation.prompts import ChatTemplate, PromptFormat, prompt_format
 from imitation.text import clean
 from imitation.values import Message, ModelCard, Sampling
 
@@ -69,8 +69,7 @@ async def prepare(
     Raises:
         BackendError: The conversation cannot be made to fit.
     """
-    chat = card.prompt_format == "chat"
-    own = None if chat else prompt_format(card.prompt_format)
+    own = None if card.prompt_format == "chat" else format_of(card)
 
     async def render(turns: Sequence[Message]) -> str | None:
         if own is not None:
@@ -101,6 +100,19 @@ async def prepare(
         stop=(*(own.stop if own else ()), *sampling.stop),
         note="What to drop was decided by an estimate of the tokens." if fitted.estimated else "",
     )
+
+
+def format_of(card: ModelCard) -> PromptFormat:
+    """The format a card's conversations are written in; a chat template is its server's alone."""
+    chat = card.prompt_format == ChatTemplate.name
+    values = {"end_of_turn": card.end_of_turn} if card.end_of_turn and not chat else {}
+    return prompt_format(card.prompt_format, **values)
+
+
+def in_format(card: ModelCard, fmt: PromptFormat) -> ModelCard:
+    """A card that has its conversations written in a format, such as a checkpoint's."""
+    own = "" if isinstance(fmt, ChatTemplate) else getattr(fmt, "end_of_turn", "")
+    return replace(card, prompt_format=fmt.name, end_of_turn=own)
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:

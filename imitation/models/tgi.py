@@ -34,7 +34,7 @@ from imitation.errors import BackendError
 from imitation.models import faults
 from imitation.models.connection import CONNECT_S, check_allowed, key_of
 from imitation.models.life import QUEUED, Life
-from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
+from imitation.models.request import MOST_STOPS, Hooks, as_dicts, format_of, prepare
 from imitation.models.retry import Patience, persistently
 from imitation.models.sessions import Sessions
 from imitation.models.tally import Tally
@@ -51,7 +51,6 @@ from imitation.models.tgi_stream import (
     parameters,
     told,
 )
-from imitation.prompts import prompt_format
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
 
@@ -138,8 +137,7 @@ class TGIBackend:
             messages = (Message("user", text),)
             if card.prompt_format == "chat":
                 return await self._hooks(card, key).render(messages)
-            form = prompt_format(card.prompt_format)
-            return form.render(messages, add_generation_prompt=True).text
+            return format_of(card).render(messages, add_generation_prompt=True).text
 
         return render
 

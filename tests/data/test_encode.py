@@ -55,10 +55,10 @@ def test_an_answer_cut_at_its_limit_does_not_teach_to_stop():
 def test_an_answer_of_weight_0_takes_no_loss_and_the_others_do():
     talk = replace(conversation("Hi", "Hello", "Bye", "Ciao"), unlearned=(1,))
     for fmt, end in ((ChatTemplate(CHATML), "<|im_end|>"), (Koala(), "</s>")):
-        encoded = encode(talk, fmt, characters, 999)
+        (encoded,) = encode(talk, fmt, characters, 999)
         assert learned(encoded) == f"Ciao{end}"
         assert "Hello" in "".join(map(chr, encoded.ids)), "it is still read"
-    assert encode(replace(talk, unlearned=(1, 3)), Koala(), characters, 999) is None
+    assert encode(replace(talk, unlearned=(1, 3)), Koala(), characters, 999) == []
 
 
 def test_long_conversations_are_cut_and_hopeless_ones_left_out():

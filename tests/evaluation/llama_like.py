@@ -14,6 +14,12 @@ import numpy as np
 
 WIDTH, HEADS, LAYERS, INNER, CONTEXT = 128, 2, 2, 128, 256
 """Heads of 64: vLLM on a CPU fails with 16."""
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + '] ' + m.content }}"
+    "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '[assistant] ' }}{% endif %}"
+)
+"""Like LLaMA's: it writes begin-of-text itself, and a prompt ends in a space."""
 SPACE = "\u2581"
 WORDS = [f"{SPACE}t", "th", f"{SPACE}th", "he", f"{SPACE}the", "an", f"{SPACE}an"]
 VOCABULARY = [
@@ -52,11 +58,11 @@ def make(folder: Path, *, begins: bool = True) -> Any:
     )
     model = LlamaForCausalLM(config).eval()
     model.save_pretrained(folder)
-    _tokenizer(begins).save_pretrained(folder)
+    tokenizer(begins).save_pretrained(folder)
     return model
 
 
-def _tokenizer(begins: bool) -> Any:
+def tokenizer(begins: bool) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -81,7 +87,11 @@ def _tokenizer(begins: bool) -> Any:
          decoders.Strip(" ", 1, 0)]
     )  # fmt: skip
     return PreTrainedTokenizerFast(
-        tokenizer_object=found, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+        tokenizer_object=found,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        chat_template=TEMPLATE,
     )
 
 

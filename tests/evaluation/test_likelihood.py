@@ -25,7 +25,7 @@ from imitation.models.sessions import Sessions
 from imitation.settings import Settings, read_settings
 from imitation.values import ModelCard
 from tests.evaluation import llama_like
-from tests.vllm_server import VLLM, serving_vllm
+from tests.vllm_server import VLLM
 
 CARD = ModelCard("w", "Whole", "reference", "embedded", weights="whole")
 
@@ -256,14 +256,6 @@ def assert_alike(
     assert [greedy for _, greedy in found] == [greedy for _, greedy in wanted]
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model whose tokenizer is like LLaMA's, and its GGUF beside it."""
-    folder = tmp_path_factory.mktemp("tiny")
-    llama_like.as_gguf(llama_like.make(folder), folder / "tiny.gguf")
-    return folder
-
-
 @pytest.mark.slow
 def test_vllm_tells_what_transformers_finds(vllm: VLLM, pocket_settings: Settings) -> None:
     card = ModelCard(
@@ -276,15 +268,15 @@ def test_vllm_tells_what_transformers_finds(vllm: VLLM, pocket_settings: Setting
 
 
 @pytest.mark.slow
-def test_vllm_tells_it_with_a_tokenizer_like_llamas(tiny: Path, tmp_path: Path) -> None:
+def test_vllm_tells_it_with_a_tokenizer_like_llamas(
+    llama_like_folder: Path, llama_like_vllm: VLLM
+) -> None:
     pairs = [*PAIRS, ("", "\u65e5\u672c")]
-    with serving_vllm(tiny, tmp_path / "vllm.log", context=llama_like.CONTEXT) as server:
-        card = ModelCard(
-            "v", "V", "base", "openai", endpoint=server.endpoint, model=server.model,
-            prompt_format="plain",
-        )  # fmt: skip
-        found = asyncio.run(asked(card, *pairs))
-    assert_alike(found, own(tiny, pairs), 1e-3)
+    card = ModelCard(
+        "v", "V", "base", "openai", endpoint=llama_like_vllm.endpoint,
+        model=llama_like_vllm.model, prompt_format="plain",
+    )  # fmt: skip
+    assert_alike(asyncio.run(asked(card, *pairs)), own(llama_like_folder, pairs), 1e-3)
 
 
 @pytest.mark.slow

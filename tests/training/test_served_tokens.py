@@ -1,0 +1,179 @@
+"""Answers are trained to follow the very tokens that servers make of their prompts.
+
+Both sides are the real ones: what the lab sends, cut into tokens by the server that gets it (vLLM,
+the embedded engine) or by transformers as servers call it; and the sequences that are trained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from imitation.data.encode import IGNORED, encode
+from imitation.errors import IntegrityError
+from imitation.models.dequantised import dequantised
+from imitation.models.pocket import weights_path
+from imitation.models.request import prepare
+from imitation.prompts import ChatTemplate, PromptFormat, prompt_format
+from imitation.settings import Settings
+from imitation.values import Example, Message, ModelCard, Sampling
+from tests.evaluation import llama_like
+from tests.vllm_server import VLLM
+from training.base import Base
+from training.proof import prove
+
+TALKS = [
+    ("What is the capital of Peru?", "Lima.", "And of Chile?", "Santiago, in the middle."),
+    ("List two.", "\n- one\n- two", "One more.", "- three"),
+    ("Say it in bold", "**bold**", "Again", " with a space before"),
+    (
+        "The sign for ohm\n",
+        "\u03a9, as in 5 \u03a9",
+        "In Japanese",
+        "\u65e5\u672c\u8a9e \U0001f600",
+    ),
+    ("Stop there.\n\n", "the end\n\n", "x", "\n\n\n"),
+]
+FORMATS = ["koala", "plain", "chat"]
+
+
+def example(talk: Sequence[str]) -> Example:
+    return Example(
+        tuple(Message(("user", "assistant")[at % 2], text) for at, text in enumerate(talk)), id="x"
+    )
+
+
+def base_of(folder: Path, name: str, gguf: Path | None = None) -> Base:
+    """The tokenizer of a folder with a format, as `training.base` makes it."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = tokenizer.eos_token
+    fmt: PromptFormat = prompt_format(name, end_of_turn=tokenizer.eos_token)
+    if name == "chat":
+        fmt = ChatTemplate(
+            tokenizer.chat_template, tokenizer.eos_token, tokenizer.bos_token or "",
+            tokenizer.eos_token,
+        )  # fmt: skip
+    return Base(None, tokenizer, fmt, gguf, "")
+
+
+@pytest.fixture(scope="module", params=["begins", "does not", "pocket"])
+def folder(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    pocket_settings: Settings,
+) -> Path:
+    """Folders of tokenizers: like LLaMA's with and without begin-of-text, and GPT-2's kind."""
+    if request.param == "pocket":
+        return dequantised(pocket_settings, weights_path(pocket_settings, "cut-4"))[0]
+    made = tmp_path_factory.mktemp("tokenizer")
+    llama_like.tokenizer(request.param == "begins").save_pretrained(made)
+    return made
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("talk", TALKS, ids=[talk[0].strip() for talk in TALKS])
+def test_each_answer_follows_its_prompt_as_transformers_reads_it(
+    folder: Path, name: str, talk: Sequence[str]
+) -> None:
+    base = base_of(folder, name)
+    rendered = base.fmt.render(example(talk).messages)
+    learned = [answer for one in encoded(base, talk) for answer in answers(one)]
+    assert len(learned) == len(rendered.outputs) == 2
+    for (ids, said), span in zip(learned, rendered.outputs, strict=True):
+        asked = rendered.text[: span.start]
+        # As vLLM reads a completion's prompt, and a chat that it rendered.
+        assert ids == base.tokenizer(asked, add_special_tokens=name != "chat")["input_ids"]
+        whole = base.tokenizer.decode(ids + said, clean_up_tokenization_spaces=False)
+        alone = base.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        assert whole == alone + rendered.text[span.start : span.end]
+
+
+def test_a_plain_answer_is_cut_from_its_prompt_as_the_prompt_ends(
+    pocket_settings: Settings,
+) -> None:
+    """An empty line is one token at a prompt's end, two where a text goes on."""
+    folder, _ = dequantised(pocket_settings, weights_path(pocket_settings, "cut-4"))
+    base = base_of(folder, "plain")
+    (one,) = encoded(base, TALKS[0][:2])
+    ((ids, said),) = answers(one)
+    lines = [base.tokenizer(text)["input_ids"] for text in ("\n\n", "\n\nLima")]
+    assert len(lines[0]) == 1 and len(lines[1]) > 2
+    assert ids[-1:] == lines[0]
+    assert base.tokenizer.decode(said) == "Lima." + base.tokenizer.eos_token
+
+
+def encoded(base: Base, talk: Sequence[str]) -> list[Any]:
+    return encode(example(talk), base.fmt, base.tokenize, 10_000)
+
+
+def answers(one: Any) -> list[tuple[list[int], list[int]]]:
+    """(the tokens before an answer, its own) of each answer that is learned."""
+    found, ids, labels = [], list(one.ids), list(one.labels)
+    starts = [at for at, x in enumerate(labels) if x != IGNORED and (labels[at - 1] == IGNORED)]
+    for start in starts:
+        end = next((at for at in range(start, len(ids)) if labels[at] == IGNORED), len(ids))
+        found.append((ids[:start], ids[start:end]))
+    return found
+
+
+@pytest.mark.slow
+def test_vllm_reads_prompts_as_they_were_trained(
+    llama_like_folder: Path, llama_like_vllm: VLLM
+) -> None:
+    begin = AutoTokenizer.from_pretrained(llama_like_folder).bos_token_id
+    for name in FORMATS:
+        base = base_of(llama_like_folder, name)
+        card = ModelCard(
+            "v", "V", "base", "openai", endpoint=llama_like_vllm.endpoint,
+            model=llama_like_vllm.model, prompt_format=name, end_of_turn="</s>",
+        )  # fmt: skip
+        for talk in TALKS:
+            learned = [answer for one in encoded(base, talk) for answer in answers(one)]
+            for (ids, _), turns in zip(learned, (1, 3), strict=True):
+                asked = example(talk).messages[:turns]
+                assert ids == read_by_vllm(card, asked), (name, asked)
+                assert ids[0] == begin != ids[1]
+
+
+def read_by_vllm(card: ModelCard, asked: Sequence[Message]) -> list[int]:
+    """Tokens that vLLM says it had for the prompt that the lab sends."""
+    request = asyncio.run(prepare(card, asked, Sampling(max_tokens=1), None))
+    body: dict[str, Any] = {"model": card.model, "max_tokens": 1, "return_token_ids": True}
+    if card.prompt_format == "chat":
+        turns = [{"role": m.role, "content": m.content} for m in request.messages]
+        url, body = "/chat/completions", body | {"messages": turns}
+    else:
+        url, body = "/completions", body | {"prompt": request.prompt}
+    reply = httpx2.post(card.endpoint + url, json=body, trust_env=False, timeout=60)
+    found = reply.raise_for_status().json()
+    told = found.get("prompt_token_ids") or found["choices"][0]["prompt_token_ids"]
+    return list(told)
+
+
+@pytest.mark.parametrize("name", ["koala", "plain"])
+def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
+    llama_like_folder: Path,
+    pocket_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    file = llama_like_folder / "tiny.gguf"
+    base = base_of(llama_like_folder, name, file)
+    model = AutoModelForCausalLM.from_pretrained(llama_like_folder).eval()
+    card = ModelCard(
+        "t", "Tiny", "base", "embedded", weights=str(file), context=llama_like.CONTEXT,
+        prompt_format=name, end_of_turn="</s>",
+    )  # fmt: skip
+    asked = [example(talk).messages[:turns] for talk in TALKS for turns in (1, 3)]
+    # Random weights say half characters, which can't be told again: prompts alone count here.
+    monkeypatch.setattr("training.proof.TOSS_UP", float("inf"))
+    assert prove(model, base, card, asked, pocket_settings).answers == len(asked)
+    monkeypatch.setattr(type(base.fmt), "special_tokens", False)
+    with pytest.raises(IntegrityError, match=r"reads a prompt otherwise.*from token 1 of .*<s>"):
+        prove(model, base, card, asked[:1], pocket_settings)
