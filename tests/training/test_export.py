@@ -13,6 +13,7 @@ from imitation.errors import UserError
 from tests.training.tiny_models import tiny_model
 from training.export import check_plain
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # PEFT warns of what we refuse
 PROJECTIONS = ["q_proj", "v_proj"]
 
 
