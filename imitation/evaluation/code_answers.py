@@ -183,7 +183,7 @@ def _needed(body: Sequence[ast.stmt], name: str) -> str:
     if isinstance(last, ast.ClassDef) and last.name != name:
         wanted = {last.name}
         extra = f"\n{name} = {_method(last, name)}"
-    kept: set[int] = set()
+    kept = {at for at, one in enumerate(body) if "*" in _bound(one)}  # from math import *
     while True:
         found = {at for at, one in enumerate(body) if at not in kept and wanted & _bound(one)}
         if not found:

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from imitation.errors import BackendError
-from imitation.models.connection import check_allowed, key_of, place
+from imitation.models.connection import address, check_allowed, key_of, place
 from imitation.models.sessions import Sessions
 from imitation.settings import Settings
 from imitation.values import ModelCard
@@ -141,7 +141,7 @@ class LlamaLikelihood:
         """Log-probabilities of the next token: of so many of the likeliest."""
         # What is drawn doesn't matter, but half a character would be held back, its probabilities
         # with it; a bias on a plain token sees to that, and the probabilities are those before it.
-        (plain, *_) = await self._tokens("a")
+        *_, plain = await self._tokens("a")
         body = {
             "prompt": before,
             "n_predict": 1,
@@ -172,7 +172,6 @@ class EchoLikelihood:
         check_allowed(settings, card)
         self._card, self._model = card, card.adapter or card.model
         self._place = place(card.endpoint)
-        self._url = card.endpoint.rstrip("/")
         self._ask = functools.partial(
             sessions.ask, card, key=key_of(card), within_s=settings.timeout_s
         )
@@ -196,7 +195,7 @@ class EchoLikelihood:
             # Tokens as "token_id:N" where the server can: text of single tokens is ambiguous.
             "return_tokens_as_token_ids": True,
         }
-        reply = await self._ask(f"{self._url}/completions", body)
+        reply = await self._ask(address(self._card.endpoint, "/completions"), body)
         try:
             said = reply["choices"][0]["logprobs"]
             tokens, values = said["tokens"], said["token_logprobs"]
@@ -218,7 +217,7 @@ class EchoLikelihood:
         return total, greedy
 
     async def _tokenized(self, text: str) -> list[int]:
-        url = f"{self._url.removesuffix('/v1')}/tokenize"
+        url = address(self._card.endpoint, "/tokenize").replace("/v1/tokenize", "/tokenize")
         try:
             reply = await self._ask(url, {"model": self._model, "prompt": text})
             return [int(one) for one in reply["tokens"]]

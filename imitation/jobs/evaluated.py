@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -69,7 +70,7 @@ def subjects(
         if len(bases) != 1:
             raise UserError("--adapter wants exactly one base among --models.")
         found.append(_of_card(_with_adapter(bases[0], text), engine))
-    found += [_of_folder(text, bases) for text in local]
+    found = _with_bases([*found, *(_of_folder(text) for text in local)])
     if not found:
         raise UserError("There is no model to evaluate.", "Name some with --models or --local.")
     names = [subject.measured.id for subject in found]
@@ -119,7 +120,38 @@ def _with_adapter(base: ModelCard, text: str) -> ModelCard:
     return replace(base, id=name, name=name, role="imitation", base=base.id, adapter=adapter)
 
 
-def _of_folder(text: str, bases: Iterable[ModelCard]) -> Subject:
+def _with_bases(found: Sequence[Subject]) -> list[Subject]:
+    """Local imitations with their base: of the same weights, else the only base there is.
+
+    Which of several it is stays unknown, and so does its gap.
+    """
+    bases = [one for one in found if one.measured.role == "base"]
+
+    def base(one: Subject) -> str:
+        alike = [b for b in bases if b.local and one.local and b.local.folder == one.local.folder]
+        known = alike or bases
+        return known[0].measured.id if len(known) == 1 else ""
+
+    return [
+        replace(one, measured=replace(one.measured, base=base(one)))
+        if one.card is None and one.measured.role == "imitation"
+        else one
+        for one in found
+    ]
+
+
+def _has_chat_template(folder: Path) -> bool:
+    """In a file of its own, or, as older models have it, in the tokenizer's configuration."""
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    try:
+        table = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(table, dict) and bool(table.get("chat_template"))
+
+
+def _of_folder(text: str) -> Subject:
     match = _LOCAL.fullmatch(text)
     if match is None or (match["role"] or "base") not in ROLES:
         raise UserError(
@@ -132,14 +164,12 @@ def _of_folder(text: str, bases: Iterable[ModelCard]) -> Subject:
         if not path.is_dir():
             raise UserError(f"--local {match['name']}: {path} is not a folder.")
     role = cast(Role, match["role"] or ("imitation" if peft else "base"))
-    base = next((card.id for card in bases), "") if role == "imitation" else ""
-    chat = any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json"))
+    chat = _has_chat_template(folder)
     return Subject(
         Measured(
             id=match["name"],
             name=match["name"],
             role=role,
-            base=base,
             template="chat" if chat else "plain",
             engine="transformers",
             source=folder.name + (f" + {peft.name}" if peft else ""),

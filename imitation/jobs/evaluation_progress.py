@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from imitation.evaluation.report import LiveScore
+from imitation.evaluation.results import LOWER
 from imitation.evaluation.stats import mean
 from imitation.values import Interval
 
@@ -49,8 +51,10 @@ class Progress:
     def scored(self, task: str, doc: int, metrics: Mapping[str, Any]) -> None:
         """See `benchmarks.Listener`."""
         self._done += 1
-        metric, value = next(iter(metrics.items()), ("", None))
-        if isinstance(value, int | float):
+        # A sample's part of a perplexity is a log-likelihood: no score to show the mean of.
+        metric = next((name for name in metrics if name not in LOWER), "")
+        value = metrics.get(metric)
+        if isinstance(value, int | float) and math.isfinite(value):
             self._metric = metric
             self._values.append(float(value))
         if time.monotonic() - self._last >= EVERY_S:

@@ -197,8 +197,12 @@ def test_what_is_no_solution_does_not_pass(answer: str) -> None:
 def test_helpers_constants_and_caches_come_along() -> None:
     answer = """```python
 from functools import lru_cache
-from typing import List
-LIMIT = 2
+from math import *
+try:
+    import no_such_module as fast
+except ImportError:
+    fast = None
+LIMIT = floor(2.5)
 
 def helper(x):
     return x * LIMIT
@@ -207,7 +211,7 @@ and
 ```python
 @lru_cache
 def f(x):
-    return helper(x) + f.more
+    return helper(x) + f.more if fast is None else 0
 
 f.more = 1
 print(f(no_such_name))
