@@ -141,16 +141,32 @@ def gap_text(gap: Gap) -> str:
 
 def _finding(found: Report) -> str:
     closed = [gap for gap in found.gaps if gap.closed.value is not None]
+    names = {model.id: model.name for model in found.run.models}
+    if not closed and any(not gap.reference and gap.p_value is not None for gap in found.gaps):
+        return f'<p class="lab-finding">{plain(_differences(found.gaps, names))}</p>'
     if not closed:
         why = "; ".join(dict.fromkeys(f"{gap.task}: {gap.undefined}" for gap in found.gaps))
         return f'<p class="lab-finding">No gap closed to show. {plain(why)}</p>' if why else ""
-    names = {model.id: model.name for model in found.run.models}
     best = max(closed, key=lambda gap: gap.closed.value or 0.0)
     text = f"{names[best.imitation]} closes {gap_text(best)} of the gap on {best.task}"
     if len(closed) > 1:
         least = min(closed, key=lambda gap: gap.closed.value or 0.0)
         text += f"; {names[least.imitation]} on {least.task} {gap_text(least)}"
     return f'<p class="lab-finding">{plain(text)}.</p>'
+
+
+def _differences(gaps: Iterable[Gap], names: Mapping[str, str]) -> str:
+    """Whether imitations differ from their bases, task by task, where no gap can be told."""
+    said: dict[tuple[str, bool], list[str]] = {}
+    for gap in gaps:
+        if gap.significant is not None:
+            said.setdefault((gap.imitation, gap.significant), []).append(gap.task)
+    return " ".join(
+        f"{names[imitation]} differs from its base on {', '.join(tasks)}."
+        if differs
+        else f"{names[imitation]} is not shown to differ from its base on {', '.join(tasks)}."
+        for (imitation, differs), tasks in said.items()
+    )
 
 
 def _score_table(
@@ -188,7 +204,7 @@ def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
 
     rows = "".join(
         f'<tr><th scope="row">{plain(gap.task)}{_caveats(gap)}</th>'
-        f"<td>{plain(name(gap.imitation))}</td><td>{plain(name(gap.reference))}</td>"
+        f"<td>{plain(name(gap.imitation))}</td><td>{plain(name(gap.reference) or 'none')}</td>"
         f"<td>{plain(gap_text(gap))}<small>n = {gap.closed.n:,}</small>{_gap_notes(gap)}</td>"
         f"<td>{plain(_change_text(gap))}<small>{plain(_p_text(gap))}</small></td></tr>"
         for gap in gaps

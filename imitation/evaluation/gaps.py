@@ -21,6 +21,7 @@ from imitation.values import Interval
 BARELY = 0.5
 """Where the low end of reference - base is below this share of it, the gap shown is drawn towards
 all of it by having been shown: the tests simulate it."""
+NO_REFERENCE = "there is no reference in the run"
 UNKNOWN = Strata((), ())
 """In place of strata: it is not known how the samples are weighted."""
 Verdicts = Mapping[tuple[str, int], float]
@@ -47,6 +48,9 @@ class Measurement:
 def gaps(run: Run, main: Mapping[tuple[str, str], Measurement]) -> Iterator[Gap]:
     """One per task, imitation and reference, each against the base it was made from.
 
+    A run without a reference has one per task and imitation all the same: whether it differs from
+    its base.
+
     Args:
         run: What was asked for.
         main: (model, task) -> the main metric, for those with a value.
@@ -54,7 +58,8 @@ def gaps(run: Run, main: Mapping[tuple[str, str], Measurement]) -> Iterator[Gap]
     for task in run.tasks:
         for imitation in (m for m in run.models if m.role == "imitation"):
             base, why = _base(run, imitation)
-            for reference in (m for m in run.models if m.role == "reference"):
+            references = [m for m in run.models if m.role == "reference"]
+            for reference in references or (None,):
                 yield from _gap(task, base, imitation, reference, why, main)
 
 
@@ -85,16 +90,17 @@ def _gap(
     task: str,
     base: Measured | None,
     imitation: Measured,
-    reference: Measured,
+    reference: Measured | None,
     said: str,
     main: Mapping[tuple[str, str], Measurement],
 ) -> Iterator[Gap]:
-    one, two = main.get((imitation.id, task)), main.get((reference.id, task))
-    if one is None or two is None or (base is None and not said):
+    one = main.get((imitation.id, task))
+    two = main.get((reference.id, task)) if reference else None
+    if one is None or (reference and two is None) or (base is None and not said):
         return
     if base is None:
         yield Gap(
-            task, one.score.metric, imitation.base, imitation.id, reference.id,
+            task, one.score.metric, imitation.base, imitation.id, reference.id if reference else "",
             NOTHING, said, NOTHING, None,
         )  # fmt: skip
         return
@@ -104,22 +110,24 @@ def _gap(
 
 
 def _measured(
-    task: str, base: Measurement, imitation: Measurement, reference: Measurement, said: str
+    task: str, base: Measurement, imitation: Measurement, reference: Measurement | None, said: str
 ) -> Gap:
     sign = 1.0 if base.score.higher_is_better else -1.0
-    pairs = ((base, imitation), (base, reference))
-    caveats = [d for x, y in pairs for d in comparable(x.score, y.score)]
+    others = [imitation, *([reference] if reference else [])]
+    caveats = [d for other in others for d in comparable(base.score, other.score)]
     (b, i), strata = _common(1.0, base, imitation)
     change, p_value = NOTHING, None
     if b and strata is not UNKNOWN and base.means and imitation.means:
         change, p_value = paired_difference(i, b, strata=strata), no_change(b, i, strata=strata)
-    closed, difference, why = _closed(base, imitation, reference, sign)
+    closed, difference, why = NOTHING, NOTHING, NO_REFERENCE
+    if reference:
+        closed, difference, why = _closed(base, imitation, reference, sign)
     return Gap(
         task=task,
         metric=base.score.metric,
         base=base.score.model,
         imitation=imitation.score.model,
-        reference=reference.score.model,
+        reference=reference.score.model if reference else "",
         closed=closed,
         undefined=why,
         change=change,

@@ -167,7 +167,7 @@ class Gap:
         metric: The task's main metric.
         base: Id of the base.
         imitation: Id of the imitation.
-        reference: Id of the reference.
+        reference: Id of the reference, "" where the run has none.
         closed: Share closed, never clipped, with a paired bootstrap interval over the n samples
             that all three answered; no value where undefined.
         undefined: Why there is no value, "" where there is one.

@@ -170,6 +170,24 @@ def test_scores_without_a_report_yet_name_models_as_people_do():
     assert "pocket-base" in evaluate_view.live_html(scores, {})
 
 
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        (0.001, "Pocket broad differs from its base on t."),
+        (0.4, "Pocket broad is not shown to differ from its base on t."),
+        (None, "No gap closed to show. t: there is no reference in the run"),
+    ],
+)
+def test_without_a_reference_it_says_whether_base_and_imitation_differ(p, said):
+    change = Interval(0.1, 0.05, 0.15, 50)
+    gap = report.Gap("t", "acc", "pocket-base", "pocket-broad", "", Interval(None, None, None, 0),
+                     "there is no reference in the run", change, p)  # fmt: skip
+    run = report.Run("r", "2026-01-01T00:00:00+00:00", ("x",), MODELS[:2], ("t",))
+    html = evaluate_view.scores_html(report.Report(run, (), (gap,)))
+    assert said in html
+    assert "<td>none</td>" in html and "no reference in the run" in html
+
+
 def test_scores_gaps_and_badges_of_a_run(context, run):
     shown = Evaluations(context).look(ME)[0]
     assert (shown.state, shown.mine, shown.reported) == ("done", True, True)

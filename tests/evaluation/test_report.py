@@ -294,6 +294,18 @@ def test_an_imitation_is_never_measured_from_another_base(tmp_path: Path) -> Non
     assert load(tmp_path / "two").gaps == (gap,)
 
 
+def test_a_run_without_a_reference_says_whether_the_imitation_differs(tmp_path: Path) -> None:
+    run = replace(RUN, models=MODELS[:2])
+    (gap,) = built(tmp_path / "differs", run, b=BASE, i=IMITATION).gaps
+    assert (gap.base, gap.imitation, gap.reference) == ("b", "i", "")
+    assert (gap.closed.value, gap.undefined) == (None, "there is no reference in the run")
+    assert gap.change.value == pytest.approx(0.2) and gap.significant
+    assert load(tmp_path / "differs").gaps == (gap,)
+    assert "no reference in the run" in export(load(tmp_path / "differs"), "md")
+    (gap,) = built(tmp_path / "same", run, b=BASE, i=[1.0] * 12 + [0.0] * 88).gaps
+    assert gap.change.value == pytest.approx(0.02) and gap.significant is False
+
+
 def test_a_barely_better_reference_is_said_beside_the_share(tmp_path: Path) -> None:
     barely = right(24, 100)
     (gap,) = built(tmp_path / "barely", b=BASE, i=IMITATION, r=barely).gaps
