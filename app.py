@@ -12,6 +12,7 @@ from dashboards.context import Context
 from dashboards.pages import build_pages, head
 from dashboards.sessions import MOST_SESSIONS
 from dashboards.theme import css_path, theme
+from dashboards.told_faults import tell_faults_once
 from dashboards.typed_text import TypedText
 from imitation.errors import UserError
 from imitation.models.backends import Backends
@@ -45,6 +46,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    tell_faults_once()
     keep_loopback_off_proxies()
     let_listeners_overlap()
     try:

@@ -14,8 +14,9 @@ from imitation.errors import UserError
 
 SOURCES = (
     "A preset of the hub, a file of the data folder, or hub:OWNER/NAME. JSON, JSONL, CSV and "
-    "Parquet (plain, gzipped or zipped) in the shapes of ShareGPT, OpenAI, Alpaca, Dolly and HC3 "
-    "are told apart by their fields; look before you add."
+    "Parquet (plain, gzipped or zipped) in the shapes of ShareGPT, OpenAI, Alpaca, LLaMA-Factory, "
+    "Dolly, Orca, HC3, UltraChat, LIMA, OASST and ChatGPT's own export are told apart by their "
+    "fields; look before you add."
 )
 LANGUAGES = (
     "en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "ro", "hu", "el",

@@ -1,10 +1,13 @@
 """The app as a program: what it says when it cannot start, and what it survives."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,46 @@ def test_a_proxy_does_not_come_between_the_app_and_itself(tmp_path: Path) -> Non
     finally:
         app.end()
     assert "Running on" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_program_that_sends_nonsense_is_answered_and_does_not_fill_the_log(
+    tmp_path: Path,
+) -> None:
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    wrong = (
+        ["x"],  # too few
+        ["\0", ["\0"], "", 0.7, 0.95, 16, 0],
+        ["x" * 100_000, ["y" * 100_000], "", 0.7, 0.95, 16, 0],
+        [deep, deep, deep, deep, deep, deep, deep],
+        ["q", ["pocket-base"], "", "hot", [], {}, "z" * 100_000],
+    )
+    bodies = [json.dumps({"data": data}).encode() for data in wrong]
+    bodies += [b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"\0", b"[]", b"{"]
+    app = start_app(tmp_path, tmp_path)
+    try:
+        for _ in range(4):
+            for body in bodies:
+                answer = called(app.url, body)
+                assert len(answer) < 20_000 and "Traceback" not in answer
+        said = app.log.read_text()
+    finally:
+        app.end()
+    assert said.count("Traceback") <= len(wrong), "each kind once"
+    assert len(said) < 100_000, "what was sent is not kept in full"
+
+
+def called(url: str, body: bytes) -> str:
+    """What `/compare` answers to a body, in the end."""
+    place = f"{url}/gradio_api/call/compare"
+    asked = urllib.request.Request(place, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            event = json.load(answer)["event_id"]
+        with urllib.request.urlopen(f"{place}/{event}", timeout=60) as stream:
+            return str(stream.read().decode())
+    except urllib.error.HTTPError as error:
+        assert 400 <= error.code < 500
+        return error.read().decode()

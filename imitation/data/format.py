@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from imitation.disk import write_text
 from imitation.errors import StorageError
+from imitation.reading.json_text import parsed
 from imitation.reading.text import NotUtf8, lines_of, read_text
 from imitation.values import Example, Message, Refused, Speaker
 
@@ -71,7 +72,7 @@ def read_examples(path: Path) -> tuple[list[Example], list[Refused]]:
     examples, refused = [], []
     for number, row in read_rows(path):
         try:
-            examples.append(from_row(json.loads(row)))
+            examples.append(from_row(parsed(row)))
         except ValueError as error:
             refused.append(Refused(str(path), number, str(error)))
     return examples, refused

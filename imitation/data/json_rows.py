@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, Any
 
+from imitation.reading.json_text import DECODER, parsed, why
 from imitation.reading.text import BOM, check_bytes
 from imitation.values import Refused
 
@@ -21,8 +22,6 @@ MAX_DOCUMENT = 64_000_000
 _CHUNK = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
-# Not strict: a raw tab or line feed inside a string is plain enough.
-_PARSER = json.JSONDecoder(strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,9 @@ def read_lines(file: IO[bytes], label: str) -> Iterator[Row | Refused]:
         elif line.strip():
             try:
                 text = check_bytes(line.decode("utf-8", "surrogateescape"))
-                yield _row(label, number, _PARSER.decode(text))
-            except (ValueError, RecursionError) as error:
-                yield Refused(label, number, why(error))
+                yield _row(label, number, parsed(text))
+            except ValueError as error:
+                yield Refused(label, number, str(error))
 
 
 def _numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -73,7 +72,7 @@ def _is_spread(begin: list[bytes | None]) -> bool:
         return False
     first, second = (line.decode("utf-8", "replace").strip() for line in begin if line)
     try:
-        if not isinstance(_PARSER.decode(first), dict):
+        if not isinstance(DECODER.decode(first), dict):
             return False
     except (ValueError, RecursionError) as error:
         at = getattr(error, "pos", None)
@@ -82,7 +81,7 @@ def _is_spread(begin: list[bytes | None]) -> bool:
     else:
         return False
     try:
-        return not isinstance(_PARSER.decode(second), dict)
+        return not isinstance(DECODER.decode(second), dict)
     except (ValueError, RecursionError):
         return True
 
@@ -150,7 +149,7 @@ class _Text:
         wanted = 0
         while True:
             try:
-                value, end = _PARSER.raw_decode(self._text, self.at)
+                value, end = DECODER.raw_decode(self._text, self.at)
                 after = _SPACE.match(self._text, end)
                 end_of_it = after.end() if after else end
                 follows = self._text[end_of_it : end_of_it + 1]
@@ -181,14 +180,3 @@ def _row(label: str, line: int, value: object) -> Row:
         kind = {list: "a list", str: "text", type(None): "null"}.get(type(value), "a number")
         raise ValueError(f"{kind} where an object in braces is expected")
     return Row(label, line, value)
-
-
-def why(error: Exception) -> str:
-    """What is wrong with a piece of JSON, in words."""
-    if isinstance(error, json.JSONDecodeError):
-        null = error.doc[error.pos : error.pos + 1] == "\0"
-        return "a null byte, which no JSON has" if null else f"not JSON: {error.msg}"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    # CPython's refusal of integers of more than 4,300 digits comes as a plain ValueError.
-    return "a number with too many digits" if "digits" in str(error) else str(error)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from imitation.errors import UserError
+from imitation.reading.json_text import parsed
+from imitation.reading.text import check_bytes
 from imitation.text import cleaned
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[-:]\d{2}[-:]\d{2}(?:\.\d+)?")
@@ -103,11 +105,11 @@ def read_samples(
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Samples with their numbers, from 1."""
-    with path.open(encoding="utf-8-sig") as lines:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         if lines.read(64).lstrip()[:1] == "[":
             lines.seek(0)
             try:
-                rows = json.load(lines)
+                rows = parsed(check_bytes(lines.read()))
             except ValueError as error:
                 raise UserError(f"{path.name} is no file of samples: {error}.") from error
             yield from enumerate(cleaned(rows), 1)
@@ -115,10 +117,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         lines.seek(0)
         for number, line in enumerate(lines, 1):
             try:
-                row = cleaned(json.loads(line)) if line.strip() else None
+                row = cleaned(parsed(check_bytes(line))) if line.strip() else None
             except ValueError as error:
                 raise UserError(
-                    f"{path.name}, line {number} is no sample of lm-eval: {error!r}."
+                    f"{path.name}, line {number} is no sample of lm-eval: {error}."
                 ) from error
             if row is not None:
                 yield number, row

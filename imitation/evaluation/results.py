@@ -24,6 +24,7 @@ from typing import Any
 
 from imitation.errors import UserError
 from imitation.evaluation.result_samples import DATE, Answered, find_samples, read_samples
+from imitation.reading.json_text import read_json
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", "samples")
 LOWER = frozenset(
@@ -192,7 +193,7 @@ def read_file(file: Path) -> list[TaskResult]:
 
 def _holds_results(file: Path) -> bool:
     try:
-        table = json.loads(file.read_text("utf-8-sig"))
+        table = read_json(file)
     except (OSError, ValueError, RecursionError):
         return False
     return (
@@ -207,7 +208,7 @@ def _date(file: Path) -> str:
     if match := DATE.search(file.stem):
         return match.group().replace(":", "-")
     try:
-        when = float(json.loads(file.read_text("utf-8-sig"))["date"])
+        when = float(read_json(file)["date"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         when = file.stat().st_mtime
     return datetime.fromtimestamp(when).isoformat().replace(":", "-")
@@ -215,7 +216,7 @@ def _date(file: Path) -> str:
 
 def _table(file: Path) -> dict[str, Any]:
     try:
-        table = json.loads(file.read_text("utf-8-sig"))
+        table = read_json(file)
     except (OSError, ValueError) as error:
         raise UserError(f"{file.name} cannot be read as JSON: {error}.") from error
     if not isinstance(table, dict) or not isinstance(table.get("results"), dict):

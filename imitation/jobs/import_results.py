@@ -28,6 +28,7 @@ from imitation.evaluation.report import RESULTS, RUN, Measured, Report, Run
 from imitation.evaluation.report_files import save
 from imitation.evaluation.results import TaskResult, read_file, result_files, stem
 from imitation.models.catalog import nearest
+from imitation.reading.json_text import read_json
 from imitation.settings import read_settings
 from imitation.values import ROLES, Role
 
@@ -150,7 +151,7 @@ def _copy(unit: _Unit, target: Path) -> None:
     folder.mkdir(parents=True)
     for file in unit.files:
         if unit.renamed:
-            table = json.loads(file.read_text("utf-8-sig"))
+            table = read_json(file)
             table["lab"] = {**(table.get("lab") or {}), "model": unit.model}
             write_text(folder / file.name, json.dumps(table, indent=1, ensure_ascii=False))
         else:

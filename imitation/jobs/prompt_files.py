@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,10 @@ from typing import Any
 from imitation.data.format import read_rows
 from imitation.errors import StorageError
 from imitation.facts import facts_of
+from imitation.reading.json_text import NotJson, parsed
 from imitation.text import cleaned
+
+LINE = 'A line is {"id": "...", "prompt": "..."}.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,18 @@ def read_prompts(path: Path) -> list[Prompt]:
     prompts: dict[str, Prompt] = {}
     for number, line in read_rows(path):
         try:
-            row = cleaned(json.loads(line))
-            name, text = str(row.pop("id", f"line-{number}")), row.pop("prompt")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise StorageError(f"{path}, line {number} is no prompt: {error!r}") from error
+            row = parsed(line)
+        except NotJson as error:
+            raise StorageError(f"{path}, line {number} is no prompt: {error}", LINE) from error
+        if not isinstance(row, dict) or "prompt" not in row:
+            raise StorageError(f"{path}, line {number} has no field prompt.", LINE)
+        row = cleaned(row)
+        name, text = str(row.pop("id", f"line-{number}")), row.pop("prompt")
         if not isinstance(text, str) or not text.strip() or name in prompts:
             raise StorageError(f"{path}, line {number}: the prompt is empty or its id came before")
         prompts[name] = Prompt(name, text, row)
     if not prompts:
-        raise StorageError(f"{path} has no prompts.", 'A line is {"id": "...", "prompt": "..."}.')
+        raise StorageError(f"{path} has no prompts.", LINE)
     return list(prompts.values())
 
 

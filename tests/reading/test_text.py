@@ -45,7 +45,7 @@ MAY = re.compile(r"str\(error\)|stderr|printed")
 ELSEWHERE = {
     # Answers as prose or code, where every kind of line end ends a line for their reader too.
     "imitation/evaluation/code_answers.py", "imitation/evaluation/humaneval.py",
-    "imitation/evaluation/judge.py",
+    "imitation/evaluation/judge.py", "imitation/evaluation/verdicts.py",
     "imitation/evaluation/code_exec.py", "imitation/models/catalog_writer.py",
 }  # fmt: skip
 
