@@ -25,6 +25,8 @@ def plan_html(made: Plan, raters: int) -> str:
         f"{n:,} {_many(n, 'item')} from {made.prompts:,} {_many(made.prompts, 'prompt')}, "
         f"{n * raters:,} ratings in all."
     )
+    if made.wanted is not None and 0 < made.prompts < made.wanted:
+        text += f" There are no more of the {made.wanted:,} prompts asked for."
     if not n and made.dropped:
         text = "Every prompt is left out: hold out from less data, or leave fewer kinds out."
     return f'<p class="lab-note">{text}</p>{_dropped(made.dropped)}'

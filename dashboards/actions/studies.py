@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -46,12 +47,14 @@ class Plan:
         prompts: Prompts behind them.
         dropped: Prompts left out, each with its reason.
         source: Where the items come from, in words.
+        wanted: Prompts that were asked for, None for all.
     """
 
     pairs: tuple[Pair, ...]
     prompts: int
     dropped: tuple[Dropped, ...]
     source: str
+    wanted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,35 @@ def plan(
     Raises:
         UserError: There is nothing to ask, or a file is not of that list.
     """
-    pairs, source = find(context, visitor, choice)
-    prompts = list(dict.fromkeys(pair.prompt for pair in pairs))
+    pairs, source = find(context, visitor, replace(choice, prompts=None))
+    queries = _trained_on(context, visitor, training)
+    texts = {pair.prompt: pair.answers[0] for pair in reversed(pairs)}
+    waiting = list(dict.fromkeys(pair.prompt for pair in pairs))
+    wanted = len(waiting) if choice.prompts is None else choice.prompts
+    if wanted < 1 <= len(waiting):
+        raise UserError(f"{wanted} prompts are too few.", "At least 1, or 0 for all.")
+    if wanted < len(waiting):
+        waiting = random.Random(0).sample(waiting, len(waiting))
+    kept: set[str] = set()
+    dropped: list[Dropped] = []
+    # Drawn until there are as many as were asked for: what is left out takes nobody's place.
+    while waiting and len(kept) < wanted:
+        size = 2 * (wanted - len(kept))
+        drawn, waiting = waiting[:size], waiting[size:]
+        reasons = _reasons(drawn, texts, queries, left_out)
+        for prompt in drawn:
+            if len(kept) == wanted:
+                break
+            if reason := reasons.get(prompt):
+                dropped.append(Dropped(prompt, reason))
+            else:
+                kept.add(prompt)
+    left = tuple(pair for pair in pairs if pair.prompt in kept)
+    return Plan(left, len(kept), tuple(dropped), source, choice.prompts)
+
+
+def _trained_on(context: Context, visitor: str, training: Sequence[str]) -> list[str]:
+    """What the training data asks."""
     known = {path for _, path in data_files(context.settings, visitor)}
     queries: list[str] = []
     for path in training:
@@ -122,22 +152,28 @@ def plan(
             raise UserError(f"{path!r} is not in the list of data.", "Choose one of the list.")
         examples, _ = read_examples(Path(path))
         queries += [m.content for e in examples for m in e.messages if m.role == "user"]
-    answers = {pair.prompt: pair.answers[0] for pair in pairs}
+    return queries
+
+
+def _reasons(
+    prompts: Sequence[str],
+    answers: Mapping[str, str],
+    queries: Sequence[str],
+    left_out: Collection[str],
+) -> dict[str, str]:
+    """Prompt -> why it is left out, for those that are."""
+    # Brings BLEU along, which starting the app should not wait for.
+    from imitation.data.decontaminate import decontaminate
+
     asked = [
         Example((Message("user", p), Message("assistant", answers[p])), id=str(at))
         for at, p in enumerate(prompts)
     ]
     reasons = _unwanted(asked, left_out)
-    # Brings BLEU along, which starting the app should not wait for.
-    from imitation.data.decontaminate import decontaminate
-
     # Its outcome names the first of those dropped only; all of them are kept here.
     kept = {example.id for example in decontaminate(asked, queries).kept}
     reasons |= {e.id: "in the training data, or nearly so" for e in asked if e.id not in kept}
-    gone = {prompts[int(at)]: reason for at, reason in reasons.items()}
-    dropped = tuple(Dropped(p, gone[p]) for p in prompts if p in gone)
-    left = tuple(pair for pair in pairs if pair.prompt not in gone)
-    return Plan(left, len(prompts) - len(gone), dropped, source)
+    return {prompts[int(at)]: reason for at, reason in reasons.items()}
 
 
 def _unwanted(asked: Sequence[Example], left_out: Collection[str]) -> dict[str, str]:

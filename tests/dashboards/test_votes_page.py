@@ -193,6 +193,23 @@ def test_a_study_leaves_out_code_and_other_languages_as_the_paper_did(context):
     assert kept.prompt == german
 
 
+def test_a_study_has_as_many_prompts_as_were_asked_for(context):
+    """Once those left out had been drawn first: of 4 asked for, 3 were left."""
+    code = tuple(f"Write a Python function that adds {n} to its argument." for n in range(10))
+    talk = tuple(f"Do penguins hold grudges against the {n} skuas near them?" for n in range(10))
+    source = record(context, (*code, *talk))
+    made = studies.plan(context, ME, Choice(source, ("a",), "ref", prompts=4), [])
+    assert made.prompts == len(made.pairs) == 4
+    assert {pair.prompt for pair in made.pairs} < set(talk)
+    assert len(made.dropped) < len(code), "only those drawn on the way"
+    assert studies.plan(context, ME, Choice(source, ("a",), "ref", prompts=4), []) == made
+    many = studies.plan(context, ME, Choice(source, ("a",), "ref", prompts=12), [])
+    assert many.prompts == 10 and len(many.dropped) == 10
+    assert "There are no more of the 12 prompts asked for." in studies_view.plan_html(many, 3)
+    with pytest.raises(UserError, match="-1 prompts are too few"):
+        studies.plan(context, ME, Choice(source, prompts=-1), [])
+
+
 def test_own_comparisons_become_pairs_once_names_are_shown(context):
     compare(context, "tie", blind=True)
     assert MINE not in [s for _, s in answer_pairs.sources(context, ME, judged=False)]

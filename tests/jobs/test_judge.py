@@ -233,7 +233,7 @@ def test_tone_is_judged_answer_by_answer_and_stands_in_the_style_report(
     (model,) = out["models"]
     assert (model["tone"]["value"], model["tone"]["n"]) == (0.0, 2) and model["tone"]["high"] > 0.5
     assert import_recorded.main([*style, "--tone", "t"]) == 0
-    assert "0.000 [0.000, 0.658] of 2" in capsys.readouterr().out
+    assert "too few to say: 2 prompts, needs 5" in capsys.readouterr().out
     assert import_recorded.main([*style, "--tone", "gone"]) == 2
     assert "'t'" in capsys.readouterr().err
 
