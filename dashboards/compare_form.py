@@ -34,19 +34,61 @@ for (const kind of ['pointerdown', 'keydown']) {
 document.addEventListener('focusin', (event) => { if (!touched) event.target.blur(); });
 </script>
 """
-# A message from Python to the browser: a link to copy, a file to save, or where to look.
+# Pages are served under <base href="./">, where a bare hash would lead to the first of them: links
+# to a place on the page name the page, and need not load it again.
+LINKS_JS = """
+<script>
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[href*="#"]');
+  if (!link || link.target || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const url = new URL(link.href);
+  const trimmed = (path) => path.replace(/\\/+$/, '');
+  const here = trimmed(url.pathname) === trimmed(window.location.pathname);
+  const place = here && document.getElementById(decodeURIComponent(url.hash.slice(1)));
+  if (!place) return;
+  event.preventDefault();
+  place.scrollIntoView();
+  const { pathname, search } = window.location;
+  window.history.replaceState(null, '', pathname + search + url.hash);
+});
+// On a phone the tabs do not fit: the one that is open is brought into view, once for each page.
+let shown = null;
+new MutationObserver(() => {
+  const tab = document.querySelector('.nav-holder nav a.active');
+  if (!tab || tab.href === shown) return;
+  shown = tab.href;
+  const bar = tab.closest('nav');
+  bar.scrollLeft += tab.getBoundingClientRect().left - bar.getBoundingClientRect().left
+    - (bar.clientWidth - tab.offsetWidth) / 2;
+}).observe(document.documentElement, { childList: true, subtree: true });
+</script>
+"""
+# A message from Python to the browser: a link to copy, a file to save, where to look; and which
+# comparison is on screen, for the address to name it.
 MESSAGE_JS = """
 (text) => {
   if (!text) return;
   const message = JSON.parse(text);
+  if (message.open !== undefined) {
+    const url = new URL(window.location.href);
+    if (!message.shared || url.searchParams.get('shared') !== message.shared) {
+      for (const name of ['shared', 'open']) url.searchParams.delete(name);
+      if (message.open) url.searchParams.set('open', message.open);
+      if (url.href !== window.location.href) window.history.replaceState(null, '', url);
+    }
+  }
   if (message.kind === 'share') {
     const url = new URL(window.location.href);
     url.search = '?shared=' + message.id;
     if (navigator.clipboard) navigator.clipboard.writeText(url.toString()).catch(() => {});
   }
   if (message.kind === 'look') {
-    const place = document.getElementById(message.id);
-    if (place) place.scrollIntoView({ block: 'start', behavior: 'smooth' });
+    const look = (tries) => {
+      const place = document.getElementById(message.id);
+      if (place?.offsetParent) place.scrollIntoView({ block: 'start', behavior: 'smooth' });
+      else if (tries) setTimeout(() => look(tries - 1), 100);
+    };
+    look(30);
   }
   if (message.kind === 'file') {
     const link = document.createElement('a');

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import random
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,7 @@ from imitation.values import Answer, ModelCard, Sampling, Turn
 Phase = Literal["idle", "running", "void", "vote", "guess", "open"]
 MIN_COLUMNS, MAX_COLUMNS = 2, 4
 log = logging.getLogger(__name__)
+_UNENDED = ("waiting", "streaming")
 _shuffle = random.SystemRandom().shuffle
 
 
@@ -142,6 +144,9 @@ class Session:
         ]
         waiting = Turn(prompt, tuple(Answer() for _ in comparison.cards))
         self.comparison = dataclasses.replace(comparison, turns=(*comparison.turns, waiting))
+        # What was asked is kept before it is answered; where that fails, the answers' turn tells.
+        with suppress(StorageError):
+            self._save(self.comparison)
         self.round = Round(self._context.backends, comparison.cards, messages, comparison.sampling)
         self.round.start()
         async with aclosing(self._watch(self.round)) as steps:
@@ -243,9 +248,30 @@ class Session:
             raise UserError(
                 "This comparison does not exist.", "It may have been deleted by its maker."
             )
-        self.stop()
+        if self.round is not None and self.round.running:
+            self.stop()
+            self._keep(self.round)
         self.round = None
-        self.comparison = comparison
+        # Answers that were never ended (the app was killed, say) are ended now.
+        turns = tuple(
+            dataclasses.replace(turn, answers=_ended(turn.answers)) for turn in comparison.turns
+        )
+        self.comparison = dataclasses.replace(comparison, turns=turns)
+
+    async def reopen(self, identity: str) -> None:
+        """Show one's own comparison again, after the page was loaded again.
+
+        The page that was left may just be storing what had been written.
+
+        Raises:
+            UserError: There is none.
+        """
+        for _ in range(30):
+            item = comparisons.load(self._context.db, identity)
+            if item is None or not any(a.state in _UNENDED for t in item.turns for a in t.answers):
+                break
+            await asyncio.sleep(0.1)
+        self.open(item if item and item.visitor == self.visitor else None)
 
     async def _watch(self, running: Round) -> AsyncGenerator[None, None]:
         try:
@@ -259,16 +285,15 @@ class Session:
         """Store what a round came to, however it ended."""
         if self.comparison is None or ended is not self.round:
             return
-        answers = tuple(
-            dataclasses.replace(a, state="stopped") if a.state in ("waiting", "streaming") else a
-            for a in ended.answers
-        )
-        last = dataclasses.replace(self.comparison.turns[-1], answers=answers)
+        last = dataclasses.replace(self.comparison.turns[-1], answers=_ended(ended.answers))
         self.comparison = dataclasses.replace(
             self.comparison, turns=(*self.comparison.turns[:-1], last)
         )
+        self._save(self.comparison)
+
+    def _save(self, comparison: Comparison) -> None:
         try:
-            comparisons.save(self._context.db, self.comparison)
+            comparisons.save(self._context.db, comparison)
         except UserError:
             raise
         except Exception as error:
@@ -339,6 +364,13 @@ class Session:
         if not position.isdigit() or int(position) >= len(comparison.cards):
             raise UserError(f"There is no column {position!r}.", "Vote for a column shown.")
         return comparison.cards[int(position)]
+
+
+def _ended(answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Answers of a round that is over: what was still being written counts as stopped."""
+    return tuple(
+        dataclasses.replace(a, state="stopped") if a.state in _UNENDED else a for a in answers
+    )
 
 
 def _reordered(comparison: Comparison) -> Comparison:

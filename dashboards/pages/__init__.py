@@ -7,7 +7,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from dashboards import sessions
-from dashboards.compare_form import KEYS_JS
+from dashboards.compare_form import KEYS_JS, LINKS_JS
 from dashboards.context import Context, Page
 from dashboards.pages import (
     compare,
@@ -53,7 +53,7 @@ What is used of them is copied into the data folder at once."""
 
 def head() -> str:
     """Scripts every page needs, for `launch(head=...)`."""
-    return KEYS_JS
+    return KEYS_JS + LINKS_JS
 
 
 def build_pages(context: Context, title: str) -> gr.Blocks:

@@ -92,8 +92,16 @@ def build(context: Context) -> None:
             gr.skip() if text is None else past(session, text),
             score_text(votes.guess_score(context.db, session.visitor)),
             gr.update(interactive=own),
-            json.dumps(say) if say else "",
+            json.dumps({**on_screen(session), **(say or {})}),
         )
+
+    def on_screen(session: Session) -> dict[str, Any]:
+        """Which comparison the address is to name, so that loading it again shows it again."""
+        comparison = session.comparison
+        if comparison is not None and not session.own:
+            return {}
+        shared = comparison.share if comparison else None
+        return {"open": comparison.id if comparison else "", "shared": shared}
 
     def later_frame(session: Session, text: str | None = None, say: Any = None) -> Any:
         """The frame, or nothing while answers are being written.
@@ -146,7 +154,8 @@ def build(context: Context) -> None:
         session: Session, do: str, data: dict[str, Any], found: str
     ) -> AsyncGenerator[Any, None]:
         """One click on a [data-do] button; unknown ones do nothing."""
-        column = int(data["column"]) if str(data.get("column", "")).isdigit() else None
+        shown = str(data.get("column", ""))
+        column = int(shown) if shown.isascii() and shown.isdecimal() else None
         say = None
         match do:
             case "stop" | "stop-all":
@@ -170,6 +179,7 @@ def build(context: Context) -> None:
             case "open":
                 item = comparisons.load(context.db, str(data.get("id", "")))
                 session.open(item if item and item.visitor == session.visitor else None)
+                say = {"kind": "look", "id": "arena", "nonce": random.random()}
             case "delete":
                 comparisons.delete(context.db, str(data.get("id", "")), session.visitor)
                 if session.comparison and session.comparison.id == data.get("id"):
@@ -200,8 +210,7 @@ def build(context: Context) -> None:
             if "shared" in asked:
                 session.open(comparisons.load_shared(context.db, asked["shared"]))
             elif "open" in asked:
-                item = comparisons.load(context.db, asked["open"])
-                session.open(item if item and item.visitor == session.visitor else None)
+                await session.reopen(asked["open"])
         except UserError as error:
             sentences.append(str(error))
         if session.comparison is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
@@ -26,6 +28,7 @@ from dashboards.queries import EXAMPLE_ID, report_of
 from imitation.errors import UserError
 from imitation.evaluation import export
 from imitation.evaluation.report import Report
+from imitation.evaluation.samples import LETTERS
 from imitation.jobs.kinds import as_typed
 
 LEDE = (
@@ -68,7 +71,8 @@ def build(context: Context) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     page = gr.context.Context.root_block
     assert page is not None
-    page.load(handle.load, [secret, search], [secret, form, start, fields[0], *shown], **quiet)
+    loaded = [secret, form, start, fields[0], search, message, *shown]
+    page.load(handle.load, secret, loaded, **quiet)
     page.load(handle.plan, [secret, *fields], planned, **quiet)
     timer.tick(handle.tick, [secret, place, search], shown, trigger_mode="once", **quiet)
     # One listener for all: a reply to an earlier change never comes after that to a later one.
@@ -88,15 +92,19 @@ def build(context: Context) -> None:
             handle.clicked, [secret, place, search], [message, *shown], trigger_mode="multiple",
             **quiet,
         )  # fmt: skip
-    search.change(
+    search.input(
         handle.searched, [secret, place, search], shown, trigger_mode="always_last", **quiet
     )
 
 
+# The address left behind is that of what was being read, for the way back.
 _MESSAGE_JS = MESSAGE_JS.replace(
     "  if (message.kind === 'file') {",
-    "  if (message.kind === 'open') window.location.assign(new URL('./' + message.to, "
-    "window.location.href));\n  if (message.kind === 'file') {",
+    """  if (message.kind === 'open') {
+    window.history.replaceState(null, '', message.back);
+    window.location.assign(new URL('./' + message.to, window.location.href));
+  }
+  if (message.kind === 'file') {""",
 )
 
 
@@ -107,18 +115,19 @@ class _Handlers:
         self.context = context
         self.runs = Evaluations(context)
 
-    def load(self, token: str, text: str, request: gr.Request) -> list[Any]:
-        """The newest run, or the one an address names."""
+    def load(self, token: str, request: gr.Request) -> list[Any]:
+        """The newest run, or the one an address names, with its filters."""
         token = token or visitors.new_secret()
         asked = dict(request.query_params)
-        place = {**START, "run": asked.get("run", ""), "task": asked.get("task", "")}
+        place, text = place_of(asked)
         shown = self._shown(token, place, text)
+        look = _message("look", id="evaluate-samples") if "page" in asked else ""
         may = self.context.settings.jobs
         start = gr.update(
             interactive=may, value="Start" if may else "Starting jobs is switched off here"
         )
         opened = gr.update(open=shown[0]["run"] in ("", EXAMPLE_ID))
-        return [token, opened, start, actions.default_name(self.context), *shown]
+        return [token, opened, start, actions.default_name(self.context), text, look, *shown]
 
     def tick(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
         """What has changed since the last look; the samples stay while they are read."""
@@ -194,7 +203,7 @@ class _Handlers:
                 made = evaluations.open_in_compare(
                     self.context, run.out, int(identity), visitor, blind=do == "blind"
                 )
-                message = _message("open", to=f"?open={made}")
+                message = _message("open", to=f"?open={made}", back=address_of(place, text))
             else:
                 place = self._moved(do, data, place, visitor)
         except UserError as error:
@@ -288,6 +297,29 @@ def _form_of(fields: tuple[Any, ...]) -> Form:
     name, tasks, limit, *picked = fields
     models = tuple(dict.fromkeys(one for chosen in picked for one in chosen or ()))
     return Form((name or "").strip(), models, tuple(tasks or ()), int(limit) if limit else None)
+
+
+def address_of(place: dict[str, Any], text: str) -> str:
+    """The query of an address that shows the same samples."""
+    at = {name: place[name] for name in ("run", "task", "page", "raters")}
+    at |= {f"is-{model}": verdict for model, verdict in place["verdicts"].items()}
+    return "?" + urlencode({**at, "words": text or ""})
+
+
+def place_of(asked: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """What the query of an address shows: the browser's place and the words searched for."""
+    page = asked.get("page", "")
+    place = {
+        **START,
+        **{name: asked[name] for name in ("run", "task", "raters") if name in asked},
+        "page": int(page) if page.isascii() and page.isdecimal() and len(page) < 9 else 0,
+        "verdicts": {
+            name.removeprefix("is-"): value
+            for name, value in asked.items()
+            if name.startswith("is-") and value in LETTERS
+        },
+    }
+    return place, asked.get("words", "")
 
 
 def _message(kind: str, **more: str) -> str:

@@ -22,7 +22,7 @@ def page_html(found: Sequence[Section]) -> str:
     """The page without its figures' data."""
     about = load_paper().about
     links = [*((s.id, s.chip) for s in found), ("own", "Your runs")]
-    chips = "".join(f'<a href="#{anchor}">{escape(chip)}</a>' for anchor, chip in links)
+    chips = "".join(f'<a href="gaps#{anchor}">{escape(chip)}</a>' for anchor, chip in links)
     return (
         '<div class="lab-gaps"><h1 class="lab-title">Gaps</h1>'
         f'<p class="lab-lede">The numbers of <i>{escape(about["title"])}</i> '

@@ -403,3 +403,52 @@ async def test_answers_stay_on_the_page_when_they_cannot_be_stored(lab: Lab) -> 
         await lab.ask("Two?")
     assert "x" * 100 in arena_html(lab.session)
     assert [c.turns[0].prompt for c in comparisons.of_visitor(lab.context.db, "anna")] == ["One?"]
+
+
+async def test_what_is_asked_is_stored_before_it_is_answered(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, b=Script(["x"] * 1000, pause_s=0.01))
+    steps = lab.session.ask(Question("Why?", NAMES))
+    await anext(steps)
+    identity = lab.session.comparison.id
+    assert comparisons.load(lab.context.db, identity).turns[0].prompt == "Why?"
+    # The page is loaded again while the one that was left still stores what was written.
+    again = Session(lab.context, "anna")
+    opening = asyncio.create_task(again.reopen(identity))
+    await asyncio.sleep(0.2)
+    await steps.aclose()
+    await opening
+    assert again.phase == "open" and again.answers[0].state == "stopped"
+    assert again.answers[0].text.startswith("xxx") and again.answers[2].text == "Hello there."
+    with pytest.raises(UserError, match="does not exist"):
+        await Session(lab.context, "bert").reopen(identity)
+    with pytest.raises(UserError, match="does not exist"):
+        await Session(lab.context, "anna").reopen("nobody's")
+
+
+async def test_a_comparison_that_was_never_ended_opens_as_stopped(lab: Lab) -> None:
+    await lab.ask()
+    ended = lab.session.comparison
+    open_end = (Answer("half", state="streaming"), Answer(), Answer("x", state="done"))
+    comparisons.save(lab.context.db, replace(ended, turns=(Turn("Why?", open_end),)))
+    again = Session(lab.context, "anna")
+    again.open(comparisons.load(lab.context.db, ended.id))
+    assert [a.state for a in again.answers] == ["stopped", "stopped", "done"]
+    assert "lab-caret" not in arena_html(again)
+
+
+async def test_opening_another_in_mid_answer_keeps_what_was_written(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    await lab.ask("One?")
+    first = lab.session.comparison
+    lab.backend.scripts["b"] = Script(["x"] * 1000, pause_s=0.01)
+    steps = lab.session.ask(Question("Two?", NAMES))
+    async for _ in steps:
+        if lab.session.answers[0].tokens > 3:
+            break
+    second = lab.session.comparison.id
+    lab.session.open(first)
+    await steps.aclose()
+    assert lab.session.comparison.id == first.id
+    stored = comparisons.load(lab.context.db, second)
+    assert stored.turns[0].answers[0].text.startswith("xxx")
+    assert comparisons.load(lab.context.db, first.id).turns[0].prompt == "One?"

@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -14,6 +15,7 @@ from dashboards.actions.evaluations import Browse, Evaluations
 from dashboards.context import Context
 from dashboards.figure_page import figures_json, own_json
 from dashboards.own_section import Choice
+from dashboards.pages.evaluate import START, address_of, place_of
 from dashboards.queries import EXAMPLE, own_scores, report_of
 from imitation.errors import UserError
 from imitation.evaluation import report, report_files
@@ -367,3 +369,24 @@ def test_a_broken_report_is_said_and_takes_no_other_with_it(context, run, tmp_pa
     Path(run / "report.json").write_text('{"format": 99}')
     assert {s.run_name for s in own_scores(context.db, context.jobs.runs)} == {"two"}
     assert "version 99" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (START, ""),
+        ({**START, "run": "r", "task": "a b&c", "page": 3, "raters": "on"}, "où? &=#"),
+        ({**START, "verdicts": {"m=1": "wrong", "r&b": "right"}}, "x"),
+    ],
+)
+def test_an_address_keeps_what_was_being_read(place, words):
+    asked = dict(parse_qsl(address_of(place, words).removeprefix("?"), keep_blank_values=True))
+    assert place_of(asked) == (place, words)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"page": "-1"}, {"page": "\u00b2"}, {"page": "9" * 50}, {"is-m": "nonsense"}, {"x": "y"}],
+)
+def test_an_address_of_nonsense_shows_the_start(asked):
+    assert place_of(asked) == (START, "")

@@ -343,3 +343,21 @@ def test_a_link_to_a_section_arrives_there(page: Page, url: str) -> None:
     page.goto(f"{url}#toxicity")
     expect(page.locator("#toxicity .lab-plot .main-svg").first).to_be_visible(timeout=90_000)
     expect(page.get_by_role("heading", name="Toxicity")).to_be_in_viewport()
+
+
+def test_no_link_is_a_bare_hash() -> None:
+    # Under <base href="./"> such a link of /gaps leads to /#..., which is Compare.
+    folder = Path(findings.__file__).parent
+    for path in [*folder.rglob("*.py"), *folder.rglob("*.js")]:
+        assert not re.search(r"""href=\\?["'`]#""", path.read_text("utf-8")), path
+
+
+def test_every_section_chip_leads_to_its_section(page: Page, url: str) -> None:
+    page.goto(url)
+    chips = page.locator(".lab-chips a")
+    expect(chips.first).to_be_visible()
+    for index in range(chips.count()):
+        chips.nth(index).click()
+        assert page.url.partition("#")[0] == url
+        place = page.locator(f"[id='{page.url.partition('#')[2]}']")
+        expect(place).to_be_in_viewport()
