@@ -51,16 +51,6 @@ document.addEventListener('click', (event) => {
   const { pathname, search } = window.location;
   window.history.replaceState(null, '', pathname + search + url.hash);
 });
-// On a phone the tabs do not fit: the one that is open is brought into view, once for each page.
-let shown = null;
-new MutationObserver(() => {
-  const tab = document.querySelector('.nav-holder nav a.active');
-  if (!tab || tab.href === shown) return;
-  shown = tab.href;
-  const bar = tab.closest('nav');
-  bar.scrollLeft += tab.getBoundingClientRect().left - bar.getBoundingClientRect().left
-    - (bar.clientWidth - tab.offsetWidth) / 2;
-}).observe(document.documentElement, { childList: true, subtree: true });
 </script>
 """
 # A message from Python to the browser: a link to copy, a file to save, where to look; and which

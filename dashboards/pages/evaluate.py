@@ -92,7 +92,7 @@ def build(context: Context) -> None:
             handle.clicked, [secret, place, search], [message, *shown], trigger_mode="multiple",
             **quiet,
         )  # fmt: skip
-    search.input(
+    search.change(
         handle.searched, [secret, place, search], shown, trigger_mode="always_last", **quiet
     )
 
@@ -101,7 +101,7 @@ def build(context: Context) -> None:
 _MESSAGE_JS = MESSAGE_JS.replace(
     "  if (message.kind === 'file') {",
     """  if (message.kind === 'open') {
-    window.history.replaceState(null, '', message.back);
+    window.history.replaceState(null, '', window.location.pathname + message.back);
     window.location.assign(new URL('./' + message.to, window.location.href));
   }
   if (message.kind === 'file') {""",
@@ -121,7 +121,7 @@ class _Handlers:
         asked = dict(request.query_params)
         place, text = place_of(asked)
         shown = self._shown(token, place, text)
-        look = _message("look", id="evaluate-samples") if "page" in asked else ""
+        look = _message("look", id="evaluate-samples") if "at" in asked else ""
         may = self.context.settings.jobs
         start = gr.update(
             interactive=may, value="Start" if may else "Starting jobs is switched off here"
@@ -178,7 +178,9 @@ class _Handlers:
         return self._shown(token, place, text)
 
     def searched(self, token: str, place: dict[str, Any], text: str) -> list[Any]:
-        """Other words: from the first page."""
+        """Other words: from the first page; those of an address are shown already."""
+        if (text or "") == place.get("words", ""):
+            return [gr.skip()] * SHOWN
         return self._shown(token, {**place, "page": 0}, text)
 
     def clicked(
@@ -255,7 +257,7 @@ class _Handlers:
         if not runs:
             return [START, timer, view.EMPTY, "", gr.update(visible=False), "", ""]
         run = self._chosen(runs, place)
-        place = {**place, "run": run.id, "reported": run.reported}
+        place = {**place, "run": run.id, "reported": run.reported, "words": text or ""}
         found, problem = None, ""
         try:
             found = report_of(run.out)
@@ -301,14 +303,15 @@ def _form_of(fields: tuple[Any, ...]) -> Form:
 
 def address_of(place: dict[str, Any], text: str) -> str:
     """The query of an address that shows the same samples."""
-    at = {name: place[name] for name in ("run", "task", "page", "raters")}
+    # Gradio has a use of its own for "page".
+    at = {name: place[name] for name in ("run", "task", "raters")} | {"at": place["page"]}
     at |= {f"is-{model}": verdict for model, verdict in place["verdicts"].items()}
     return "?" + urlencode({**at, "words": text or ""})
 
 
 def place_of(asked: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """What the query of an address shows: the browser's place and the words searched for."""
-    page = asked.get("page", "")
+    page = asked.get("at", "")
     place = {
         **START,
         **{name: asked[name] for name in ("run", "task", "raters") if name in asked},

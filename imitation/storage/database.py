@@ -25,6 +25,7 @@ from typing import Any
 from imitation.disk import Busy, locked
 from imitation.errors import StorageError
 from imitation.storage.migrations import migrate
+from imitation.text import cleaned
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Store:
             StorageError: The store stayed locked, or the disk is full, read-only or failing.
         """
         inside = getattr(self._own, "cursors", None)
+        values = _carried(values)
         with _said():
             if inside is None:
                 return self._reader().execute(sql, values)
@@ -89,7 +91,7 @@ class Store:
         if not hasattr(self._own, "cursors"):
             raise RuntimeError("executemany outside of writing")
         with _said():
-            self._writer.executemany(sql, rows)
+            self._writer.executemany(sql, map(_carried, rows))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -145,6 +147,13 @@ class Store:
             raise _busy() from error
         finally:
             self._threads.release()
+
+
+def _carried(values: Values) -> Values:
+    """Values that SQLite can take: it has no place for half a UTF-16 pair."""
+    if isinstance(values, Mapping):
+        return {name: cleaned(value) for name, value in values.items()}
+    return [cleaned(value) for value in values]
 
 
 class Damaged(StorageError):

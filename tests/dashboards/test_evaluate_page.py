@@ -386,7 +386,7 @@ def test_an_address_keeps_what_was_being_read(place, words):
 
 @pytest.mark.parametrize(
     "asked",
-    [{"page": "-1"}, {"page": "\u00b2"}, {"page": "9" * 50}, {"is-m": "nonsense"}, {"x": "y"}],
+    [{"at": "-1"}, {"at": "\u00b2"}, {"at": "9" * 50}, {"is-m": "nonsense"}, {"x": "y"}],
 )
 def test_an_address_of_nonsense_shows_the_start(asked):
     assert place_of(asked) == (START, "")

@@ -150,3 +150,15 @@ def test_a_full_disk_loses_nothing_that_was_there(tmp_path: Path) -> None:
         for _ in range(100):
             db.execute("INSERT INTO t VALUES (?)", ("y" * 4000,))
     assert [row[0] for row in db.execute("SELECT x FROM t")] == ["kept"]
+
+
+def test_halves_of_characters_are_stored_as_what_they_can_be(tmp_path):
+    store = connect(tmp_path / "lab.sqlite3")
+    with store.writing():
+        store.execute("CREATE TABLE notes (id TEXT, said TEXT)")
+        store.execute("INSERT INTO notes VALUES (?, ?)", ("a", "x\ud83d"))
+        store.execute("INSERT INTO notes VALUES (:id, :said)", {"id": "b", "said": "\ud83d\ude00"})
+        store.executemany("INSERT INTO notes VALUES (?, ?)", [("c", "\ude00"), ("d", None)])
+    rows = store.execute("SELECT said FROM notes WHERE id != ? ORDER BY id", ("\ud83d",)).fetchall()
+    assert [row[0] for row in rows] == ["x\ufffd", "😀", "\ufffd", None]
+    store.close()
