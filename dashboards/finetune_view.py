@@ -11,6 +11,7 @@ from dashboards.figures.curve import Curve
 from dashboards.job_view import BAD, button_html, command_html, progress_html, seconds
 from dashboards.markdown import plain
 from imitation.data.library import data_name
+from imitation.models import tgi_adapters
 
 EMPTY = (
     '<p class="lab-quiet">No run yet. The settings above make a small imitation of the pocket '
@@ -31,7 +32,11 @@ def plan_html(plan: Plan, command: str) -> str:
             f"{plan.conversations:,} conversations{left_out}: {_steps(plan.steps)}, "
             f"{plan.config.batch_size} conversations each, into {plan.out}."
         )
-    return f'<p class="lab-note">{plain(work)}</p>{command_html(command)}'
+    notes = [work]
+    if plan.config.method != "full":
+        notes += tgi_adapters.warnings(plan.config.rank, tgi_adapters.config_in(plan.config.base))
+    said = "".join(f'<p class="lab-note">{plain(note)}</p>' for note in notes)
+    return f"{said}{command_html(command)}"
 
 
 def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> str:

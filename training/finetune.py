@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -32,6 +33,7 @@ from torch.optim import AdamW
 
 from imitation.data.encode import Encoded
 from imitation.errors import IntegrityError, UserError
+from imitation.models import tgi_adapters
 from imitation.settings import Settings, available_cores, read_settings
 from training import checkpoints
 from training.attention import check_packable
@@ -72,11 +74,27 @@ def setup(
     dtype, seconds = choose_dtype(config.dtype)
     progress.write("setup", dtype=dtype, probe_s=seconds, threads=torch.get_num_threads())
     base = load_for(config, settings, dtype)
+    warn_of_tgi(config, base.model.config.to_dict())
     if config.packing:
         check_packable(base.model, config.max_tokens)
     stop.check()
     found = load_data(config, data, base)
     return Run(config, base, trainable(base.model, config), found, dtype, stop)
+
+
+def warn_of_tgi(config: TrainingConfig, base: dict[str, Any]) -> None:
+    """Log what TGI would do wrong with the adapter of a run.
+
+    Args:
+        config: Of the run.
+        base: The config of its base.
+    """
+    if config.method == "full":
+        return
+    if config.method == "qlora":  # quantised here, not in its own files
+        base = {key: value for key, value in base.items() if key != "quantization_config"}
+    for said in tgi_adapters.warnings(config.rank, base):
+        logging.getLogger(__name__).warning("%s", said)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

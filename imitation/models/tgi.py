@@ -54,6 +54,9 @@ from imitation.models.tgi_stream import (
 from imitation.settings import Settings
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
 
+CHECK_S = 20.0
+"""Seconds that checking an adapter may keep a probe, and with it the next round of probes."""
+
 
 class TGIBackend:
     """See `imitation.models.backends.Backend`.
@@ -107,7 +110,9 @@ class TGIBackend:
         await self._sessions.ask(card, root(card) + "/health", key=key)
         await self._servers.look(card, key)
         await self._sessions.ask(card, root(card) + "/tokenize", {"inputs": "a"}, key=key)
-        await self._servers.check(card, key, self._rendering(card, key))
+        with suppress(TimeoutError):  # it is busy; what is asked of it is checked all the same
+            async with asyncio.timeout(CHECK_S):
+                await self._servers.check(card, key, self._rendering(card, key))
 
     async def close(self) -> None:
         """Close idle connections."""

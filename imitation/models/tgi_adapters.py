@@ -11,6 +11,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 WHOLE = ("llama", "granite", "mistral", "gemma2", "gemma3", "gemma3_text")
 """Model types of which it serves whole adapters."""
 PARTLY = ("qwen2", "starcoder2")
@@ -44,3 +49,24 @@ def base_warning(model_type: str, quantised: bool = False) -> str:
     if model_type and model_type not in WHOLE:
         return f"TGI takes no adapters on {model_type}: it ends when it starts. Use vLLM."
     return ""
+
+
+def warnings(rank: int, config: Mapping[str, Any]) -> list[str]:
+    """What TGI would do wrong with an adapter.
+
+    Args:
+        rank: Of the adapter.
+        config: Its base's config.json; empty where unknown.
+    """
+    quantised = bool(config.get("quantization_config"))
+    said = (rank_warning(rank), base_warning(str(config.get("model_type", "")), quantised))
+    return [one for one in said if one]
+
+
+def config_in(folder: str) -> dict[str, Any]:
+    """The config.json of a folder of weights; empty where there is none."""
+    try:
+        found = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

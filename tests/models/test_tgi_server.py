@@ -203,6 +203,16 @@ async def test_a_key_that_is_not_taken_is_said_as_that(
     assert "did not accept the key" in await fault(backend, card(server))
 
 
+async def test_a_busy_server_holds_no_probe_up(
+    server: FakeTGI, backend: TGIBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imitation.models.tgi.CHECK_S", 0.2)
+    server.delay_s = 1.0
+    await backend.probe(card(server, "braod"))  # reachable, as far as was found out
+    server.delay_s = 0.0
+    assert ABSENT.replace("broad", "braod") in await fault(backend, card(server, "braod"))
+
+
 async def test_columns_that_begin_together_check_one_after_the_other(
     server: FakeTGI, backend: TGIBackend
 ) -> None:
