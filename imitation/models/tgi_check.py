@@ -132,6 +132,14 @@ async def _comparable(asking: Asking, prompt: str, steps: Sequence[Step]) -> lis
 
 
 def _gap(one: Mapping[int, float], other: Mapping[int, float]) -> float:
-    """Largest difference of the log-probabilities of tokens that both name, in nats."""
-    both = one.keys() & other.keys()
-    return max((abs(one[token] - other[token]) for token in both), default=float("inf"))
+    """Largest difference of a token's log-probability that is certain, in nats.
+
+    A token that only one names is, in the other, at most as likely as the last that is named there.
+    """
+    return max(_above(one, other), _above(other, one))
+
+
+def _above(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """How much likelier than in `other` a token of `one` is at least; 0 for none."""
+    least = min(other.values())
+    return max(0.0, *(value - other.get(token, least) for token, value in one.items()))
