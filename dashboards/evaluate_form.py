@@ -62,7 +62,8 @@ def import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
     with gr.Row(elem_classes="lab-end"):
         roles = gr.Textbox(
             label="Roles", placeholder="llama=base alpaca=imitation chatgpt=reference", scale=3,
-            info="Model=role as the results name the models; others are bases.",
+            info="Model=role as the results name the models; others are bases. Of several bases an "
+            "imitation names its own: alpaca=imitation:llama.",
         )  # fmt: skip
         load = gr.Button("Import under the name above", scale=1, elem_id="evaluate-load")
     return files, roles, load

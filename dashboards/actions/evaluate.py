@@ -16,9 +16,10 @@ from imitation.disk import folder_written_aside
 from imitation.errors import UserError
 from imitation.evaluation.budget import Budget, estimate
 from imitation.evaluation.suites import Listed, check_names, expand, read_index, search
+from imitation.jobs.import_results import read_roles
 from imitation.jobs.kinds import command
 from imitation.storage.jobs import Job
-from imitation.values import ROLES, JobSpec
+from imitation.values import JobSpec
 
 MOST_MODELS = 8
 
@@ -73,7 +74,8 @@ def import_results(
         visitor: Hash of the visitor's secret.
         name: Of the run.
         files: Results (.json) and samples (.jsonl) as lm-eval wrote them, whatever their names.
-        roles: "model=role" for each model, apart by spaces or commas; others are bases.
+        roles: "model=role" or "model=imitation:base" for each model, apart by spaces or commas;
+            others are bases.
 
     Raises:
         UserError: No results file, a bad name or role, or jobs are switched off.
@@ -87,9 +89,7 @@ def import_results(
             "Choose what lm_eval wrote: results_*.json, and samples_*.jsonl for the browser.",
         )
     pairs = roles.replace(",", " ").split()
-    for pair in pairs:
-        if pair.rpartition("=")[2] not in ROLES:
-            raise UserError(f"{pair!r} gives no role.", f"Write MODEL=ROLE: {', '.join(ROLES)}.")
+    read_roles(pairs)
     kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
     with folder_written_aside(kept) as aside:
         for path in files:

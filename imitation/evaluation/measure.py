@@ -147,6 +147,7 @@ def _measurement(
     if value is not None:
         n = len(verdicts) or len(rows) or int(result.asked or 0)
         interval, means = _interval(value, error, verdicts, way, n)
+        means = means and (bool(verdicts) or not rows)
     score = Score(
         model=model.id,
         task=result.task,

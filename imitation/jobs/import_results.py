@@ -3,9 +3,11 @@
     python -m imitation.jobs.import_results results/llama results/chatgpt \
         --roles llama=base chatgpt=reference --out runs/imported
 
+An imitation's own base is named after it where there are several: `alpaca=imitation:llama`.
+
 Any JSON file that holds results of lm-eval (0.4 or newer) is read, whatever its name and folder,
 and copied; other files that are named are refused. Where two sources have results of one model on
-the same task, both are kept, the second under a name with its folder's. Runs logged without
+the same task, both are kept, the second as MODEL@FOLDER. Runs logged without
 samples (`--log_samples`) have scores, but neither gaps nor a browser.
 """
 
@@ -34,7 +36,11 @@ from imitation.values import ROLES, Role
 
 
 def import_results(
-    sources: Sequence[Path], out: Path, roles: Mapping[str, Role], argv: Sequence[str] = ()
+    sources: Sequence[Path],
+    out: Path,
+    roles: Mapping[str, Role],
+    argv: Sequence[str] = (),
+    bases: Mapping[str, str] | None = None,
 ) -> Report:
     """Copy results into a new run folder and build its report.
 
@@ -43,9 +49,10 @@ def import_results(
         out: The run's folder; must not be one yet.
         roles: Model -> its role; models left out are bases.
         argv: The command, kept with the run.
+        bases: Imitation -> its own base, where known.
 
     Raises:
-        UserError: Something is not a result, or a role names no model.
+        UserError: Something is not a result, or a role or base names no model.
         StorageError: The folder cannot be written.
     """
     if (out / RUN).exists():
@@ -53,7 +60,8 @@ def import_results(
     units = _named(_units(sources))
     found = [one for unit in units for one in unit.results]
     models = list(dict.fromkeys(one.model for one in found))
-    for name in roles:
+    bases = bases or {}
+    for name in (*roles, *bases.values()):
         if name not in models:
             raise UserError(f"The results hold no model {name!r}.", nearest(name, models))
     for unit in units:
@@ -63,7 +71,10 @@ def import_results(
         id=out.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=tuple(argv),
-        models=tuple(_measured(model, found, roles.get(model, "base")) for model in models),
+        models=tuple(
+            _measured(model, found, roles.get(model, "base"), bases.get(model, ""))
+            for model in models
+        ),
         tasks=tuple(dict.fromkeys(one.task for one in found if one.task not in below)),
         versions={"lm_eval": ", ".join(sorted({one.lm_eval for one in found if one.lm_eval}))},
     )
@@ -98,7 +109,8 @@ class _Unit:
         """What it may be called besides its model's name, the nearest first."""
         own = stem(self.files[0])
         parents = [part for part in self.files[0].resolve().parent.parts[::-1] if part != "/"]
-        return [name for name in (own, *parents) if name not in ("", "results", self.model)]
+        names = (re.sub(r"[\s,=:]+", "_", name) for name in (own, *parents))
+        return [name for name in names if name not in ("", "results", self.model)]
 
 
 def _units(sources: Sequence[Path]) -> list[_Unit]:
@@ -135,7 +147,7 @@ def _named(units: Sequence[_Unit]) -> list[_Unit]:
             numbers = (str(number) for number in count(2))
             labels = chain((label for label in unit.labels() if label not in taken), numbers)
             names = {one.model for one in kept}
-            name = next(n for label in labels if (n := f"{unit.model} ({label})") not in names)
+            name = next(n for label in labels if (n := f"{unit.model}@{label}") not in names)
             unit = _Unit(unit.files, tuple(replace(o, model=name) for o in unit.results), True)
         kept.append(unit)
     return kept
@@ -161,12 +173,13 @@ def _copy(unit: _Unit, target: Path) -> None:
                 copy_file(one.samples, folder / one.samples.name)
 
 
-def _measured(model: str, found: Sequence[TaskResult], role: Role) -> Measured:
+def _measured(model: str, found: Sequence[TaskResult], role: Role, base: str) -> Measured:
     first = next(one for one in found if one.model == model)
     return Measured(
         id=model,
         name=model,
         role=role,
+        base=base,
         template=first.template,
         engine="imported",
         source=str(first.about.get("model") or ""),
@@ -180,7 +193,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = [sys.executable, "-m", "imitation.jobs.import_results", *typed]
     try:
         read_settings()
-        report = import_results(args.source, args.out.resolve(), _roles(args.roles), command)
+        roles, bases = read_roles(args.roles)
+        report = import_results(args.source, args.out.resolve(), roles, command, bases)
     except UserError as error:
         print(f"import_results: {error}", file=sys.stderr)
         return 2
@@ -190,14 +204,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _roles(texts: Sequence[str]) -> dict[str, Role]:
-    found: dict[str, Role] = {}
+def read_roles(texts: Sequence[str]) -> tuple[dict[str, Role], dict[str, str]]:
+    """Model -> role, and imitation -> its base, of MODEL=ROLE and MODEL=imitation:BASE.
+
+    Raises:
+        UserError: A text is neither.
+    """
+    roles: dict[str, Role] = {}
+    bases: dict[str, str] = {}
     for text in texts:
-        model, _, role = text.rpartition("=")
-        if not model or role not in ROLES:
-            raise UserError(f"--roles {text!r} is not MODEL=ROLE.", f"Roles: {', '.join(ROLES)}.")
-        found[model] = role
-    return found
+        model, _, told = text.rpartition("=")
+        role, colon, base = told.partition(":")
+        if not model or role not in ROLES or (colon and (role != "imitation" or not base)):
+            raise UserError(
+                f"{text!r} gives no role.",
+                f"Write MODEL=ROLE ({', '.join(ROLES)}), or MODEL=imitation:BASE.",
+            )
+        roles[model] = role
+        if base:
+            bases[model] = base
+    return roles, bases
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Results of lm-eval runs made elsewhere, as a run of this app.",
     )
     parser.add_argument("source", nargs="+", type=Path, help="folders lm_eval wrote, or files")
-    parser.add_argument("--roles", nargs="*", default=[], metavar="MODEL=ROLE")
+    parser.add_argument("--roles", nargs="*", default=[], metavar="MODEL=ROLE[:BASE]")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     return parser
 

@@ -154,16 +154,16 @@ def test_two_sources_of_one_model_are_both_kept(tmp_path: Path) -> None:
     write_result(tmp_path / "b", "m", "u", [1.0] * 4, date="2026-01-02T04-00-00.000000")
     write_result(tmp_path / "c", "m", "v", [1.0] * 4)
     sources = [tmp_path / name for name in "abc"]
-    report = import_results(sources, tmp_path / "run", {"m (b)": "imitation"})
+    report = import_results(sources, tmp_path / "run", {"m@b": "imitation"})
     scores = {(s.model, s.task): s.value.value for s in report.scores}
     assert scores["m", "t"] == 1.0
-    assert scores["m (b)", "t"] == 0.0
-    assert scores["m (b)", "u"] == 1.0
+    assert scores["m@b", "t"] == 0.0
+    assert scores["m@b", "u"] == 1.0
     assert scores["m", "v"] == 1.0  # another task of the same model: the same run, further on
-    assert [(m.id, m.role) for m in report.run.models] == [("m", "base"), ("m (b)", "imitation")]
+    assert [(m.id, m.role) for m in report.run.models] == [("m", "base"), ("m@b", "imitation")]
     index = Samples(tmp_path / "run" / "samples.sqlite")
     (first, *_) = index.find(Query(task="t")).rows
-    assert {m: r.score for m, r in first.replies.items()} == {"m": 1.0, "m (b)": 0.0}
+    assert {m: r.score for m, r in first.replies.items()} == {"m": 1.0, "m@b": 0.0}
     index.close()
     assert load(tmp_path / "run").scores == report.scores
 
@@ -173,9 +173,9 @@ def test_one_source_may_hold_one_model_twice(tmp_path: Path, version: str) -> No
     for run in ("first", "second"):
         write(version, tmp_path / "in" / run)
     report = import_results([tmp_path / "in", tmp_path / "in" / "first"], tmp_path / "run", {})
-    assert [m.id for m in report.run.models] == ["org__m", "org__m (second)"]
+    assert [m.id for m in report.run.models] == ["org__m", "org__m@second"]
     values = {s.model for s in report.scores if s.task == "mc_t" and s.value.value == 0.5}
-    assert values == {"org__m", "org__m (second)"}
+    assert values == {"org__m", "org__m@second"}
 
 
 def test_where_less_is_better_the_gap_closes_downwards(
@@ -204,10 +204,33 @@ def test_a_perplexity_is_no_mean_and_has_no_gap(tmp_path: Path) -> None:
     report = import_results(
         [tmp_path / "in"], tmp_path / "run", {"i": "imitation", "r": "reference"}
     )
-    (gap,) = [gap for gap in report.gaps if gap.task == "lamb_t"]
-    assert gap.closed.value is None
-    assert gap.change.value is None
-    assert "perplexity is not the mean" in gap.undefined
+    for gap in [gap for gap in report.gaps if gap.task in ("lamb_t", "roll_t")]:
+        assert gap.closed.value is None
+        assert gap.change.value is None
+        assert "perplexity is not the mean" in gap.undefined
+
+
+def test_an_imitation_names_its_base_where_there_are_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model, right in (("b", 5), ("b2", 20), ("i", 15), ("r", 25)):
+        write_result(tmp_path / "in", model, "t", [1.0] * right + [0.0] * (40 - right))
+    command = [str(tmp_path / "in"), "--out"]
+    roles = ["r=reference", "i=imitation:b"]
+    assert main([*command, str(tmp_path / "x"), "--roles", *roles]) == 0
+    (gap,) = load(tmp_path / "x").gaps
+    assert (gap.base, gap.closed.value) == ("b", pytest.approx(0.5))
+    assert not gap.notes
+    assert main([*command, str(tmp_path / "y"), "--roles", "r=reference", "i=imitation"]) == 0
+    (gap,) = load(tmp_path / "y").gaps
+    assert "which of b, b2" in gap.undefined
+    capsys.readouterr()
+    for wrong, said in (
+        ("i=imitation:c", "no model 'c'"), ("r=reference:b", "gives no role"),
+        ("i=imitation:", "gives no role"), ("imitation", "gives no role"),
+    ):  # fmt: skip
+        assert main([*command, str(tmp_path / "z"), "--roles", wrong]) == 2
+        assert said in capsys.readouterr().err
 
 
 TURNS = {"n-shot": {"t": 3}, "chat_template_sha": "0123456789", "lab": {}}
