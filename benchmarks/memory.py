@@ -45,11 +45,12 @@ def child(arguments: list[str]) -> None:
 
     import torch
 
+    from imitation.events import Writer as Progress
     from imitation.settings import read_settings
     from training import finetune
     from training.collate import all_batches
     from training.command import add_run, config_of
-    from training.events import Progress, Stop
+    from training.events import Stop
     from training.methods import make_optimizer
     from training.run import Place
 

@@ -107,9 +107,9 @@ def steps(spec: dict[str, Any], device: str, count: int = STEPS, block: int = BL
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
+    from imitation.events import Writer as Progress
     from training import finetune
     from training.config import preset
-    from training.events import Progress
     from training.methods import make_optimizer, stored_dtype, trainable
     from training.run import Place, Run
 

@@ -40,9 +40,10 @@ def conversations() -> list:
 
 def ours(config, data: Path, settings, folder: Path) -> dict:
     """One pass of our loop over STEPS steps; the seconds of the steps alone."""
+    from imitation.events import Writer as Progress
     from training import finetune
     from training.collate import all_batches
-    from training.events import Progress, Stop
+    from training.events import Stop
     from training.methods import make_optimizer
     from training.run import Place
 

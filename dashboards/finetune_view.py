@@ -133,7 +133,7 @@ def _actions(run: Run) -> str:
             button_html("kill", run.id, "Kill now", "Kill it without waiting for its checkpoint?")
         )
     else:
-        less = " with less memory" if run.state == "out_of_memory" else ""
+        less = " with less memory" if run.lightens else ""
         if run.state != "done":
             again = "Start over" if run.resumable else "Try again"
             made.insert(0, button_html("retry", run.id, again + less))

@@ -22,18 +22,16 @@ class Disk:
         self.folder = folder
         self._ballast = folder / ".ballast"
 
-    def fill(self, but: int = 0) -> None:
-        """Leave no more than `but` bytes free."""
+    def fill(self) -> None:
+        """Leave nothing free, whatever the file system says of it."""
         self.free()
         with self._ballast.open("wb", buffering=0) as opened:
-            piece = b"\0" * (1 << 16)
-            while piece:
-                room = shutil.disk_usage(self.folder).free - but
-                piece = piece[: max(0, room)]
+            for size in (1 << 16, 1 << 12, 1):
                 try:
-                    opened.write(piece)
+                    while opened.write(b"\0" * size):
+                        pass
                 except OSError:
-                    return
+                    continue
 
     def free(self) -> None:
         """Make room again."""

@@ -168,8 +168,7 @@ def test_a_kill_leaves_the_whole_file_or_the_one_before(tmp_path: Path) -> None:
 ASIDE = {
     "imitation.disk",
     "imitation.prompts",  # into a checkpoint's folder, which is written aside
-    "imitation.jobs.reporting",  # a log
-    "training.events",  # a log
+    "imitation.events",  # lines that grow
     "imitation.jobs.worker",  # its room is taken at the start, and /proc
     "imitation.models.fetch",  # into a work folder, checked and copied from there
     "training.tracking_server",  # a log

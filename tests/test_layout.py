@@ -21,6 +21,7 @@ RANKS = {
     "imitation.facts": 1,
     "imitation.reading": 1,
     "imitation.spreadsheet": 1,
+    "imitation.events": 2,
     "imitation.storage": 2,
     "imitation.models": 2,
     "imitation.data": 2,

@@ -24,9 +24,9 @@ from imitation.disk import copy_file
 from imitation.errors import IntegrityError, UserError
 from imitation.evaluation.stats import bootstrap_paired, gap_closed
 from imitation.evaluation.style_report import report
+from imitation.events import read
 from imitation.models.catalog import load_catalog
 from imitation.models.pocket import GGUF, GGUF_SHA256, WHEEL, dropped_layers, weights_path
-from imitation.reading.text import lines_of
 from imitation.settings import read_settings
 from imitation.values import RecordedPrompt, Recording
 from training import checkpoints
@@ -72,7 +72,7 @@ def make_card(
     base = load_catalog(settings.catalogs)[config.base]
     examples, _ = read_examples(data)
     adapter = run / "adapter.gguf"
-    events = [json.loads(line) for line in lines_of((run / "progress.jsonl").read_text("utf-8"))]
+    events = list(read(run / "progress.jsonl"))
     return {
         "schema": SCHEMA,
         "id": config.name,

@@ -32,7 +32,8 @@ import torch
 from torch.optim import AdamW
 
 from imitation.data.encode import Encoded
-from imitation.errors import IntegrityError, UserError
+from imitation.errors import IntegrityError, StorageError, UserError
+from imitation.events import Writer as Progress
 from imitation.models import tgi_adapters
 from imitation.settings import Settings, available_cores, read_settings
 from training import checkpoints
@@ -43,7 +44,7 @@ from training.collate import all_batches, micro_batches
 from training.command import add_run, config_of
 from training.config import TrainingConfig, to_table
 from training.data import load_data
-from training.events import Progress, Stop, Stopped, sole_writer
+from training.events import Stop, Stopped, sole_writer
 from training.export import export
 from training.folder import CHECKPOINT, STATE
 from training.loss import summed_loss
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             state, progress = _opened(args.out, args.resume)
             return _told(args, config, settings, state, progress, stop)
     except UserError as error:
-        print(error, file=sys.stderr)
+        Progress(None).failed("finetune", error)
         return 1
 
 
@@ -146,21 +147,17 @@ def _told(
         fit(run, progress, args.out, state)
         _keep(run, args.out, settings, progress, export_too=not args.no_export)
         progress.write("end")
+        # Last of all: until the end is told, a run that is killed goes on from it.
+        (args.out / STATE).unlink(missing_ok=True)
         return 0
     except Stopped:
         progress.write("stopped", resumable=(args.out / STATE).is_file())
         return STOPPED
-    except UserError as error:
-        message, hint = error.message, error.hint
-        print(error, file=sys.stderr)
     except Exception as error:
-        logging.getLogger(__name__).exception("The fine-tune failed")
-        message, hint = f"{type(error).__name__}: {error}", ""
+        progress.failed("finetune", error)
     finally:
         if tracker:
             tracker.finish()
-    with suppress(OSError):  # a full disk: the log has it
-        progress.write("failed", message=message, hint=hint)
     return 1
 
 
@@ -175,7 +172,6 @@ def _keep(run: Run, out: Path, settings: Settings, progress: Progress, *, export
         run.base.tokenizer,
     )
     progress.write("saved", folder=CHECKPOINT)
-    (out / STATE).unlink(missing_ok=True)
     if not export_too:
         return
     if run.base.gguf is None:
@@ -209,6 +205,11 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
             _watch(run, progress, place, plan)
             due = config.save_every and place.step % config.save_every == 0
             if due and place.step < len(plan):
+                save_place(run, optimizer, progress, place, folder)
+        if not (state and state.watched and state.step == len(plan)):
+            # So that a kill while it is exported costs the export only. Without room for it, what
+            # was learned is still kept.
+            with suppress(StorageError):
                 save_place(run, optimizer, progress, place, folder)
     except Stopped:
         if place.step:

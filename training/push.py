@@ -20,7 +20,7 @@ from typing import Any
 
 from imitation.data.library import data_file
 from imitation.errors import StorageError, UserError
-from imitation.jobs.reporting import Report
+from imitation.events import Writer
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings, secret
 from training.folder import ADAPTER, ADAPTER_CONFIG, CHECKPOINT, CONFIG, MODEL
@@ -91,20 +91,18 @@ def push(run: Path, repo: str, card: dict[str, Any], token: str, public: bool) -
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = _parser().parse_args(argv)
-    report = None
+    report = Writer(None)
     try:
-        report = Report(args.progress)
+        report = Writer(args.progress)
         token = _checked(args)
         catalog = load_catalog(read_settings().catalogs)
         card = describe(args.run, catalog, args.data)
         report.write("sending", f"Sending {args.run} to {args.repo} ...")
         url = push(args.run, args.repo, card, token, args.public)
     except UserError as error:
-        if report:
-            report.write("failed", message=error.message, hint=error.hint)
-        print(f"push: {error}", file=sys.stderr)
+        report.failed("push", error)
         return 2
-    report.write("done", f"Sent to {url}", url=url)
+    report.write("end", f"Sent to {url}", url=url)
     return 0
 
 

@@ -13,13 +13,14 @@ import torch
 from torch.optim import AdamW
 
 from imitation.data.encode import Encoded
+from imitation.events import Writer as Progress
 from training import checkpoints
 from training.attention import attending, unpackable
 from training.base import Base
 from training.checkpoints import State
 from training.config import TrainingConfig, to_table
 from training.data import Data
-from training.events import Progress, Stop
+from training.events import Stop
 from training.methods import core
 
 

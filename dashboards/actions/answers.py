@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +16,7 @@ from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.data.sample import estimated_tokens
 from imitation.errors import StorageError, UserError
+from imitation.events import parse
 from imitation.jobs.costs import Price, price_of, terms_may_forbid
 from imitation.jobs.kinds import command
 from imitation.jobs.progress import tail
@@ -295,10 +294,8 @@ def _asked(job: Job, visitor: str, local: Collection[str], name: Callable[[str],
 
 def _last_step(path: Path) -> Mapping[str, Any]:
     for line in reversed(lines_of(tail(path))):
-        with suppress(ValueError):
-            event = json.loads(line)
-            if isinstance(event, dict) and event.get("event") == "step":
-                return event
+        if (event := parse(line)) and event.get("event") == "step":
+            return event
     return {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dashboards.context import Context
 from imitation.data import library
 from imitation.data.library import Dataset
 from imitation.errors import UserError
+from imitation.events import read
 from imitation.jobs.kinds import as_typed
 from imitation.storage.jobs import Job
 from imitation.values import JobState
@@ -146,7 +146,7 @@ def _of_job(job: Job, visitor: str, live: Sequence[Job], dataset: Dataset | None
     events = _events(Path(job.spec.progress))
     steps = [event for event in events if event["event"] == "step"]
     sources = [event for event in events if event["event"] == "loaded"]
-    whole = dataset if job.state == "done" else None
+    whole = None if job.is_live else dataset  # a folder of that name is there whole or not at all
     if whole:
         sources, steps = whole.manifest.get("sources", ()), whole.manifest.get("steps", ())
     seconds = (job.ended or time.time()) - job.started if job.started else None
@@ -169,8 +169,8 @@ def _of_job(job: Job, visitor: str, live: Sequence[Job], dataset: Dataset | None
 
 
 def _doing(events: Sequence[Mapping[str, Any]]) -> str:
-    last = events[-1] if events else {"event": ""}
-    match last["event"]:
+    last = events[-1] if events else {}
+    match last.get("event"):
         case "reading":
             return f"reading {last['source']}, {last['rows']:,} rows so far"
         case "loaded":
@@ -179,7 +179,7 @@ def _doing(events: Sequence[Mapping[str, Any]]) -> str:
             return f"step {last['step']} of {last['steps']} done"
         case "diversity":
             return f"nearest queries, {last['queries']:,} of {last['of']:,}"
-        case "done":
+        case "end":
             return "finishing"
     return "starting"
 
@@ -204,12 +204,8 @@ def _events(path: Path) -> Sequence[Mapping[str, Any]]:
 def _read(path: Path, _changed: int, _size: int) -> tuple[Mapping[str, Any], ...]:
     """Whole lines of a progress file; of those on reading, the last of a source is enough."""
     found: list[Mapping[str, Any]] = []
-    for line in path.read_text("utf-8", "replace").split("\n"):
-        try:
-            event = json.loads(line)
-        except ValueError:  # half of a line still being written
-            continue
-        if isinstance(event, dict) and "event" in event:
+    for event in read(path):
+        if "event" in event:
             if found and event["event"] == found[-1]["event"] in ("reading", "diversity"):
                 found.pop()
             found.append(event)

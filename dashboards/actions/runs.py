@@ -23,6 +23,7 @@ from dashboards.context import Context
 from imitation.data.library import data_name
 from imitation.disk import copy_file
 from imitation.errors import UserError
+from imitation.events import LEARNING
 from imitation.jobs.kinds import as_typed
 from imitation.jobs.progress import Progress, Reader, tail
 from imitation.models.catalog_writer import add_card
@@ -70,6 +71,7 @@ class Run:
         out: Folder of the results.
         exported: Whether the embedded engine can serve it.
         resumable: Whether it has ended early and left a checkpoint to go on from.
+        lightens: Whether it ran out of memory where less of it can be asked for.
         kept: Folder of the weights it ended with, "" before.
         promoted: Whether it is in Compare.
         progress: Loss curves, speed, time left.
@@ -90,6 +92,7 @@ class Run:
     out: Path
     exported: bool
     resumable: bool
+    lightens: bool
     kept: str
     promoted: bool
     progress: Progress
@@ -148,7 +151,8 @@ class Runs:
     def resume(self, identity: str, visitor: str) -> Job:
         """Queue a run that ended early again, from its checkpoint; it takes the place in the list.
 
-        After want of memory it goes on with less of it, as far as that leaves the result as it is.
+        Where it learned and ran out of memory it goes on with less of it, as far as that leaves the
+        result as it is.
 
         Raises:
             UserError: It is not this visitor's, is gone, or left no checkpoint.
@@ -159,7 +163,7 @@ class Runs:
         if job.state not in _EARLY or not (out / STATE).is_file():
             raise UserError(f"{job.spec.name} has no checkpoint to go on from.", "Try it again.")
         argv = job.spec.argv
-        if job.state == "out_of_memory":
+        if _lightens(job, self._progress(job)):
             before = form_of(argv)
             for key, value in lighter(before).changes.items():
                 if key != "max_tokens" and before.changes.get(key) != value:
@@ -172,7 +176,7 @@ class Runs:
         return again
 
     def retry(self, identity: str, visitor: str) -> Job:
-        """Queue the run once more under another name; after want of memory, with less of it.
+        """Queue the run once more under another name, with less memory where that is a cure.
 
         Raises:
             UserError: It is not this visitor's, is gone, or cannot be started.
@@ -180,7 +184,7 @@ class Runs:
         check_allowed(self._context.settings)
         job = self._own(identity, visitor)
         form = form_of(job.spec.argv)
-        if job.state == "out_of_memory":
+        if _lightens(job, self._progress(job)):
             form = lighter(form)
         again = replace(form, name=free_name(self._context, form.name))
         return start(self._context, again, visitor)
@@ -267,6 +271,7 @@ class Runs:
             out=out,
             exported=job.state == "done" and _exported(out) is not None,
             resumable=job.state in _EARLY and (out / STATE).is_file(),
+            lightens=_lightens(job, progress),
             kept=str(out / CHECKPOINT) if (out / CHECKPOINT).is_dir() else "",
             promoted=job.spec.name in self._context.catalog(),
             progress=progress,
@@ -276,6 +281,11 @@ class Runs:
         with self._lock:
             reader = self._readers.setdefault(job.id, Reader(Path(job.spec.progress)))
             return reader.read()
+
+
+def _lightens(job: Job, progress: Progress) -> bool:
+    """Whether it ran out of memory while it learned: its base and its export get no lighter."""
+    return job.state == "out_of_memory" and progress.phase in LEARNING
 
 
 def _exported(out: Path) -> Path | None:

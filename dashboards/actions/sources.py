@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,9 @@ from imitation.data.load import HUB, Source
 from imitation.data.shapes import known_shapes
 from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
+from imitation.events import read
 from imitation.jobs.dataset_sources import PRESET, presets, sources_of
 from imitation.jobs.kinds import command
-from imitation.reading.text import lines_of
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec
@@ -176,8 +175,7 @@ def hub_glimpse(context: Context, identity: str) -> Glimpse | None:
         return None
     path = Path(job.spec.progress)
     try:
-        lines = [json.loads(line) for line in lines_of(path.read_text("utf-8"))]
-        seen = [from_table(line) for line in lines if line.get("event") == "preview"]
+        seen = [from_table(line) for line in read(path) if line.get("event") == "preview"]
     except (OSError, ValueError, KeyError, TypeError):
         seen = []
     context.jobs.delete(identity)

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from imitation import events
 from imitation.disk import write_text
 from imitation.errors import StorageError
 from imitation.evaluation.report import (
@@ -23,7 +24,6 @@ from imitation.evaluation.report import (
     Run,
     Score,
 )
-from imitation.reading.text import lines_of
 from imitation.values import Interval
 
 FORMAT = 1
@@ -84,19 +84,12 @@ def as_json(value: Run | Report) -> str:
 def live_scores(folder: Path) -> list[LiveScore]:
     """The last score of each model and task in progress.jsonl, in the order they began."""
     found: dict[tuple[str, str], LiveScore] = {}
-    try:
-        lines = lines_of((folder / PROGRESS).read_text("utf-8"))
-    except OSError:
-        return []
-    for line in lines:
-        if '"score"' not in line:
+    for row in events.read(folder / PROGRESS):
+        if row.get("event") != "score":
             continue
         try:
-            row = json.loads(line)
-            if row.get("event") != "score":
-                continue
             score = _make(LiveScore, {**row, "value": Interval(**row["value"])})
-        except (ValueError, TypeError, KeyError):  # half of a line, or not ours
+        except (ValueError, TypeError, KeyError):  # not ours
             continue
         found[score.model, score.task] = score
     return list(found.values())

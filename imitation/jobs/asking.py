@@ -12,15 +12,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from imitation.errors import UserError
+from imitation.events import Writer
 from imitation.jobs.answers import Answering
 from imitation.jobs.costs import Price, price_of
-from imitation.jobs.reporting import Report
 from imitation.models.backends import Backends
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings
 from imitation.values import ModelCard, Sampling
 
-Work = Callable[[argparse.Namespace, ModelCard, Price, Report], int]
+Work = Callable[[argparse.Namespace, ModelCard, Price, Writer], int]
 """What a command does with its model; its exit code."""
 
 
@@ -61,15 +61,13 @@ def run_command(name: str, args: argparse.Namespace, work: Work) -> int:
     Returns:
         The work's exit code; 2 where a `UserError` ended it, 130 where a key did.
     """
-    report = None
+    report = Writer(None)
     try:
-        report = Report(args.progress)
+        report = Writer(args.progress)
         card = load_catalog(read_settings().catalogs)[args.model]
         return work(args, card, price_of(card, args.price_in, args.price_out), report)
     except UserError as error:
-        if report:
-            report.write("failed", message=error.message, hint=error.hint)
-        print(f"{name}: {error}", file=sys.stderr)
+        report.failed(name, error)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; run the same command to go on.", file=sys.stderr)

@@ -12,7 +12,6 @@ with 0, or 2 where nothing could be built.
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -37,15 +36,15 @@ from imitation.data.sample import Count, estimated_tokens, mix, number_of_tokens
 from imitation.data.shapes import known_shapes
 from imitation.disk import locked
 from imitation.errors import UserError
+from imitation.events import Writer
 from imitation.jobs.dataset_sources import sources_of
-from imitation.jobs.reporting import Report
 from imitation.values import Example, Refused
 
 SHOWN = 5
 """Conversations, refusals and reasons that are printed."""
 
 
-def build(args: argparse.Namespace, progress: Report) -> dict[str, Any]:
+def build(args: argparse.Namespace, progress: Writer) -> dict[str, Any]:
     """Build the dataset that the arguments describe; its manifest.
 
     Raises:
@@ -95,7 +94,7 @@ def build(args: argparse.Namespace, progress: Report) -> dict[str, Any]:
         f"{args.out}: {result['conversations']} conversations, {result['tokens']} tokens "
         f"({result['tokens_counted_by']}), sha256 {whole['sha256']}"
     )
-    progress.write("done", text, result=result, sha256=whole["sha256"], out=str(args.out))
+    progress.write("end", text, result=result, sha256=whole["sha256"], out=str(args.out))
     return whole
 
 
@@ -136,7 +135,7 @@ def _counter(tokenizer: str) -> tuple[Count, str]:
     return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"]), tokenizer
 
 
-def _load(source: Source, limit: int | None, progress: Report) -> Loaded:
+def _load(source: Source, limit: int | None, progress: Writer) -> Loaded:
     def seen(rows: int) -> None:
         progress.write("reading", source=source.name, rows=rows)
 
@@ -167,7 +166,7 @@ def _counts(report: StepReport) -> str:
     return "\n".join(lines)
 
 
-def _diversity(examples: Sequence[Example], progress: Report) -> dict[str, Any]:
+def _diversity(examples: Sequence[Example], progress: Writer) -> dict[str, Any]:
     def done(queries: int) -> None:
         progress.write("diversity", queries=queries, of=len(examples))
 
@@ -178,7 +177,7 @@ def _diversity(examples: Sequence[Example], progress: Report) -> dict[str, Any]:
     return manifest.diversity_table(report)
 
 
-def show(args: argparse.Namespace, progress: Report) -> int:
+def show(args: argparse.Namespace, progress: Writer) -> int:
     """Print the first conversations of every source, as they would be read."""
     for source in sources_of(args.source, args.weights, args.licences):
         found = glimpse(source)
@@ -192,7 +191,7 @@ def show(args: argparse.Namespace, progress: Report) -> int:
             lines += [f"    {who}: {' '.join(text.split())[:200]}" for who, text in talk]
         print("\n".join(lines), end="\n\n")
         progress.write("preview", **to_table(found))
-    progress.write("done")
+    progress.write("end")
     return 0
 
 
@@ -201,9 +200,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     # A stopped job still clears what it wrote aside.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    progress = None
+    progress = Writer(None)
     try:
-        progress = Report(args.progress)
+        progress = Writer(args.progress)
         if args.preview:
             return show(args, progress)
         if args.out is None:
@@ -211,14 +210,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with locked(args.out.with_name(f".{args.out.name}.lock"), _busy(args.out)):
             build(args, progress)
     except UserError as error:
-        if progress:
-            progress.write("failed", message=error.message, hint=error.hint)
-        print(f"build_dataset: {error}", file=sys.stderr)
+        progress.failed("build_dataset", error)
         return 2
     except Exception as error:
-        logging.getLogger(__name__).exception("The dataset could not be built")
-        if progress:
-            progress.write("failed", message=f"{type(error).__name__}: {error}", hint="")
+        progress.failed("build_dataset", error)
         return 1
     return 0
 

@@ -32,6 +32,7 @@ from imitation.evaluation.benchmarks import SEED, Asking, manager, run, without_
 from imitation.evaluation.report import PROGRESS, RESPONSES, RESULTS, Report
 from imitation.evaluation.report_files import save
 from imitation.evaluation.suites import expand
+from imitation.events import Writer
 from imitation.jobs.evaluated import Local, Subject, subjects
 from imitation.jobs.evaluation_progress import Progress
 from imitation.jobs.evaluation_run import run_of
@@ -80,12 +81,15 @@ def evaluate(
     progress = Progress(job.out / PROGRESS, pairs, job.asking.limit or 300)
     notes = [note for task in whole.tasks for note in _notes(settings, task)]
     with closing(progress):
-        progress.write("begin", models=[m for m, _ in pairs], tasks=list(tasks))
+        progress.write("start", models=[m for m, _ in pairs], tasks=list(tasks))
         for subject in chosen:
             _one_model(settings, job, subject, tasks, progress)
         progress.write("report")
         report = measure.build(job.out, notes)
-        progress.write("end", complete=report.complete)
+        if report.complete:
+            progress.write("end")
+        else:
+            progress.failed(UserError("Some samples or tasks have no result.", "See the report."))
     return report
 
 
@@ -213,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _ended_in_order():
             report = evaluate(job, chosen, expand(args.tasks), command)
     except UserError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
+        Writer(None).failed("evaluate", error)
         return 2
     except KeyboardInterrupt:
         print(f"\nStopped; the same command goes on: {shlex.join(typed)}", file=sys.stderr)

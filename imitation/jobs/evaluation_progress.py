@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from imitation.errors import UserError
 from imitation.evaluation.report import LiveScore
 from imitation.evaluation.results import LOWER
 from imitation.evaluation.stats import mean
+from imitation.events import Name, Writer
 from imitation.values import Interval
 
 EVERY_S = 1.0
@@ -30,8 +31,7 @@ class Progress:
 
     def __init__(self, path: Path, pairs: Sequence[tuple[str, str]], guess: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("a", encoding="utf-8")
-        self._began, self._pairs, self._guess = time.monotonic(), list(pairs), guess
+        self._out, self._pairs, self._guess = Writer(path, anew=False), list(pairs), guess
         self._sizes: dict[str, int] = {}
         self._ended: dict[tuple[str, str], int] = {}
         self._model, self._task = "", ""
@@ -66,15 +66,17 @@ class Progress:
         self._ended[self._model, self._task] = size
         self._say(state, missing, reason)
 
-    def write(self, event: str, **values: Any) -> None:
+    def write(self, event: Name, **values: Any) -> None:
         """One line."""
-        row = {"event": event, "elapsed_s": round(time.monotonic() - self._began, 2), **values}
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._out.write(event, **values)
+
+    def failed(self, error: UserError) -> None:
+        """Not all that was asked for is there."""
+        self._out.failed("evaluate", error)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._out.close()
 
     def _say(self, state: str, missing: int = 0, reason: str = "") -> None:
         self._last = time.monotonic()

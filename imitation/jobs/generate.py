@@ -25,11 +25,11 @@ from imitation.data.filters import refusal
 from imitation.data.format import read_examples, sha256_of, to_row, write_examples
 from imitation.disk import disk_errors_in_words
 from imitation.errors import BackendError, UserError
+from imitation.events import Writer
 from imitation.jobs.answers import Answering, Usage, finish_manifest
 from imitation.jobs.asking import add_options, answering, run_command, sampling_of
 from imitation.jobs.costs import Price, dollars
 from imitation.jobs.prompt_files import Prompt, fact_prompts, read_prompts, seed_of
-from imitation.jobs.reporting import Report
 from imitation.values import Completion, Example, Message, ModelCard, Sampling
 
 HOPELESS = 20
@@ -166,16 +166,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("generate", _parser().parse_args(argv), _work)
 
 
-def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Report) -> int:
+def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Writer) -> int:
     prompts = fact_prompts(args.facts) if args.facts else read_prompts(args.prompts)
     missing = asyncio.run(_run(args, card, prompts, price, report))
     if missing is None:
         print("Stopped; run the same command to go on.", file=sys.stderr)
         return 143
     if missing:
-        print(f"{missing} of {len(prompts)} prompts have no answer.", file=sys.stderr)
-    report.write("done", missing=missing)
-    return 1 if missing else 0
+        error = UserError(
+            f"{missing} of {len(prompts)} prompts have no answer.", "Run the same command to go on."
+        )
+        report.failed("generate", error)
+        return 1
+    report.write("end")
+    return 0
 
 
 async def _run(
@@ -183,7 +187,7 @@ async def _run(
     card: ModelCard,
     prompts: Sequence[Prompt],
     price: Price,
-    report: Report,
+    report: Writer,
 ) -> int | None:
     """Generate with everything around it; None where it was stopped before the end."""
     sampling, used, told = sampling_of(args), Usage(), 0.0

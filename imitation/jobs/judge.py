@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -38,6 +36,7 @@ from imitation.evaluation.judge import (
 )
 from imitation.evaluation.pairs import pairs_of
 from imitation.evaluation.verdicts import parse, parse_one
+from imitation.events import Writer
 from imitation.models.backends import Backends, complete
 from imitation.models.catalog import ModelCard, load_catalog, nearest
 from imitation.reading.text import NotUtf8, read_text
@@ -61,7 +60,7 @@ async def work(
     completer: Completer,
     *,
     concurrency: int = 4,
-    report: Callable[[dict[str, Any]], None] = lambda _: None,
+    report: Writer | None = None,
 ) -> judgements.Counts:
     """Make the judgements of a run that are not made yet; how it stands afterwards.
 
@@ -96,7 +95,8 @@ async def work(
                 used.completion_tokens,
             )
             done += 1
-            report({"event": "step", "step": done, "steps": total})
+            if report:
+                report.write("step", step=done, steps=total)
 
     async def reader() -> None:
         for task in tasks:
@@ -187,22 +187,16 @@ def find_pairs(db: Store, args: argparse.Namespace) -> tuple[list[Pair], str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     args = _parser().parse_args(argv)
-    began = time.monotonic()
-
-    def report(event: dict[str, Any]) -> None:
-        if args.progress:
-            line = json.dumps({**event, "elapsed_s": round(time.monotonic() - began, 3)})
-            args.progress.parent.mkdir(parents=True, exist_ok=True)
-            with args.progress.open("a", encoding="utf-8") as opened:
-                opened.write(line + "\n")
-
+    report = Writer(None)
     try:
+        if args.progress:
+            args.progress.parent.mkdir(parents=True, exist_ok=True)
+            report = Writer(args.progress, anew=False)
         settings = read_settings()
         with closing(connect(settings.database)) as db:
             return _judge(settings, db, args, report)
     except UserError as error:
-        report({"event": "failed", "message": error.message, "hint": error.hint})
-        print(f"judge: {error}", file=sys.stderr)
+        report.failed("judge", error)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; --run goes on.", file=sys.stderr)
@@ -213,7 +207,7 @@ def _judge(
     settings: Settings,
     db: Store,
     args: argparse.Namespace,
-    report: Callable[[dict[str, Any]], None],
+    report: Writer,
 ) -> int:
     catalog = load_catalog(settings.catalogs)
     if args.run:
@@ -245,7 +239,12 @@ def _judge(
         print(f"Run {run.id}", file=sys.stderr)
     counts = asyncio.run(_ask_all(settings, db, run, card, args.concurrency, report))
     print(summary(run.name, counts, card), file=sys.stderr)
-    return 1 if counts.left else 0
+    if counts.left:
+        error = UserError(f"{counts.left} of {counts.total} were not judged.", "--run goes on.")
+        report.failed("judge", error)
+        return 1
+    report.write("end")
+    return 0
 
 
 async def _ask_all(
@@ -254,7 +253,7 @@ async def _ask_all(
     run: judgements.Run,
     card: ModelCard,
     concurrency: int,
-    report: Callable[[dict[str, Any]], None],
+    report: Writer,
 ) -> judgements.Counts:
     backends = Backends(replace(settings, copies=concurrency))
     sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=run.max_tokens, seed=0)

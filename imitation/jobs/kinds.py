@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imitation.errors import UserError
+from imitation.events import LEARNED
 from imitation.models.catalog import nearest
 from imitation.settings import PACKAGE
 
@@ -25,18 +26,32 @@ class Kind:
         module: What is run, `python -m module ...`.
         device: Where it computes unless told otherwise: "cpu", "io" (hardly at all) or "gpu:N".
         lower: What to do where it ran out of memory.
+        elsewhere: The same by what it had told of last, where `lower` is no cure.
+        result: File in its folder that appears, as the last step, once all of it is there.
     """
 
     module: str
     device: str = "cpu"
     lower: str = "Lower --concurrency, or choose a smaller model."
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    result: str = ""
+
+    def advice(self, phase: str) -> str:
+        """What to do where it ran out of memory, having told of `phase` last."""
+        return self.elsewhere.get(phase, self.lower)
 
 
+_BASE = "Its base does not fit: choose a smaller one, or QLoRA on a GPU."
+_EXPORT = (
+    "It had learned and was exporting: end other programs that need memory, then Resume, which "
+    "exports again and no more."
+)
 KINDS: Mapping[str, Kind] = {
     "finetune": Kind(
         "training.finetune",
         lower="Lower micro_batch (Computed at once) first and set checkpointing, which do not "
         "change the result; then max_tokens (Longest conversation).",
+        elsewhere={**dict.fromkeys(("", "setup"), _BASE), **dict.fromkeys(LEARNED, _EXPORT)},
     ),
     "batch": Kind("training.preview", "io"),
     "estimate": Kind("training.estimate", "io", "Lower micro_batch (Computed at once)."),
@@ -48,7 +63,11 @@ KINDS: Mapping[str, Kind] = {
         "imitation.jobs.evaluate",
         lower="Lower --concurrency or --batch-size, or choose a smaller model.",
     ),
-    "dataset": Kind("imitation.jobs.build_dataset", lower="Build from fewer sources at once."),
+    "dataset": Kind(
+        "imitation.jobs.build_dataset",
+        lower="Build from fewer sources at once.",
+        result="manifest.json",
+    ),
     "preview": Kind("imitation.jobs.build_dataset", "io"),
     "tasks": Kind("imitation.jobs.list_tasks"),
     "results": Kind("imitation.jobs.import_results", "io"),

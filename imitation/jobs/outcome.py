@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import signal
@@ -10,14 +11,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from imitation.jobs import worker
-from imitation.jobs.kinds import kind_of
-from imitation.jobs.progress import Reader, tail
+from imitation.jobs.kinds import KINDS, kind_of
+from imitation.jobs.progress import Progress, Reader, tail
 from imitation.storage.jobs import Job
 from imitation.values import JobState
 
 _OOM = re.compile(
-    r"CUDA out of memory|OutOfMemoryError|not enough memory: you tried to allocate"
-    r"|^MemoryError|std::bad_alloc|Cannot allocate memory",
+    r"^(?:[\w.]*OutOfMemoryError\b|MemoryError\b|OSError: \[Errno 12\]"
+    r"|RuntimeError: (?:CUDA out of memory|.* memory: you tried to allocate))"
+    r"|^terminate called .*std::bad_alloc",
     re.MULTILINE,
 )
 
@@ -39,6 +41,7 @@ class Exit:
         ended: When, seconds since 1970.
         stopped: Whether it had been asked to stop by then.
         error: Why it could not be started.
+        said: Its last words, where it told why it ended.
         killed: Processes that had to be killed.
         left: Pids that could not even be killed.
         oom_killed: Whether the kernel killed it for want of memory.
@@ -49,6 +52,7 @@ class Exit:
     ended: float
     stopped: bool = False
     error: str = ""
+    said: str = ""
     killed: int = 0
     left: tuple[int, ...] = ()
     oom_killed: bool = False
@@ -76,21 +80,37 @@ def left(folder: Path) -> Exit | None:
 
 def judge(job: Job, end: Exit, folder: Path) -> tuple[JobState, str]:
     """The state a job ended in, and how it ended in words ("" for done)."""
-    printed = tail(folder / worker.OUTPUT)
-    progress = Reader(Path(job.spec.progress)).read() if job.spec.progress else None
-    finished = progress is not None and progress.event == "end"
-    if end.code == 0 and (finished or not end.stopped):
+    printed, progress = tail(folder / worker.OUTPUT), _told(job)
+    if end.code == 0 or progress.whole or _made(job):
         return "done", _remains(end)
     if end.stopped:
         return "stopped", _stopped(end) + _remains(end)
-    failure = progress.failure if progress else None
-    if end.oom_killed or (end.code != 0 and _OOM.search(printed)) or (
-        failure and _OOM.search(failure[0])
-    ):  # fmt: skip
-        return "out_of_memory", _memory(job, end, printed)
-    if failure:
-        return "failed", " ".join(filter(None, failure))
-    return "failed", _failed(end, printed, folder) + _remains(end)
+    said = " ".join(filter(None, progress.failure or ())) or end.said
+    if end.oom_killed or _OOM.search(said or printed):
+        return "out_of_memory", _memory(job, end, progress, said or printed)
+    return "failed", said or _failed(end, printed, folder) + _remains(end)
+
+
+def _told(job: Job) -> Progress:
+    """What the job told of itself; an earlier one may have written to the same file."""
+    path = Path(job.spec.progress)
+    if not job.spec.progress or not _is_of(job, path):
+        return Progress()
+    return Reader(path).read()
+
+
+def _made(job: Job) -> bool:
+    """Whether its result is there: such a file appears last, once all of it is whole."""
+    result = KINDS[job.spec.kind].result if job.spec.kind in KINDS else ""
+    return bool(result) and _is_of(job, Path(job.spec.out) / result)
+
+
+def _is_of(job: Job, path: Path) -> bool:
+    """Whether a file was written since the job began; the kernel's clock lags by some ms."""
+    try:
+        return path.stat().st_mtime >= (job.started or math.inf) - 0.05
+    except OSError:
+        return False
 
 
 def _stopped(end: Exit) -> str:
@@ -120,7 +140,7 @@ def _failed(end: Exit, printed: str, folder: Path) -> str:
     return f"Exit status {end.code}{last}"
 
 
-def _memory(job: Job, end: Exit, printed: str) -> str:
+def _memory(job: Job, end: Exit, progress: Progress, printed: str) -> str:
     said = re.search(r"Tried to allocate [^\n]*?\bfree\b|tried to allocate \d+ bytes", printed)
     parts = ["It ran out of memory."]
     if said:
@@ -131,7 +151,7 @@ def _memory(job: Job, end: Exit, printed: str) -> str:
             f"It had reached {end.peak_bytes / 1e9:.1f} GB; this machine has {total / 1e9:.1f} GB,"
             f" {free / 1e9:.1f} GB of it free now."
         )
-    parts.append(kind_of(job.spec.kind).lower)
+    parts.append(kind_of(job.spec.kind).advice(progress.phase))
     return " ".join(parts)
 
 

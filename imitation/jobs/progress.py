@@ -1,19 +1,13 @@
-"""Progress of a job: the JSON lines its command appends, read on from where one stopped.
-
-Each line is an object with "event" and "elapsed_s" (seconds since the command's start). Read here:
-"step" (step, steps, loss, learning_rate, tokens, trained_tokens), "validation" (step, loss),
-"score" (step, name, value, low, high, n) and "failed" (message, hint); others only count as the
-last event. Any command may write them.
-"""
+"""Progress of a job: the lines its command appends (`imitation.events`), read on as they come."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imitation import events
 from imitation.values import Interval
 
 RECENT = 20
@@ -27,6 +21,7 @@ class Progress:
 
     Attributes:
         event: The last event, "" before any.
+        phase: The last one that is no end of it.
         step: Steps done.
         steps: Steps in all, None where not known.
         resumed: Step it last went on from, None for a run in one go.
@@ -38,9 +33,11 @@ class Progress:
         tokens: Tokens seen so far, None where not known.
         trained_tokens: Tokens of these that the loss is over.
         failure: Message and hint, where the command said why it failed.
+        whole: Whether it said that all that was asked for is there.
     """
 
     event: str = ""
+    phase: str = ""
     step: int = 0
     steps: int | None = None
     resumed: int | None = None
@@ -52,6 +49,7 @@ class Progress:
     tokens: int | None = None
     trained_tokens: int | None = None
     failure: tuple[str, str] | None = None
+    whole: bool = False
     _recent: list[tuple[float, int, int]] = field(default_factory=list)
 
     @property
@@ -76,6 +74,9 @@ class Progress:
     def add(self, line: dict[str, Any]) -> None:
         """Take in one line; values that are not of their kind are passed over."""
         self.event = str(line.get("event", "step" if "step" in line else self.event))
+        if self.event not in ("stopped", "failed", "end"):
+            self.phase = self.event
+        self.whole = events.is_whole(line)
         self.elapsed_s = _number(line.get("elapsed_s")) or self.elapsed_s
         self.steps = _whole(line.get("steps")) or self.steps
         if self.event == "step":
@@ -156,12 +157,8 @@ class Reader:
         return self.progress
 
     def _take(self, line: bytes) -> None:
-        try:
-            value = json.loads(line)
-        except ValueError:  # not ours, or half of a line of a run that was killed
-            return
-        if isinstance(value, dict):
-            self.progress.add(value)
+        if found := events.parse(line):
+            self.progress.add(found)
 
 
 def tail(path: Path, limit: int = 16_000) -> str:

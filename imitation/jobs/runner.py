@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -30,7 +31,7 @@ from imitation.settings import Settings, leaked_secret
 from imitation.storage import jobs as table
 from imitation.storage.database import Store
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec
+from imitation.values import JobSpec, JobState
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Runner:
         self.runs = settings.data / "runs"
         self._store, self._grace_s, self._slots = store, grace_s, slots
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._unwritten: dict[str, Job] = {}  # as they are, where a full disk keeps their rows back
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -101,18 +103,25 @@ class Runner:
     def look(self, kind: str | None = None) -> list[Job]:
         """Jobs of a kind (None: all), newest first, as they are now; starts what can start.
 
+        What a full disk keeps from being written is known all the same, and written later; nothing
+        is started meanwhile.
+
         Raises:
-            StorageError: A change could not be written.
+            StorageError: The store cannot be read.
         """
         with self._lock:
             live = table.live(self._store)
             for job in live:
                 if job.state != "queued":
-                    self._reconcile(job)
-            if any(job.state == "queued" for job in live):
-                while claimed := table.claim(self._store, self._slots):
+                    self._reconcile(self._unwritten.get(job.id, job))
+            try:
+                while any(job.state == "queued" for job in live) and (
+                    claimed := table.claim(self._store, self._slots)
+                ):
                     self._start(claimed)
-            return table.newest(self._store, kind)
+            except StorageError as error:
+                log.warning("No job can be started: %s", error)
+            return [self._as_is(job) for job in table.newest(self._store, kind)]
 
     def job(self, identity: str) -> Job:
         """The job of that id, as last seen.
@@ -122,9 +131,9 @@ class Runner:
         """
         with self._lock:
             job = table.get(self._store, identity)
-        if job is None:
-            raise UserError(f"There is no job {identity!r}.", "It may have been deleted.")
-        return job
+            if job is None:
+                raise UserError(f"There is no job {identity!r}.", "It may have been deleted.")
+            return self._as_is(job)
 
     def stop(self, identity: str, *, kill: bool = False) -> Job:
         """Ask a job to save its work and end. Ended ones stay as they are.
@@ -142,8 +151,8 @@ class Runner:
             again = self.job(identity).state == "stopping"
             if again and not kill:
                 return self.job(identity)
-            job = table.ask_to_stop(self._store, identity)
-            if job is None or job.state != "stopping":
+            job = self._stopping(self.job(identity))
+            if job.state != "stopping":
                 return self.job(identity)
             # The worker looks for this file once it can be signalled: see Worker.run.
             with suppress(OSError):
@@ -244,11 +253,40 @@ class Runner:
                 )
         except OSError as error:
             log.exception("Job %s could not be started", job.id)
-            detail = f"It could not be started: {error}."
-            table.finish(self._store, job.id, "failed", time.time(), detail)
+            self._finish(job, "failed", time.time(), f"It could not be started: {error}.")
+
+    def _finish(self, job: Job, state: JobState, ended: float, detail: str) -> None:
+        try:
+            table.finish(self._store, job.id, state, ended, detail)
+            self._unwritten.pop(job.id, None)
+        except StorageError as error:
+            log.warning("How the job %s ended cannot be written yet: %s", job.id, error)
+            self._unwritten[job.id] = replace(job, state=state, ended=ended, detail=detail)
+
+    def _stopping(self, job: Job) -> Job:
+        """A job once it is asked to stop; one that fills the disk can be stopped too."""
+        try:
+            found = table.ask_to_stop(self._store, job.id)
+        except StorageError:
+            if job.state not in ("running", "stopping"):
+                raise
+            found = replace(job, state="stopping", stop_asked=job.stop_asked or time.time())
+            self._unwritten[job.id] = found
+        return found or job
+
+    def _as_is(self, row: Job) -> Job:
+        """A job as it is, which may be more than its row says."""
+        known = self._unwritten.get(row.id)
+        if known and row.is_live:
+            return known
+        self._unwritten.pop(row.id, None)
+        return row
 
     def _reconcile(self, job: Job) -> None:
         """Note in the row how a job ended, if it has."""
+        if not job.is_live:  # known, and not written yet
+            self._finish(job, job.state, job.ended or time.time(), job.detail)
+            return
         place = self.place(job)
         alive = self._is_alive(job)  # before the exit file: it may end in between
         end = outcome.left(place)
@@ -257,7 +295,7 @@ class Runner:
                 return
             end = outcome.Exit(code=None, ended=time.time(), stopped=job.state == "stopping")
         state, detail = outcome.judge(job, end, place)
-        table.finish(self._store, job.id, state, end.ended, detail)
+        self._finish(job, state, end.ended, detail)
         with suppress(KeyError, subprocess.TimeoutExpired):
             self._workers.pop(job.id).wait(5)
 

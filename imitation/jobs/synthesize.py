@@ -32,12 +32,12 @@ from imitation.data.synthesize import (
 )
 from imitation.disk import disk_errors_in_words
 from imitation.errors import UserError
+from imitation.events import Writer
 from imitation.facts import facts_of
 from imitation.jobs.answers import Answering, Usage, finish_manifest
 from imitation.jobs.asking import add_options, answering, run_command, sampling_of
 from imitation.jobs.costs import Price
 from imitation.jobs.prompt_files import Prompt, seed_of
-from imitation.jobs.reporting import Report
 from imitation.values import Example, Message, ModelCard, Sampling
 
 
@@ -114,7 +114,7 @@ async def run(
     card: ModelCard,
     seeds: Sequence[Pair],
     price: Price,
-    report: Report,
+    report: Writer,
 ) -> Gathered:
     """Gather pairs, write them and their manifest.
 
@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("synthesize", _parser().parse_args(argv), _work)
 
 
-def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Report) -> int:
+def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Writer) -> int:
     if args.count < 1 or args.drawn < 1:
         raise UserError("--count and --drawn should be 1 or more.")
     if args.facts:
@@ -177,7 +177,7 @@ def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Repor
     return _ended(args, asyncio.run(run(args, card, seeds, price, report)), report)
 
 
-def _ended(args: argparse.Namespace, gathered: Gathered, report: Report) -> int:
+def _ended(args: argparse.Namespace, gathered: Gathered, report: Writer) -> int:
     found = len(gathered.pairs)
     print(
         f"{found} of {args.count} pairs from {gathered.rounds} answers: {gathered.empty} without "
@@ -188,11 +188,13 @@ def _ended(args: argparse.Namespace, gathered: Gathered, report: Report) -> int:
     if gathered.ended == "stopped":
         return 143
     if found < args.count:
-        message = f"Only {found} of {args.count} pairs: {gathered.ended}."
-        hint = "What there is was kept. Try a stronger model or other seed pairs."
-        report.write("failed", message=message, hint=hint)
+        error = UserError(
+            f"Only {found} of {args.count} pairs: {gathered.ended}.",
+            "What there is was kept. Try a stronger model or other seed pairs.",
+        )
+        report.failed("synthesize", error)
         return 1
-    report.write("done")
+    report.write("end")
     return 0
 
 

@@ -23,10 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from imitation.events import SAYS
 from imitation.jobs import processes
 
 JOB, WORKER, OUTPUT, EXIT, STOP = "job.json", "worker.json", "output.log", "exit.json", "stop"
-_ROOM = 1024
+_ROOM = 8192
+_SAID = 1000  # characters of last words; in JSON one may take six bytes
 NOT_STARTED = 127
 """Exit code where the command could not be started, as shells have it."""
 
@@ -63,6 +65,7 @@ class Worker:
         self.stop_asked = False
         self.killed = 0
         self.left: list[int] = []
+        self.said = ""
 
     def run(self) -> int:
         """Run the command to its end and leave its exit code; that code."""
@@ -81,6 +84,7 @@ class Worker:
             {
                 "code": code,
                 "error": error,
+                "said": self.said[:_SAID],
                 "ended": time.time(),
                 "stopped": self.stop_asked or code is None,
                 "killed": self.killed,
@@ -99,7 +103,12 @@ class Worker:
 
     def _command(self) -> tuple[int, str]:
         os.nice(5)  # the page stays responsive while a job computes
-        env = {**os.environ, processes.MARK: self.id, "PYTHONUNBUFFERED": "1"}
+        # Its last words come through a pipe: what it prints may end on a full disk.
+        heard, says = os.pipe()
+        os.set_blocking(heard, False)
+        os.set_blocking(says, False)
+        marks = {processes.MARK: self.id, SAYS: str(says), "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, **marks}
         with (self.folder / OUTPUT).open("ab", buffering=0) as output:
             try:
                 child = subprocess.Popen(
@@ -109,12 +118,17 @@ class Worker:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    pass_fds=(says,),
                 )
             except (OSError, ValueError) as error:
                 return NOT_STARTED, f"{self.argv[0]!r} could not be started: {error}"
         with suppress(OSError):  # where memory runs out, the job goes first, not the page
             Path(f"/proc/{child.pid}/oom_score_adj").write_text("500")
-        return child.wait(), ""
+        os.close(says)
+        code = child.wait()
+        with suppress(BlockingIOError):
+            self.said = os.read(heard, 4 * _SAID).decode("utf-8", "replace")
+        return code, ""
 
     def _on_term(self, *_: object) -> None:
         if self.stop_asked:

@@ -202,6 +202,14 @@ def run_job(context, code, name="one", visitor=ME, argv=()):
     return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
 
 
+LEARNS = """
+import pathlib, sys
+from imitation.events import Writer
+out = pathlib.Path(sys.argv[1]); out.mkdir(parents=True, exist_ok=True)
+Writer(out / "progress.jsonl").write('step', step=1, steps=9)
+"""
+
+
 @pytest.fixture
 def trains(finished):
     """Code of a job that leaves what a real run left."""
@@ -331,9 +339,27 @@ def test_only_what_can_be_served_is_promoted(context):
         runs.promote(job.id, ME)
 
 
+@pytest.mark.parametrize(("phase", "less"), [("setup", False), ("step", True), ("saved", False)])
+def test_less_memory_is_offered_where_it_is_the_cure(context, form, monkeypatch, phase, less):
+    """Neither the base nor the export gets smaller by what the form can change."""
+    argv = actions.plan(context, form, ME).argv[3:]
+    code = LEARNS.replace("'step'", repr(phase)) + "raise MemoryError"
+    job = ended(context, run_job(context, code, argv=argv))
+    (context.jobs.runs / "one" / "state.pt").write_bytes(b"state")
+    runs = Runs(context)
+    assert job.state == "out_of_memory"
+    assert ("with less memory" in view.detail_html(runs.look(ME)[0])) == less
+    started = []
+    monkeypatch.setattr(context.jobs, "submit", lambda spec: started.append(spec) or job)
+    runs.retry(job.id, ME)
+    assert bool(actions.form_of(started[0].argv).changes) == less
+    runs.resume(job.id, ME)
+    assert ("--set" in started[1].argv[len(job.spec.argv) :]) == less
+
+
 def test_out_of_memory_is_tried_again_with_less(context, form, monkeypatch):
     argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, "raise MemoryError", argv=argv))
+    job = ended(context, run_job(context, LEARNS + "raise MemoryError", argv=argv))
     runs = Runs(context)
     assert job.state == "out_of_memory"
     assert "Try again with less memory" in view.detail_html(runs.look(ME)[0])
@@ -353,8 +379,7 @@ def test_out_of_memory_is_tried_again_with_less(context, form, monkeypatch):
 def test_a_run_that_ended_early_goes_on_from_its_checkpoint(context, form):
     runs = Runs(context)
     argv = actions.plan(context, form, ME).argv[3:]
-    leaves = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.mkdir(parents=True); "
-    job = ended(context, run_job(context, leaves + "raise MemoryError", argv=argv))
+    job = ended(context, run_job(context, LEARNS + "raise MemoryError", argv=argv))
     assert not runs.look(ME)[0].resumable
     with pytest.raises(UserError, match="no checkpoint"):
         runs.resume(job.id, ME)

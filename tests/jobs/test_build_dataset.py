@@ -79,7 +79,7 @@ def test_counts_files_and_progress(tmp_path, source, capsys):
     assert (len(examples), refused) == (kept, [])
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [e["event"] for e in events] == [
-        "start", "loaded", "step", "step", "step", "step", "diversity", "done",
+        "start", "loaded", "step", "step", "step", "step", "diversity", "end",
     ]  # fmt: skip
     assert [(e["step"], e["steps"]) for e in events[2:6]] == [(n, 4) for n in range(1, 5)]
     assert events[-1]["sha256"] == table["sha256"]
@@ -127,7 +127,7 @@ def test_a_preview_reaches_the_page_through_the_progress(tmp_path, source):
     log = tmp_path / "log"
     assert build("--source", source, "--licences", "MIT", "--preview", "--progress", log) == 0
     first, last = (json.loads(line) for line in log.read_text().splitlines())
-    assert (first["event"], last["event"]) == ("preview", "done")
+    assert (first["event"], last["event"]) == ("preview", "end")
     found = from_table(first)
     assert found == glimpse(Source("alpaca", str(source), "MIT"))
     assert found.shapes == {"Alpaca": ("instruction", "output")}

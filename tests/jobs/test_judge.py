@@ -13,6 +13,7 @@ from imitation.errors import BackendError, UserError
 from imitation.evaluation.judge import ask, rubrics
 from imitation.evaluation.pairs import pairs_of
 from imitation.evaluation.votes import agreement_between, decide, win_rates
+from imitation.events import Writer, read
 from imitation.jobs import import_recorded, import_reviews, judge
 from imitation.jobs.progress import Reader
 from imitation.models.recordings import Source, read_recording
@@ -42,7 +43,7 @@ def work(db, run, answer, **options):
     return asyncio.run(judge.work(db, run, completer, **options))
 
 
-def test_verdicts_nonsense_and_faults_are_all_counted(db):
+def test_verdicts_nonsense_and_faults_are_all_counted(db, tmp_path):
     def answer(question):
         if question.startswith("q1 "):
             raise BackendError("The server is overloaded.")
@@ -50,12 +51,13 @@ def test_verdicts_nonsense_and_faults_are_all_counted(db):
             return "I'm sorry, but I can't judge this."
         return "9 8"
 
-    seen = []
-    counts = work(db, start(db), answer, report=seen.append)
+    with Writer(tmp_path / "progress") as report:
+        counts = work(db, start(db), answer, report=report)
     assert counts.states == {"judged": 20, "unparsed": 2, "failed": 2}
     assert counts.problems == {"refusal": 2}
     assert counts.faults == {"The server is overloaded.": 2}
-    assert seen[-1] == {"event": "step", "step": 22, "steps": 24}
+    *_, last = read(tmp_path / "progress")
+    assert (last["event"], last["step"], last["steps"]) == ("step", 22, 24)
 
 
 def test_a_second_start_asks_only_what_is_missing(db):

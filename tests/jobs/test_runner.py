@@ -13,14 +13,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from imitation import events
 from imitation.errors import StorageError, UserError
+from imitation.events import Writer
 from imitation.jobs import outcome, processes, worker
 from imitation.jobs.kinds import KINDS, ROOT, as_typed, command
+from imitation.jobs.progress import Reader
 from imitation.jobs.runner import Runner
+from imitation.settings import read_settings
 from imitation.storage import jobs as table
 from imitation.storage.database import connect
 from imitation.values import JobSpec
 from tests.jobs.conftest import ended, python, says, until
+from tests.small_disk import small_disk
 
 SLEEP = "import sys, time; open(sys.argv[1], 'w').write('x'); time.sleep(60)"
 # Saves when asked to, as training does.
@@ -29,7 +34,7 @@ import pathlib, signal, sys, time
 def save(*_):
     time.sleep(0.2)
     pathlib.Path(sys.argv[2]).write_text("saved")
-    sys.exit(0)
+    sys.exit(143)
 signal.signal(signal.SIGTERM, save)
 pathlib.Path(sys.argv[1]).write_text("ready")
 time.sleep(60)
@@ -172,6 +177,118 @@ def test_finished_while_being_stopped_is_done(runner, tmp_path):
     assert ended(runner, job).state == "done"
 
 
+TELLS = (
+    "import signal, sys, time; from pathlib import Path; from imitation.events import Writer\n"
+    "told = Writer(Path(sys.argv[1])); told.write('step', step=1, steps=1)\n"
+)
+
+
+@pytest.mark.parametrize("word", ["end", "done"])
+@pytest.mark.parametrize("how", ["SystemExit(0)", "SystemExit(143)", "killed"])
+def test_work_that_is_done_is_not_undone_by_a_stop_or_a_kill(make_runner, tmp_path, word, how):
+    """The last line is out, and then: nothing, or our answer to a stop, or SIGKILL at last."""
+    runner, path, ready = make_runner(grace_s=0.3), tmp_path / "told", tmp_path / "ready"
+    stops = "lambda *_: None" if how == "killed" else f"lambda *_: sys.exit({how[11:-1]})"
+    code = (
+        f"{TELLS}signal.signal(signal.SIGTERM, {stops})\n"
+        f"told.write({word!r}); Path(sys.argv[2]).write_text('x'); time.sleep(60)\n"
+        "time.sleep(60)"
+    )
+    job = runner.submit(python(code, str(path), str(ready), progress=str(path)))
+    until(says(ready))
+    runner.stop(job.id)
+    assert ended(runner, job).state == "done"
+
+
+def test_an_end_told_by_an_earlier_job_is_not_this_ones(make_runner, tmp_path):
+    runner, path = make_runner(), tmp_path / "told"
+    for code, state in (
+        (f"{TELLS}told.write('end')", "done"),
+        ("raise SystemExit(3)", "failed"),
+    ):
+        time.sleep(0.1)
+        job = runner.submit(python(code, str(path), progress=str(path)))
+        assert ended(runner, job).state == state
+
+
+def test_with_something_missing_it_is_not_whole(tmp_path):
+    for number, line in enumerate(('{"event": "done", "missing": 2}',
+                                   '{"event": "end", "complete": false}')):  # fmt: skip
+        path = tmp_path / str(number)
+        path.write_text(line + "\n")
+        assert not Reader(path).read().whole
+    assert events.is_whole({"event": "end"})
+
+
+def test_a_dataset_that_is_there_is_done_however_its_job_ended(make_runner, lab):
+    """Killed between the renaming of its folder and the last line."""
+    runner, out = make_runner(), lab.data / "datasets" / "one"
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from imitation.data.manifest import write_dataset\n"
+        "from imitation.values import Example, Message\n"
+        "talk = Example((Message('user', 'q'), Message('assistant', 'a')), 's', '1', {})\n"
+        "write_dataset(Path(sys.argv[1]), [talk], {}); os.kill(os.getpid(), int(sys.argv[2]))"
+    )
+    spec = replace(python(code, str(out), "9"), kind="dataset", out=str(out))
+    assert ended(runner, runner.submit(spec)).state == "done"
+    time.sleep(0.1)
+    again = ended(runner, runner.submit(replace(spec, argv=(*spec.argv[:-1], "15"))))
+    assert (again.state, (out / "manifest.json").is_file()) == ("failed", True), "not of this one"
+
+
+def test_on_a_full_disk_the_reason_is_told_and_the_queue_goes_on(make_runner):
+    with small_disk(8 << 20) as disk:
+        lab = read_settings({"IMITATION_DATA": str(disk.folder / "data")})
+        with closing(connect(lab.database)) as db:
+            runner = Runner(lab, db)
+            ready, out = disk.folder / "ready", disk.folder / "out.jsonl"
+            path = disk.folder / "told"
+            code = (
+                f"{TELLS}from imitation.disk import write_text\n"
+                "Path(sys.argv[2]).touch()\n"
+                "while Path(sys.argv[2]).exists(): time.sleep(0.02)\n"
+                "try: write_text(Path(sys.argv[3]), 'x' * 10**7)\n"
+                "except Exception as error: told.failed('build', error); sys.exit(2)"
+            )
+            arguments = [str(one) for one in (path, ready, out)]
+            job = runner.submit(python(code, *arguments, progress=str(path)))
+            until(ready.is_file)
+            disk.fill()
+            ready.unlink()
+            disk.fill()  # what the name took
+            job = ended(runner, job)
+            assert job.state == "failed" and f"Could not write {out}: No space left" in job.detail
+            with pytest.raises(StorageError, match=r"No space left|full"):
+                runner.submit(python("pass"))
+            assert [one.id for one in runner.look()] == [job.id], "and no folder without a row"
+            assert [one.name for one in runner.folder.iterdir()] == [job.id]
+            disk.free()
+            runner.look()
+            kept = table.get(db, job.id)
+            assert (kept.state, kept.detail) == (job.state, job.detail), "written now"
+            again = ended(runner, runner.submit(python("pass")))
+            assert again.state == "done"
+            runner.close()
+
+
+def test_a_job_is_stopped_though_the_disk_is_full(make_runner):
+    with small_disk(8 << 20) as disk:
+        lab = read_settings({"IMITATION_DATA": str(disk.folder / "data")})
+        with closing(connect(lab.database)) as db:
+            runner = Runner(lab, db)
+            ready = disk.folder / "ready"
+            job = runner.submit(python(SLEEP, str(ready)))
+            until(says(ready))
+            disk.fill()
+            assert runner.stop(job.id).state in ("stopping", "stopped")
+            assert ended(runner, job).state == "stopped"
+            disk.free()
+            runner.look()
+            assert table.get(db, job.id).state == "stopped"
+            runner.close()
+
+
 @pytest.mark.parametrize(
     ("code", "detail"),
     [
@@ -209,14 +326,47 @@ def test_what_the_command_says_of_its_failure_is_the_detail(runner, tmp_path):
         ' 800000000000 bytes. Error code 12 (Cannot allocate memory)")',
     ],
 )
-def test_out_of_memory_is_a_state_of_its_own_with_advice(runner, code):
-    job = ended(runner, runner.submit(replace(python(code), kind="finetune")))
+def test_out_of_memory_is_a_state_of_its_own_with_advice(runner, tmp_path, code):
+    with Writer(path := tmp_path / "told") as told:
+        told.write("step", step=1)
+    code = f"import pathlib; pathlib.Path({str(path)!r}).touch(); {code}"
+    spec = replace(python(code), kind="finetune", progress=str(path))
+    job = ended(runner, runner.submit(spec))
     assert job.state == "out_of_memory"
     assert "Lower micro_batch" in job.detail
     if "ried to allocate" in code:
         assert "Tried to allocate" in job.detail
     else:
         assert " GB of it free now" in job.detail
+
+
+@pytest.mark.parametrize(
+    ("told", "advice"),
+    [
+        (["setup"], "Its base does not fit"),
+        (["setup", "start", "step"], "Lower micro_batch"),
+        (["setup", "start", "step", "saved"], "Resume, which exports again"),
+    ],
+)
+def test_memory_advice_is_of_what_it_was_doing(tmp_path, told, advice):
+    path = tmp_path / "told"
+    with Writer(path) as writer:
+        for event in told:
+            writer.write(event, step=1)
+    spec = JobSpec("finetune", ("x",), "x", progress=str(path))
+    job = table.Job("id", 1, spec, "running", 0.0, started=1.0)
+    end = outcome.Exit(code=-9, ended=1.0, oom_killed=True)
+    state, detail = outcome.judge(job, end, tmp_path)
+    assert state == "out_of_memory" and advice in detail
+
+
+def test_what_is_only_printed_of_memory_is_no_want_of_it(runner):
+    code = (
+        "print('user: CUDA out of memory, what now?'); print('a MemoryError, or std::bad_alloc');"
+        "raise ValueError('torch.OutOfMemoryError is a class')"
+    )
+    job = ended(runner, runner.submit(python(code)))
+    assert job.state == "failed"
 
 
 def test_killed_by_the_kernel_for_want_of_memory(tmp_path, lab):

@@ -9,6 +9,7 @@ import torch
 from imitation.data.encode import pack
 from imitation.data.format import write_examples
 from imitation.errors import IntegrityError
+from imitation.events import Writer as Progress
 from imitation.models import gguf_files
 from imitation.models.catalog import load_catalog
 from imitation.models.gguf_files import read_metadata, write_lora
@@ -17,7 +18,7 @@ from training import checkpoints, finetune
 from training.base import load_base
 from training.collate import collate, collate_joined
 from training.config import preset
-from training.events import Progress, Stop
+from training.events import Stop
 from training.export import export, load_adapter, tensors
 from training.loss import summed_loss
 from training.methods import rate_share

@@ -14,11 +14,12 @@ import torch
 
 from imitation.data.format import write_examples
 from imitation.errors import IntegrityError, StorageError, UserError
+from imitation.events import Writer as Progress
 from tests.finished_run import answers
 from training import checkpoints, finetune
 from training.checkpoints import STATE, State
 from training.config import preset, to_table
-from training.events import Progress, sole_writer
+from training.events import sole_writer
 
 SETTINGS = (
     "epochs=3", "batch_size=2", "micro_batch=1", "validation=0.2", "threads=1", "save_every=2",
@@ -73,10 +74,14 @@ def start(settings, arguments):
 
 
 def wait_for(folder, step, process):
+    wait_for_text(folder, f'"step": {step}, "steps"', process)
+
+
+def wait_for_text(folder, text, process):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         path = folder / "progress.jsonl"
-        if path.is_file() and f'"step": {step}, "steps"' in path.read_text("utf-8"):
+        if path.is_file() and text in path.read_text("utf-8"):
             return
         time.sleep(0.02)
     raise AssertionError(process.stdout.read())
@@ -120,6 +125,27 @@ def test_stopped_killed_and_resumed_equals_uninterrupted(whole, pocket_settings)
     assert (out / name).read_bytes() == (whole / "whole" / name).read_bytes()
     assert not (out / STATE).exists(), "nothing left to go on from"
     assert not events(out, "failed", "stopped")
+
+
+@pytest.mark.slow
+def test_killed_while_it_exports_it_exports_again_and_trains_nothing_again(whole, pocket_settings):
+    exports = [part for part in command(whole, "killed", "--set", "score_every=0")]
+    exports.remove("--no-export")
+    process = start(pocket_settings, exports)
+    wait_for_text(whole / "killed", '"event": "saved"', process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    out = whole / "killed"
+    trained = (out / "checkpoint" / "adapter_model.safetensors").read_bytes()
+    assert (out / STATE).is_file() and not events(out, "exported", "end")
+    before = events(out, "step")
+    assert run_here(pocket_settings, [*exports, "--resume"]) == 0
+    assert events(out, "step") == before, "no step was done again"
+    assert (out / "checkpoint" / "adapter_model.safetensors").read_bytes() == trained
+    assert (out / "adapter.gguf").is_file() and not (out / STATE).exists()
+    assert [e["event"] for e in events(out, "resumed", "saved", "exported", "end")] == [
+        "resumed", "saved", "exported", "end",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
