@@ -127,6 +127,8 @@ def _sizes(board: Board) -> str:
 
 def _ratings(board: Board, name: Name) -> str:
     styled = {rating.model: rating.score for rating in board.styled.models}
+    if board.styled.reason:  # said once, below
+        styled = dict.fromkeys(styled)
     span = _span(board.plain, board.styled)
     groups = sorted({rating.group for rating in board.plain.models})
     tables = []
@@ -156,14 +158,16 @@ def _span(*fits: Ratings) -> float:
     return max([_SPREAD, *ends]) * 1.04
 
 
-def _score_row(label: str, rating: Rating, styled: Interval, span: float) -> str:
+def _score_row(label: str, rating: Rating, styled: Interval | None, span: float) -> str:
     moved = "" if rating.moved is None else f"up to ±{rating.moved:.0f}"
     cells = [f'<th scope="row">{plain(label)}</th>', f"<td>{rating.score.n:,}</td>"]
     cells += [*_score_cells(rating.score, span), f"<td>{moved}</td>", *_score_cells(styled, span)]
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _score_cells(score: Interval, span: float) -> tuple[str, str]:
+def _score_cells(score: Interval | None, span: float) -> tuple[str, str]:
+    if score is None:
+        return "<td></td>", "<td></td>"
     return f"<td>{_points(score)}</td>", f'<td class="lab-cell">{_range(score, span)}</td>'
 
 

@@ -43,6 +43,11 @@ def preferences(
     most = sorted(rates, key=lambda rate: -rate.n)[:MOST_PAIRS]
     pairs = [rate if rate.wins >= rate.losses else rate.mirrored for rate in most]
     models = [rating.model for rating in plain.models]
+    unsaid = {
+        rating.model: rating.score.too_few() or "not defined"
+        for rating in plain.models
+        if rating.score.value is None
+    }
     height = EDGES + GAP + ROW * (len(models) + len(pairs))
     split = ROW * len(pairs) / (height - EDGES)
     labels = {model: _label(name(model)) for model in models}
@@ -62,6 +67,7 @@ def preferences(
         "barmode": "stack",
         "xaxis": {
             "anchor": "y", "fixedrange": True, "showgrid": True, "nticks": 6, "tickangle": 0,
+            "showticklabels": len(unsaid) < len(models),
         },
         "yaxis": _rows(len(models), 1 - ROW * len(models) / (height - EDGES), 1.0),
         "xaxis2": {
@@ -74,6 +80,7 @@ def preferences(
             _title("Items: first better, equal, second better", split, palette),
             *(_named(labels[m], at, "y", palette) for at, m in enumerate(models)),
             *(_named(_pair(rate, name), at, "y2", palette) for at, rate in enumerate(pairs)),
+            *(_unsaid(models.index(model), why, palette) for model, why in unsaid.items()),
         ],
     }  # fmt: skip
     return go.Figure(data=[*traces, *_bars(pairs, name, palette)], layout=layout)
@@ -160,6 +167,14 @@ def _named(text: str, at: int, axis: str, palette: Palette) -> dict[str, Any]:
         "text": text, "xref": "paper", "yref": axis, "x": 0, "y": at, "xanchor": "left",
         "yanchor": "bottom", "yshift": 12, "showarrow": False,
         "font": {"color": palette.soft, "size": 12},
+    }  # fmt: skip
+
+
+def _unsaid(at: int, why: str, palette: Palette) -> dict[str, Any]:
+    """Why a row has no mark."""
+    return {
+        "text": why, "xref": "paper", "yref": "y", "x": 0, "y": at, "xanchor": "left",
+        "yanchor": "middle", "showarrow": False, "font": {"color": palette.soft, "size": 12},
     }  # fmt: skip
 
 

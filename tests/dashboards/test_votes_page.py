@@ -105,6 +105,26 @@ def test_the_boards_figure_holds_its_values(context):
     assert "<script>" not in text and "&lt;script&gt;" in text
 
 
+def test_a_board_of_two_votes_says_that_they_are_too_few(context):
+    """Once it showed "more words: +4630 points" and scores with style taken out of 1000 each."""
+    for n in range(2):
+        compare(context, "<script>", f"Question {n}?", answers=("one " * (n + 2), "two"))
+    board = Boards(context).board(PEOPLE, ME)
+    html = votes_view.board_html(board, str)
+    assert html.count("too few to say: 2 items, needs 5") == 3, "two scores and a pair"
+    assert "Style cannot be taken out here: too few to say: 2 items, needs 10." in html
+    assert "points [" not in html and "1000" not in html
+    figure = _Handlers(context).other_source("me", PEOPLE)[-1]
+    assert not any(trace["x"] for trace in figure["data"][:2])
+    said = [a["text"] for a in figure["layout"]["annotations"]]
+    assert said.count("too few to say: 2 items, needs 5") == 2
+    for n in range(2, 40):
+        compare(context, "<script>" if n % 3 else "pocket-base", f"Question {n}?")
+    html = votes_view.board_html(Boards(context).board(PEOPLE, ME), str)
+    assert "too few" not in html.split("<details")[0].split("What form alone")[0]
+    assert "up to ±" in html and "40 items" in html and "40 prompts" in html
+
+
 def test_votes_with_names_shown_are_set_aside_and_said(context):
     compare(context, "pocket-base", blind=False)
     board = Boards(context).board(PEOPLE, ME)
