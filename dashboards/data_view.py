@@ -26,7 +26,9 @@ def glimpse_html(found: Glimpse) -> str:
     count = len(found.conversations)
     about = f"Read as {told}. The first {count}:" if count > 1 else f"Read as {told}. The first:"
     if found.html:
-        about += f" {found.html} of them have answers in HTML: the step HTML to Markdown cleans it."
+        about += (
+            f" {found.html} of them have answers in HTML: the step HTML to Markdown cleans them."
+        )
     talks = "".join(f"<li>{talk_html(talk)}</li>" for talk in found.conversations)
     return (
         f'<section class="lab-glimpse" aria-label="Preview"><h3>{plain(found.name)}</h3>'

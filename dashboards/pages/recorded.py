@@ -51,7 +51,7 @@ def build(context: Context) -> None:
         )
         delete = gr.Button("Delete set", scale=1, min_width=120, visible=False, size="sm")
     with gr.Accordion("Import files", open=False, elem_id="recorded-import") as form:
-        files, name, load, fetch = _import_form()
+        files, name, load, fetch = _import_form(context.settings.jobs)
     outcome = gr.HTML(elem_id="recorded-outcome")
     summary = gr.HTML(elem_id="recorded-summary")
     with gr.Column(visible=False) as browser:
@@ -208,7 +208,7 @@ class _Handlers:
         return [gr.skip()] * (more + SHOWN)
 
 
-def _import_form() -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
+def _import_form(may_fetch: bool) -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
     gr.HTML(f'<p class="lab-note">{FORMATS}</p>')
     files = gr.File(
         label="Files",
@@ -222,7 +222,10 @@ def _import_form() -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
             label="Name of the set", placeholder="The files' names", scale=3, max_length=120
         )
         load = gr.Button("Import", variant="primary", scale=1, elem_id="recorded-load")
-        fetch = gr.Button("Fetch MT-bench from the hub", scale=2, elem_id="recorded-fetch")
+        fetch = gr.Button(
+            "Fetch MT-bench from the hub" if may_fetch else "Fetching is switched off here",
+            interactive=may_fetch, scale=2, elem_id="recorded-fetch",
+        )  # fmt: skip
     return files, name, load, fetch
 
 

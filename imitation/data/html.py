@@ -28,12 +28,16 @@ def has_html(text: str) -> bool:
     """Whether an answer is a page's HTML, or has the page's "Copy code" in its fences."""
     if "<" not in text and "opy code" not in text:
         return False
-    return _HTML.search(_FENCE.sub("", text)) is not None or _COPIED.search(text) is not None
+    return _is_page(text) or _COPIED.search(text) is not None
+
+
+def _is_page(text: str) -> bool:
+    return _HTML.search(text) is not None and _HTML.search(_FENCE.sub("", text)) is not None
 
 
 def to_markdown(text: str) -> str:
     """The answer as the Markdown that the page was made from; other text stays as it is."""
-    if _HTML.search(_FENCE.sub("", text)) is not None:
+    if _is_page(text):
         reader = _Reader()
         reader.feed(text)
         reader.close()

@@ -12,7 +12,7 @@ from imitation.values import Speaker
 MAX_MESSAGE = 1_000_000
 """Characters of one message; longer ones are refused."""
 
-NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _SPEAKERS: dict[str, Speaker] = {
     "system": "system",
     "developer": "system",
@@ -47,6 +47,11 @@ Read = Callable[[Mapping[str, Any]], Iterator[list[Said]]]
 Raises:
     ValueError: What is wrong with it, in words.
 """
+
+
+def is_text(text: str) -> bool:
+    """Whether all of it is characters: no null, no half of a surrogate pair."""
+    return "\0" not in text if text.isascii() else _NO_TEXT.search(text) is None
 
 
 def in_turns(messages: Sequence[Said]) -> tuple[Said, ...]:
@@ -98,7 +103,7 @@ def message(speaker: object, content: object, learned: bool = True) -> Said:
         raise ValueError("a message whose content is not text")
     if len(content) > MAX_MESSAGE:
         raise ValueError(f"a message of {len(content):,} characters, the limit is {MAX_MESSAGE:,}")
-    if NO_TEXT.search(content):
+    if not is_text(content):
         raise ValueError("a message with characters that are not text (null or half a surrogate)")
     return Said(role, content, learned)
 

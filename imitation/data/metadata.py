@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from imitation.data.messages import NO_TEXT
+from imitation.data.messages import is_text
 
 _KEPT = {
     "type": "type",
@@ -52,7 +52,7 @@ def _clean(value: Any, depth: int) -> Any:
     if depth > _DEPTH:
         raise _NotKept
     if isinstance(value, str):
-        if len(value) > _LONGEST or NO_TEXT.search(value):
+        if len(value) > _LONGEST or not is_text(value):
             raise _NotKept
         return value
     if isinstance(value, Mapping):

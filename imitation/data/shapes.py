@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imitation.data import trees
-from imitation.data.messages import NO_TEXT, Read, Said, in_turns, listed, pair, row_system, several
+from imitation.data.messages import Read, Said, in_turns, is_text, listed, pair, row_system, several
 from imitation.data.metadata import meta_of
 from imitation.values import Example, Message
 
@@ -73,7 +73,7 @@ def examples_of(row: Mapping[str, Any], shape: Shape, source: str, place: str) -
     if not found:
         raise ValueError("no assistant turn")
     ids = (str(row[key]) for key in _IDS if isinstance(row.get(key), (str, int)) and row[key] != "")
-    name = next((one for one in ids if len(one) < 1000 and not NO_TEXT.search(one)), place)
+    name = next((one for one in ids if len(one) < 1000 and is_text(one)), place)
     meta = meta_of(row)
     many = len(found) > 1
     return [

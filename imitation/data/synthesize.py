@@ -223,7 +223,7 @@ def _pair(row: Row) -> Pair | None:
     value = row.value
     question, answer = value.get("question"), value.get("answer", value.get("answers"))
     if isinstance(answer, list):
-        answer = next(iter(answer), None)
+        answer = next((one for one in answer if isinstance(one, str) and one.strip()), None)
     if isinstance(question, str) and isinstance(answer, str) and question and answer:
         return Pair(" ".join(question.split()), " ".join(answer.split()))
     try:

@@ -65,7 +65,7 @@ def check_bytes(text: str) -> str:
     Raises:
         NotUtf8: One was.
     """
-    if found := _ESCAPED.search(text):
+    if not text.isascii() and (found := _ESCAPED.search(text)):
         raise NotUtf8(_not_utf8(ord(found[0]) - 0xDC00))
     return text
 

@@ -219,6 +219,10 @@ def test_a_look_tells_shape_and_refusals(alpaca, tmp_path):
     seen = sources.look(alpaca)
     html = data_view.glimpse_html(seen)
     assert "Read as Alpaca (by instruction, output)" in html and "lighthouse keeper" in html
+    page = {"prompt": "q", "answer": '<div class="markdown"><p>a</p></div>'}
+    (tmp_path / "page.jsonl").write_text(json.dumps(page) + "\n")
+    html = data_view.glimpse_html(sources.look(Source("s", str(tmp_path / "page.jsonl"))))
+    assert "1 of them have answers in HTML: the step HTML to Markdown" in html
     evil = tmp_path / "evil.jsonl"
     evil.write_text(json.dumps({"prompt": "<script>x</script>", "answer": "<img>"}) + "\n[1]\n")
     html = data_view.glimpse_html(sources.look(Source("<b>", str(evil))))

@@ -36,6 +36,15 @@ def test_both_files_hold_the_same_and_can_be_sources_again(tmp_path):
     assert pq.read_metadata(tmp_path / "set" / "data.parquet").num_row_groups == 2
 
 
+def test_turns_without_loss_stay_so_in_both_files(tmp_path):
+    talk = (Message("user", "q"), Message("assistant", "a")) * 2
+    examples = [Example(talk, "mine", "1", {}, (1,)), Example(talk, "mine", "2")]
+    manifest.write_dataset(tmp_path / "set", examples, {})
+    for name in ("data.jsonl", "data.parquet"):
+        loaded = load(Source("mine", str(tmp_path / "set" / name)))
+        assert [example.unlearned for example in loaded.examples] == [(1,), ()]
+
+
 def test_the_same_data_has_the_same_hashes(tmp_path):
     first = manifest.write_dataset(tmp_path / "a", EXAMPLES[:9], {})
     again = manifest.write_dataset(tmp_path / "b", EXAMPLES[:9], {})

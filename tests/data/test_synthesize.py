@@ -115,7 +115,7 @@ def test_a_stop_ends_it_between_rounds():
 def test_seed_files(tmp_path):
     path = tmp_path / "seeds.jsonl"
     rows = [
-        {"question": "a  b?", "answer": ["c", "d"]},
+        {"question": "a  b?", "answer": ["", "c", "d"]},
         {"question": "e?", "answers": "f"},
         {"prompt": "g?", "answer": "h"},
         {"question": "none?", "answer": []},

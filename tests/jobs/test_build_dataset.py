@@ -134,6 +134,24 @@ def test_a_preview_reaches_the_page_through_the_progress(tmp_path, source):
     assert found.conversations[0][0] == ("user", rows()[0]["instruction"])
 
 
+def test_html_is_counted_and_cleaned_where_asked(tmp_path, capsys):
+    page = '<div class="markdown prose"><p>Name <strong>rivers</strong>.</p></div>'
+    chats = [{"prompt": f"Which river is number {n}?", "answer": page} for n in range(3)]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in chats))
+    for steps, answer in ((("exact",), page), (("html", "exact"), "Name **rivers**.")):
+        out = tmp_path / steps[0]
+        options = ("--steps", *steps, "--no-diversity", "--out", out)
+        assert build("--source", path, *options) == 0
+        table = json.loads((out / "manifest.json").read_text())
+        assert table["sources"][0]["html"] == 3
+        assert [step.get("changed") for step in table["steps"]] == [3, 0][-len(steps) :]
+        examples, _ = read_examples(out / "data.jsonl")
+        assert {example.messages[1].content for example in examples} == {answer}
+    said = capsys.readouterr().err
+    assert "3 with answers in HTML (--steps html)" in said and "3 changed" in said
+
+
 def test_answers_bring_their_manifest_along(tmp_path, source):
     """A dataset names the model, sampling and terms of the answers it was built from."""
     made = {"model": "gpt", "terms_acknowledged": "2026-01-01"}
