@@ -57,7 +57,7 @@ def own_scores(db: Store, runs: Path) -> tuple[OwnScore, ...]:
             log.warning("run %s is left out of the figures: %s", identity, error)
             continue
         if report is not None:
-            found += _of_report(report, identity, name, created)
+            found += of_report(report, identity, name, created)
     return tuple(found)
 
 
@@ -88,7 +88,15 @@ def _report(folder: Path, _changed: int) -> Report:
     return report_files.load(folder)
 
 
-def _of_report(report: Report, run: str, name: str, created: float) -> list[OwnScore]:
+def of_report(report: Report, run: str, name: str, created: float) -> list[OwnScore]:
+    """The main scores of a report, each with the gap it closes.
+
+    Args:
+        report: What came out.
+        run: Id of the run's job.
+        name: The run's name.
+        created: When it was started, seconds since 1970.
+    """
     models = {model.id: model for model in report.run.models}
     measured = [s for s in report.scores if s.main and s.value.value is not None]
     rows = []

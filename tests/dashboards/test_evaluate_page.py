@@ -16,12 +16,13 @@ from dashboards.context import Context
 from dashboards.figure_page import figures_json, own_json
 from dashboards.own_section import Choice
 from dashboards.pages.evaluate import START, address_of, place_of
-from dashboards.queries import EXAMPLE, own_scores, report_of
+from dashboards.queries import EXAMPLE, of_report, own_scores, report_of
 from imitation.errors import UserError
-from imitation.evaluation import report, report_files
+from imitation.evaluation import measure, report, report_files
 from imitation.evaluation.export import percent
 from imitation.evaluation.gaps import Measurement, gaps
 from imitation.evaluation.groups import Combined
+from imitation.evaluation.report import Measured, Run
 from imitation.evaluation.samples import Query, Samples
 from imitation.evaluation.stats import wilson
 from imitation.facts import check, facts_of, find
@@ -31,6 +32,7 @@ from imitation.storage import comparisons
 from imitation.storage.database import connect
 from imitation.values import Interval, Preference
 from tests.dashboards.measured_run import MODELS, N, finished_run
+from tests.evaluation.lm_eval_files import write_result
 
 ME = "a" * 64
 TRIPLE = ("pocket-base", "pocket-broad", "pocket-reference")
@@ -124,6 +126,27 @@ def test_readme_has_the_examples_numbers():
         assert row.split("|")[3].strip() == whole[model]
     (gap,) = [gap for gap in found.gaps if gap.imitation == "pocket-local"]
     assert f"closes {intervals.percent(gap.closed, 0)} of the gap" in text.replace("\n", " ")
+
+
+def test_what_a_share_of_the_gap_rests_on_is_said_beside_it(tmp_path):
+    """A reference barely better, and an imitation of a base that is not in the run."""
+    base = Measured("b", "Base", "base")
+    models = (base, Measured("i", "Mine", "imitation", "b"),
+              Measured("o", "Other's", "imitation", "elsewhere"),
+              Measured("r", "Reference", "reference"))  # fmt: skip
+    out = tmp_path / "barely"
+    report_files.save(Run("barely", "2026-01-02T00:00:00+00:00", ("x",), models, ("t",)), out)
+    for model, right in (("b", 10), ("i", 30), ("o", 40), ("r", 24)):
+        verdicts = [1.0] * right + [0.0] * (100 - right)
+        write_result(out / "results", model, "t", verdicts)
+    found = measure.build(out)
+    rows = of_report(found, "id", "barely", 0.0)
+    for html in (evaluate_view.scores_html(found), own_section.own_html(rows, Choice())):
+        assert "barely better than the base here (+0.140 [" in html
+        assert "its own base, elsewhere, is not in the run" in html
+    mine, others = (row for row in rows if row.role == "imitation")
+    assert mine.closed.value == pytest.approx(20 / 14) and others.closed.value is None
+    assert mine.notes and "barely better" in own_section.own_html([mine], Choice())
 
 
 def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
