@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -128,6 +128,18 @@ def defaults(cards: Iterable[ModelCard]) -> list[str]:
     chosen = [name for name in first if name]
     spare = [card.id for card in cards if card.id not in chosen]
     return chosen + spare[: max(0, 2 - len(chosen))]
+
+
+def asked_for(catalog: Mapping[str, ModelCard], names: Iterable[str]) -> list[str]:
+    """The models of an address, with what to see them beside: their bases and a reference.
+
+    Those named are never left out for the others; in the order of the columns.
+    """
+    named = [name for name in dict.fromkeys(names) if name in catalog]
+    bases = [catalog[name].base for name in named if catalog[name].base in catalog]
+    others = [name for name in defaults(catalog.values()) if catalog[name].role == "reference"]
+    chosen = list(dict.fromkeys([*named, *bases, *others]))[:MAX_COLUMNS]
+    return sorted(chosen, key=lambda name: ROLES.index(catalog[name].role))
 
 
 def examples_html() -> str:

@@ -42,6 +42,11 @@ class Fields:
         return self.others[0]
 
     @property
+    def choices(self) -> list[Any]:
+        """What is kept between looks beside the mixture, as `mixtures.CHOICES` names it."""
+        return list(self.others[1:-1])
+
+    @property
     def against(self) -> gr.Dropdown:
         """What chooses more evaluation prompts."""
         return self.others[-1]

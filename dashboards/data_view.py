@@ -100,7 +100,7 @@ def _facts(build: Build) -> str:
         parts.append(f"{build.dataset.conversations:,} conversations")
         parts.append(f"{build.dataset.tokens:,} tokens")
     elif build.steps:
-        parts.append(f"{build.steps[-1]['kept']:,} left")
+        parts.append(f"{build.steps[-1]['kept']:,} conversations kept")
     if build.seconds is not None:
         parts.append(f"took {seconds(build.seconds)}" if not build.is_live else
                      f"{seconds(build.seconds)} so far")  # fmt: skip
@@ -113,7 +113,7 @@ def _actions(build: Build) -> str:
         made += [_download(build.dataset, "data.parquet", "Parquet")]
         made += [_download(build.dataset, "data.jsonl", "JSONL")]
         made += [_download(build.dataset, "manifest.json", "Manifest")]
-        made.append('<a href="finetune">Fine-tune on it</a>')
+        made.append(f'<a href="finetune?data={quote(build.name)}">Fine-tune on it</a>')
     if build.mine and build.state in ("queued", "running"):
         made.append(button_html("stop", build.name, "Stop"))
     elif build.mine and build.state == "stopping":

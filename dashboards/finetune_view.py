@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from dashboards.actions.finetune import OVERRIDES, Plan
 from dashboards.actions.runs import Run
@@ -108,9 +109,9 @@ def _facts(run: Run) -> str:
     for name, scores in found.scores.items():
         if scores and scores[-1][1].value is not None:
             parts.append(f"{name} {100 * scores[-1][1].value:.0f}% (n {scores[-1][1].n})")
-    if found.tokens_per_s:
+    if found.tokens_per_s and run.doing in ("", "training"):
         parts.append(f"{found.tokens_per_s:,.0f} tokens/s")
-    if run.is_live and found.eta_s:
+    if run.doing == "training" and found.eta_s:
         parts.append(f"{seconds(found.eta_s)} left")
     elif run.seconds is not None and not run.is_live:
         parts.append(f"took {seconds(run.seconds)}")
@@ -121,7 +122,7 @@ def _actions(run: Run) -> str:
     """Buttons for what can be done with a run now."""
     made = [button_html("reuse", run.id, "Use these settings")]
     if run.exported and run.promoted:
-        made.insert(0, '<a href="/">In Compare</a>')
+        made.insert(0, f'<a href="./?models={quote(run.name)}">In Compare</a>')
     elif run.exported and run.mine:
         made.insert(0, button_html("promote", run.id, "Promote to Compare"))
     if not run.mine:

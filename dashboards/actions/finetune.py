@@ -187,6 +187,17 @@ def data_files(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     return [(label, str(path)) for label, path in found if path.suffix == ".jsonl"]
 
 
+def dataset_file(settings: Settings, name: str) -> str | None:
+    """Path of the conversations of a dataset built here; None where there is none."""
+    built = datasets(settings.data / "datasets")
+    return next((str(one.jsonl) for one in built if one.name == name), None)
+
+
+def is_shipped(data: str) -> bool:
+    """Whether a path is of shipped data, or none: another preset comes with its own."""
+    return not data or SHIPPED in Path(data).parents
+
+
 def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
     """Move an uploaded file to the visitor's uploads, once it is known to be conversations.
 
@@ -208,6 +219,11 @@ def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
     except OSError as error:
         raise StorageError(f"{path.name} could not be kept: {error}.") from error
     return target
+
+
+def is_free_name(name: str) -> bool:
+    """Whether a name is as `free_name` makes it of a preset, and so nobody's own."""
+    return not name.strip() or re.sub(r"-\d{1,4}$", "", name) in presets()
 
 
 def free_name(context: Context, stem: str) -> str:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from dashboards.actions.data import STEPS, Form
 from dashboards.actions.remembered import recall, remember
 from dashboards.actions.sources import named, source_of
 from imitation.data.load import Source
 from imitation.errors import UserError
 from imitation.settings import Settings
 
-_MIXTURE = "mixture"
+_MIXTURE, _CHOICES = "mixture", "choices"
+CHOICES = (
+    "steps", "languages", "similarity", "least", "most", "max_bleu", "budget", "limit", "seed",
+    "tokenizer", "diversity",
+)  # fmt: skip
+"""Fields of the form that are kept beside the mixture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,41 @@ def keep(settings: Settings, visitor: str, sources: Sequence[Source], weights: s
     """
     rows = [{"source": named(one), "name": one.name, "licence": one.licence} for one in sources]
     remember(settings, visitor, _MIXTURE, {"sources": rows, "weights": weights})
+
+
+def keep_choices(settings: Settings, visitor: str, values: Sequence[Any]) -> None:
+    """Keep what is chosen in the form, in the order of CHOICES.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    remember(settings, visitor, _CHOICES, dict(zip(CHOICES, values, strict=True)))
+
+
+def kept_choices(settings: Settings, visitor: str) -> list[Any]:
+    """What was chosen, in the order of CHOICES; as the form begins where that is not known."""
+    found, start = recall(settings, visitor, _CHOICES), Form("", ())
+    values = []
+    for key in CHOICES:
+        default: Any = getattr(start, key)
+        if isinstance(default, tuple):
+            default = list(default)
+        elif default is None:  # no limit, which the form writes as 0
+            default = 0
+        value = found.get(key)
+        if key == "steps" and isinstance(value, list):
+            value = [step for step in value if step in STEPS]
+        values.append(value if _alike(value, default) else default)
+    return values
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value that was kept is of a field's kind."""
+    if isinstance(default, list):
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if isinstance(default, bool | str):
+        return isinstance(value, type(default))
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def kept(settings: Settings, visitor: str) -> Mixture:

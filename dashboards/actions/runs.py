@@ -48,6 +48,7 @@ _DOING = {
     "saved": "exporting the adapter and checking it",
     "exported": "finishing",
     "not_exported": "finishing",
+    "end": "finishing",
 }
 
 
@@ -257,7 +258,7 @@ class Runs:
             id=job.id,
             name=job.spec.name,
             state=job.state,
-            doing=_DOING.get(progress.event, "finishing") if job.state == "running" else "",
+            doing=_DOING.get(progress.event, "starting") if job.state == "running" else "",
             mine=job.spec.visitor == visitor,
             detail=job.detail,
             created=job.created,

@@ -15,6 +15,7 @@ from dashboards.actions import visitors
 from dashboards.actions.compare import Question, Session
 from dashboards.compare_form import (
     MESSAGE_JS,
+    asked_for,
     choices,
     defaults,
     examples_html,
@@ -26,7 +27,7 @@ from dashboards.components import CLICK_JS, notice_html
 from dashboards.context import Context
 from imitation.errors import UserError
 from imitation.storage import comparisons, votes
-from imitation.values import ROLES, Sampling
+from imitation.values import ROLES, Role, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def build(context: Context) -> None:
     """The page's components and listeners; called inside its route."""
     sessions: dict[str, Session] = {}
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
+    known: gr.State = gr.State(())
     notice = gr.HTML(elem_id="notices")
     gr.HTML(
         f'<h1 class="lab-title">Same question, several models</h1><p class="lab-lede">{LEDE}</p>'
@@ -213,14 +215,35 @@ def build(context: Context) -> None:
                 await session.reopen(asked["open"])
         except UserError as error:
             sentences.append(str(error))
+        catalog = context.catalog()
+        names = [name for name in asked.get("models", "").split(",") if name]
+        sentences += [f"There is no model {name!r} now." for name in names if name not in catalog]
+        chosen = asked_for(catalog, names) if set(names) & set(catalog) else None
         if session.comparison is None:
-            catalog = context.catalog()
-            arena_now = arena_html(session, [catalog[i] for i in defaults(catalog.values())])
+            shown = chosen or defaults(catalog.values())
+            arena_now = arena_html(session, [catalog[name] for name in shown])
         else:
             arena_now = arena_html(session)
         rest = frame(session, "")[1:]
-        picks = [gr.update(choices=choices(context, role)) for role in ROLES]
-        return (token, notice_html(sentences), unreachable(), arena_now, *rest, *picks)
+        picks = [picker_update(role, chosen) for role in ROLES]
+        told = (token, notice_html(sentences), unreachable(), arena_now)
+        return (*told, *rest, tuple(catalog), *picks)
+
+    def picker_update(role: Role, chosen: list[str] | None) -> Any:
+        """A role's models as they are now; what is chosen of them stays where None is given."""
+        found = choices(context, role)
+        if chosen is None:
+            return gr.update(choices=found)
+        names = {name for _, name in found}
+        return gr.update(choices=found, value=[name for name in chosen if name in names])
+
+    def look(known: tuple[str, ...], *picked: list[str] | None) -> list[Any]:
+        """What can be asked by now, and models that came or went while the page is open."""
+        now = tuple(context.catalog())
+        if now == tuple(known):
+            return [unreachable(), *[gr.skip()] * (1 + len(ROLES))]
+        chosen = [name for some in picked for name in some or ()]
+        return [unreachable(), now, *(picker_update(role, chosen) for role in ROLES)]
 
     def on_export(token: str, request: gr.Request) -> str:
         session = session_of(request, token)
@@ -266,7 +289,8 @@ def build(context: Context) -> None:
     )
     export.click(on_export, secret, message, **quiet)
     page = gr.context.Context.root_block
-    page.load(on_load, secret, [secret, notice, reachable, *frame_outputs, *pickers], **quiet)
+    listed = [known, *pickers]
+    page.load(on_load, secret, [secret, notice, reachable, *frame_outputs, *listed], **quiet)
     page.unload(on_leave)
     # Asked in the background; the page only reads what is known by now.
-    gr.Timer(10).tick(unreachable, None, reachable, **quiet)
+    gr.Timer(10).tick(look, listed, [reachable, *listed], **quiet)

@@ -60,7 +60,7 @@ def build(context: Context) -> None:
 
     shown = [place, timer, listing, head, detail, counts]
     deep = [origin, found, figure, diversity, manifest]
-    mixture = [chosen, listed, fields.weights]
+    mixture = [*fields.choices, chosen, listed, fields.weights]
     looks = [glimpse, confirm, licence, chosen, timer]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     page = gr.context.Context.root_block
@@ -81,6 +81,11 @@ def build(context: Context) -> None:
     add.click(new.add, [*mixed, licence], [chosen, listed, glimpse, confirm], **quiet)
     listed.click(new.remove, mixed, [chosen, listed], **quiet)
     fields.weights.change(new.weigh, mixed, None, trigger_mode="always_last", **quiet)
+    chose = [field.change for field in fields.choices]
+    gr.on(
+        chose, new.choose, [secret, chosen, *fields.choices], None, trigger_mode="always_last",
+        **quiet,
+    )  # fmt: skip
     typed = [chosen, *fields.all]
     # One listener for all: a reply to an earlier change never comes after that to a later one.
     changed = [field.change for field in typed]

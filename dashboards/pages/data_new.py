@@ -42,6 +42,7 @@ class FormHandlers:
                 interactive=settings.jobs,
                 value="Build" if settings.jobs else "Starting jobs is switched off here",
             ),
+            *mixtures.kept_choices(settings, visitor),
             {**CHOSEN, "sources": left.sources, "loaded": True},
             view.mixture_html(left.sources),
             left.weights,
@@ -129,6 +130,15 @@ class FormHandlers:
         """Keep the weights as they are typed; not those of a page that is still being loaded."""
         if chosen["loaded"]:
             self._keep(visitors.visitor_hash(token), chosen["sources"], weights)
+
+    def choose(self, token: str, chosen: dict[str, Any], *values: Any) -> None:
+        """Keep the steps and their settings, as `weigh` does the weights."""
+        if chosen["loaded"]:
+            visitor = visitors.visitor_hash(token)
+            try:
+                mixtures.keep_choices(self.context.settings, visitor, values)
+            except UserError as error:
+                gr.Warning(str(error))
 
     def plan(self, token: str, chosen: dict[str, Any], *fields: Any) -> str:
         """The command line of the form."""

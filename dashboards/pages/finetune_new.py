@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,15 @@ class FormHandlers:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def first(self, visitor: str) -> list[Any]:
-        """The choices of the form, filled in with a preset, and its plan."""
+    def first(self, visitor: str, dataset: str = "") -> list[Any]:
+        """The choices of the form, filled in with a preset and a dataset, and its plan."""
         known = actions.presets()
         form = self._form_of_preset(known[0], visitor)
+        if dataset:
+            found = actions.dataset_file(self.context.settings, dataset)
+            if found is None:
+                gr.Warning(f"There is no dataset {dataset!r} now: choose other data.")
+            form = replace(form, data=found or "")
         names = [(card.name, card.id) for card in actions.bases(self.context)]
         names += actions.folders(self.context)
         values = filled(form)
@@ -48,7 +54,12 @@ class FormHandlers:
     def other_preset(self, token: str, *fields: Any) -> list[Any]:
         """The values of another preset; the data and a name of one's own stay."""
         visitor = visitors.visitor_hash(token)
-        form = self._form_of_preset(str(fields[1]), visitor)
+        name, preset, _, data, *_ = map(str, fields)
+        form = self._form_of_preset(preset, visitor)
+        if not actions.is_shipped(data):
+            form = replace(form, data=data)
+        if not actions.is_free_name(name):
+            form = replace(form, name=name)
         return [*filled(form), self._plan(form, visitor)]
 
     def plan(self, token: str, *fields: Any) -> str:

@@ -32,8 +32,9 @@ class RunHandlers:
         self.context, self.form = context, form
         self.runs = Runs(context)
 
-    def load(self, token: str) -> list[Any]:
-        """The form with a preset filled in, and the newest run."""
+    def load(self, token: str, request: gr.Request) -> list[Any]:
+        """The form with a preset and the dataset of the address filled in, and the newest run."""
+        dataset = str(dict(request.query_params).get("data", ""))
         token = token or visitors.new_secret()
         visitor, settings = visitors.visitor_hash(token), self.context.settings
         shown = self._shown(visitor, START)
@@ -41,9 +42,9 @@ class RunHandlers:
             interactive=settings.jobs,
             value="Start" if settings.jobs else "Starting jobs is switched off here",
         )
-        opened = gr.update(open=not shown[0]["run"])
+        opened = gr.update(open=bool(dataset) or not shown[0]["run"])
         saved = gr.update(choices=saved_forms.names(settings, visitor))
-        return [token, opened, start, saved, *self.form.first(visitor), *shown]
+        return [token, opened, start, saved, *self.form.first(visitor, dataset), *shown]
 
     def tick(self, token: str, place: dict[str, Any]) -> list[Any]:
         """What has changed since the last look."""

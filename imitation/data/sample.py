@@ -42,7 +42,7 @@ def sample_tokens(examples: Sequence[Example], budget: int, seed: int, count: Co
     """
     sizes = [tokens_of(example, count) for example in examples]
     drawn, _ = _draw(sizes, budget, seed)
-    return _only(examples, drawn)
+    return _only(examples, drawn, "over the token budget")
 
 
 def mix(
@@ -77,7 +77,7 @@ def mix(
         share = int(budget * weight / total)
         chosen, _ = _draw([sizes[at] for at in places[name]], share, seed)
         drawn |= {places[name][at] for at in chosen}
-    return _only(examples, drawn)
+    return _only(examples, drawn, "beyond its source's share")
 
 
 def _draw(sizes: Sequence[int], budget: int, seed: int) -> tuple[set[int], int]:
@@ -91,8 +91,8 @@ def _draw(sizes: Sequence[int], budget: int, seed: int) -> tuple[set[int], int]:
     return drawn, budget - left
 
 
-def _only(examples: Sequence[Example], drawn: set[int]) -> Outcome:
+def _only(examples: Sequence[Example], drawn: set[int], why: str) -> Outcome:
     return sift(
         examples,
-        (None if at in drawn else ("over the token budget", "") for at in range(len(examples))),
+        (None if at in drawn else (why, "") for at in range(len(examples))),
     )

@@ -19,10 +19,9 @@ from tests.jobs.test_build_dataset import rows
 pytestmark = pytest.mark.slow
 
 
-def kept(app: App) -> str:
-    """The mixture as the app has kept it."""
-    (file,) = (app.data / "visitors").glob("*/mixture.json")
-    return file.read_text()
+def kept(app: App, what: str = "mixture") -> str:
+    """The mixture, or what else is chosen, as the app has kept it; "" before."""
+    return "".join(file.read_text() for file in (app.data / "visitors").glob(f"*/{what}.json"))
 
 
 def wait_for(true: Callable[[], bool], within_s: float = 20.0) -> None:
@@ -49,22 +48,31 @@ def test_a_dataset_from_its_file_to_the_fine_tune_page(
     page.locator("#data-weights :is(input, textarea)").fill("2")
     expect(page.locator("#data-plan")).to_contain_text("--weights 2")
     wait_for(lambda: '"weights": "2"' in kept(app))
-    page.reload()  # the mixture stays
+    page.locator("#data-steps").get_by_label("Length").check()
+    expect(page.locator("#data-plan")).to_contain_text("length")
+    wait_for(lambda: '"length"' in kept(app, "choices"))
+    page.reload()  # the mixture and its steps stay
     expect(page.locator("#data-sources")).to_contain_text("1. mine")
     expect(page.locator("#data-plan")).to_contain_text("--licences 'CC BY 4.0' --weights 2")
+    expect(page.locator("#data-steps").get_by_label("Length")).to_be_checked()
+    page.locator("#data-steps").get_by_label("Length").uncheck()
     page.locator("#data-name :is(input, textarea)").fill("mine")
     expect(page.locator("#data-plan")).to_contain_text("datasets/mine")
     page.click("#data-build")
-    expect(page.locator("#data-list li").first).to_contain_text("97 conversations")
+    expect(page.locator("#data-list li").first).to_contain_text("Done")
+    table = json.loads((app.data / "datasets" / "mine" / "manifest.json").read_text())
+    n = table["result"]["conversations"]
+    assert n > 90
+    expect(page.locator("#data-list li").first).to_contain_text(f"{n} conversations")
     expect(page.locator("#data-counts")).to_contain_text("1: language de")
 
     page.get_by_role("tab", name="Diversity").click()
     expect(page.locator("#data-figure .main-svg").first).to_be_visible()
-    expect(page.locator("#data-diversity")).to_contain_text("97 queries, each compared with each")
+    expect(page.locator("#data-diversity")).to_contain_text(f"{n} queries, each compared with each")
     page.get_by_role("tab", name="Browse").click()
-    expect(page.locator("#data-found")).to_contain_text("1 to 10 of 97")
+    expect(page.locator("#data-found")).to_contain_text(f"1 to 10 of {n}")
     page.locator("#data-found").get_by_role("button", name="After").click()
-    expect(page.locator("#data-found")).to_contain_text("11 to 20 of 97")
+    expect(page.locator("#data-found")).to_contain_text(f"11 to 20 of {n}")
     page.locator("#data-search :is(input, textarea)").fill("LIGHTHOUSE keeper")
     expect(page.locator("#data-found")).to_contain_text("1 to 1 of 1")
     page.get_by_role("tab", name="Manifest").click()
@@ -79,10 +87,10 @@ def test_a_dataset_from_its_file_to_the_fine_tune_page(
             urllib.request.urlopen(f"{app.url}/gradio_api/file={app.data}/datasets{trick}")
         assert refused.value.code in (403, 404)
 
-    page.goto(f"{app.url}/finetune")
-    page.locator("#finetune-data input").click()
-    built = page.get_by_role("option", name="mine, built here: 97 conversations")
-    expect(built).to_be_visible()
+    page.locator("#data-head").get_by_role("link", name="Fine-tune on it").click()
+    chosen = page.locator("#finetune-data input")
+    expect(chosen).to_have_value(f"mine, built here: {n} conversations")
+    expect(page.locator("#finetune-plan")).to_contain_text("datasets/mine/data.jsonl")
     page.goto(f"{app.url}/data")
     page.on("dialog", lambda dialog: dialog.accept())
     page.locator("#data-head").get_by_role("button", name="Delete").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 import tomllib
 from pathlib import Path
 
@@ -79,6 +80,9 @@ def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) ->
     page.get_by_role("button", name="Open trackio").click()
     tracked = page.frame_locator("iframe[title=trackio]")
     expect(tracked.get_by_text("mine-1").first).to_be_visible()
+    compare = page.context.new_page()
+    compare.goto(app.url)
+    expect(compare.locator("#arena .lab-col")).to_have_count(3)
     page.get_by_role("button", name="Promote to Compare").click()
     expect(page.get_by_role("link", name="In Compare")).to_be_visible()
     (card,) = tomllib.loads((app.data / "models.toml").read_text())["model"]
@@ -91,8 +95,25 @@ def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) ->
     expect(page.locator("#finetune-name :is(input, textarea)")).to_have_value("mine-2")
     assert "mine-1" in (app.data / "models.toml").read_text(), "asked first, and told no"
 
+    compare.get_by_text("Models and settings").click()
+    picker = compare.locator(".lab-picker.lab-role-imitation")
+    picker.locator("input").click()
+    listed = compare.get_by_role("option", name="mine-1")
+    until = time.monotonic() + 60
+    while not listed.is_visible() and time.monotonic() < until:  # it looks every ten seconds
+        compare.keyboard.press("Escape")
+        picker.locator("input").blur()
+        picker.locator("input").click()
+        compare.wait_for_timeout(1000)
+    expect(listed).to_be_visible()
+    compare.close()
+
     page.get_by_role("link", name="In Compare").click()
-    expect(page.locator("#arena .lab-col").first).to_be_visible()
+    expect(page.locator("#arena .lab-col")).to_have_count(3)
+    expect(page.locator("#arena")).to_contain_text("mine-1")
+    page.get_by_text("Models and settings").click()
+    expect(page.locator(".lab-picker.lab-role-imitation")).to_contain_text("mine-1")
+    expect(page.locator(".lab-picker.lab-role-base")).to_contain_text("cut-4")
     models = Client(app.url, verbose=False).predict(api_name="/models")
     assert "mine-1" in [model["id"] for model in models], "in Compare without a restart"
 

@@ -458,6 +458,25 @@ def test_a_mixture_is_kept_for_its_visitor_less_what_is_gone(context, alpaca):
         assert mixtures.kept(settings, ME).sources == ()
 
 
+def test_steps_and_their_settings_are_kept_like_weights(context):
+    settings, page, token = context.settings, FormHandlers(context), "secret"
+    me = visitors.visitor_hash(token)
+    start = mixtures.kept_choices(settings, me)
+    assert dict(zip(mixtures.CHOICES, start, strict=True)) == {
+        "steps": ["language", "exact", "near", "decontaminate"], "languages": ["en"],
+        "similarity": 0.8, "least": 1, "most": 100_000, "max_bleu": 20.0, "budget": "",
+        "limit": 0, "seed": 0, "tokenizer": "", "diversity": True,
+    }  # fmt: skip
+    chosen = [["exact", "length"], ["en", "de"], 0.9, 3, 500, 30, "0.3M", 7, 5, "org/lm", False]
+    page.choose(token, {**CHOSEN, "loaded": False}, *chosen)
+    assert mixtures.kept_choices(settings, me) == start, "the page is still being loaded"
+    page.choose(token, {**CHOSEN, "loaded": True}, *chosen)
+    assert mixtures.kept_choices(settings, me) == chosen
+    assert page.first(me)[4:-3] == chosen and mixtures.kept_choices(settings, OTHER) == start
+    page.choose(token, {**CHOSEN, "loaded": True}, ["exact", "gone"], *[None] * 10)
+    assert mixtures.kept_choices(settings, me) == [["exact"], *start[1:]], "what cannot be used"
+
+
 def test_adding_and_taking_out_is_kept_at_once(context, alpaca):
     page, token = FormHandlers(context), "secret"
     me = visitors.visitor_hash(token)

@@ -11,10 +11,10 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from dashboards import data_view, job_view, probe_view, tracking_view
 from dashboards import finetune_view as view
-from dashboards import job_view, probe_view, tracking_view
+from dashboards.actions import builds, probes, saved_forms
 from dashboards.actions import finetune as actions
-from dashboards.actions import probes, saved_forms
 from dashboards.actions.finetune import Form
 from dashboards.actions.runs import Runs
 from dashboards.context import Context
@@ -25,6 +25,7 @@ from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
 from imitation.values import JobSpec
+from training.events import Progress
 
 ME, OTHER = "a" * 64, "b" * 64
 CONVERSATION = {
@@ -280,7 +281,7 @@ def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(
     assert card.tokens_m == round(told["train_tokens"] / 1e6, 4) > 0
     full = json.loads((context.settings.data / "adapters" / "one.json").read_text())
     assert full["metrics"]["steps"] == 2, "with its full card"
-    assert "In Compare" in view.detail_html(runs.look(ME)[0])
+    assert '<a href="./?models=one">In Compare</a>' in view.detail_html(runs.look(ME)[0])
     with pytest.raises(UserError, match="already"):
         runs.promote(job.id, ME)
     runs.delete(job.id, ME)
@@ -537,6 +538,75 @@ def test_a_look_at_many_runs_is_quick(context, form):
     for run in runs.look(ME):
         runs.stop(run.id, ME)
     assert min(times) < 0.05, times
+
+
+def test_a_resumed_run_says_where_it_is_and_no_time_left_before_it_trains(context, form):
+    """Its progress is what training writes of a run, is stopped, and goes on."""
+    out = context.jobs.runs / "one"
+    out.mkdir(parents=True)
+    path = out / "progress.jsonl"
+    first = Progress(path)
+    first.write("setup", dtype="float32")
+    first.write("start", config={}, data={})
+    for step in (1, 2, 3):
+        time.sleep(0.01)
+        first.write("step", step=step, steps=4000, loss=2.0, tokens=50 * step, trained_tokens=9)
+    first.write("checkpoint", step=3)
+    first.write("stopped", resumable=True)
+
+    waits = WAITS.replace("parents=True", "parents=True, exist_ok=True")
+    job, runs = run_job(context, waits), Runs(context)
+
+    def listed():
+        (run,) = runs.look(ME)
+        assert run.state == "running"
+        return view.list_html([run], run.id, [])
+
+    assert "starting" in listed() and "finishing" not in listed() and " left" not in listed()
+    again = Progress.resumed(path, 3, True, 9.0)
+    assert "finishing" not in listed() and "step 3 of 4,000" in listed()
+    again.write("setup", dtype="float32")
+    again.write("start", config={}, data={})
+    assert "loading the base" in listed() and " left" not in listed()
+    again.write("resumed", step=3, steps=4000)
+    for step in (4, 5):
+        time.sleep(0.01)
+        again.write("step", step=step, steps=4000, loss=2.0, tokens=50 * step, trained_tokens=9)
+    assert "went on from step 3" in listed() and " left" in listed()
+    for event in ("saved", "exported"):
+        again.write(event)
+        assert " left" not in listed()
+    assert "finishing" in listed()
+    runs.stop(job.id, ME)
+    runs.stop(job.id, ME, kill=True)
+    ended(context, job)
+
+
+@pytest.mark.slow
+def test_fine_tune_on_it_brings_the_dataset_along(context, data, finished):
+    built = shutil.copytree(finished.dataset, context.settings.data / "datasets" / "mix")
+    (build,) = builds.builds(context, ME)
+    assert 'href="finetune?data=mix"' in data_view.head_html(build)
+    handle = FormHandlers(context)
+    values = handle.first(ME, "mix")
+    assert values[3]["value"] == str(built / "data.jsonl")
+    assert str(built / "data.jsonl") in values[-1], "and is in the command"
+    assert handle.first(ME)[3]["value"] == str(actions.SHIPPED / "broad.jsonl")
+    for gone in ("none", "../mix", "/etc"):
+        with pytest.warns(UserWarning, match="no dataset"):
+            assert not handle.first(ME, gone)[3]["value"]
+
+
+def test_another_preset_leaves_data_and_name_of_ones_own(context, data):
+    handle = FormHandlers(context)
+    numbers = [actions.preset_values("pocket-broad")[key] for key in actions.OVERRIDES]
+    own = handle.other_preset("me", "mine", "pocket-local", "pocket-base", str(data), *numbers)
+    assert own[:4] == ["mine", "pocket-local", "pocket-base", str(data)]
+    shipped = str(actions.SHIPPED / "broad.jsonl")
+    theirs = ["me", "pocket-broad-1", "pocket-local", "pocket-base", shipped, *numbers]
+    assert handle.other_preset(*theirs)[:4] == [
+        "pocket-local-1", "pocket-local", "pocket-base", str(actions.SHIPPED / "local.jsonl"),
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

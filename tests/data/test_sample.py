@@ -29,6 +29,11 @@ def test_a_budget_is_filled_in_the_order_given():
     assert 995 < tokens(outcome.kept) <= 1000
     assert [e for e in A if e in outcome.kept] == outcome.kept
     assert outcome.reasons == {"over the token budget": len(A) - len(outcome.kept)}
+
+
+def test_without_a_budget_nothing_is_said_to_be_over_it():
+    outcome = mix([*A, *B], [("a", 3.0), ("b", 1.0)], 0, words)
+    assert list(outcome.reasons) == ["beyond its source's share"]
     assert sample_tokens(A, 10**6, 0, words).kept == A
     assert sample_tokens(A, 4, 0, words).kept == []
 
