@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from dashboards.actions.finetune import form_of
 from dashboards.actions.starting import check_allowed, submit
+from dashboards.actions.tgi_restart import restart_words
 from dashboards.context import Context
 from imitation.disk import write_text
 from imitation.errors import BackendError, StorageError, UserError
@@ -152,10 +154,8 @@ def serve(context: Context, identity: str, visitor: str, base: str, path: str) -
         raise
     if holder.backend == "openai":
         return f"{name} is in Compare, served by {holder.name}."
-    return (
-        f"The card of {name} is written. TGI takes adapters only at its start: restart it with "
-        f"LORA_ADAPTERS={name}={place}"
-    )
+    known = functools.partial(_served_from, context.settings)
+    return restart_words(catalog.values(), holder, name, adapter, place, known)
 
 
 def full_card(context: Context, run: Job) -> dict[str, Any]:

@@ -166,7 +166,8 @@ def test_a_model_of_that_name_from_elsewhere_is_in_the_way(context, job):
 def test_tgi_is_left_to_be_restarted(context, job):
     add_server(context, "tgi", "http://127.0.0.1:9")
     said = after.serve(context, job.id, ME, "tgi-base", "/adapters/mine")
-    assert "restart it with LORA_ADAPTERS=mine=/adapters/mine" in said
+    whole = "LORA_ADAPTERS=zero=/adapters/mine-zero,mine=/adapters/mine"
+    assert f"restart it with {whole}, and with --cuda-graphs 0" in said
     assert context.catalog()["mine"].backend == "tgi"
 
 
