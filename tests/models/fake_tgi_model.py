@@ -65,6 +65,7 @@ class Model:
     cuda_graphs: Started without `--cuda-graphs 0`.
     tokens: Words of every answer, before the end-of-sequence token; None counts up for ever.
     running: Adapter of every request being answered, in the batch's order.
+    most: Requests answered at once so far.
     stretch: Tokens made before a request is queued again.
     noise: How far log-probabilities are off by chance, as in a batch of another shape, in nats.
     """
@@ -75,6 +76,7 @@ class Model:
         self.cuda_graphs = False
         self.tokens: list[str] | None = [" Paris", " is", " the", " capital", "."]
         self.running: list[list[str]] = []
+        self.most = 0
         self.max_total = 512
         self.stretch = 1024
         self.noise = 0.0
@@ -84,6 +86,7 @@ class Model:
     def in_batch(self, adapter: str | None):
         mine = [adapter if adapter in self.adapters else BASE]
         self.running.append(mine)
+        self.most = max(self.most, len(self.running))
         try:
             yield mine
         finally:

@@ -147,8 +147,8 @@ async def test_weights_read_from_the_wrong_place_are_found(
     wrong: bool,
 ) -> None:
     server.model.adapters, server.model.zeros = adapters, {"zero"}
-    server.tokens = [f" word{n}" for n in range(30)]
-    server.delay_s = 0.002
+    server.tokens = [f" word{n}" for n in range(60)]
+    server.delay_s = 0.01  # they have to be written at the same time
     assert await fault(backend, card(server)) == ""  # alone it is right
     for other in others:
         with suppress(BackendError):  # it is as wrong itself
@@ -159,7 +159,7 @@ async def test_weights_read_from_the_wrong_place_are_found(
 
 
 async def test_a_check_stops_the_answers_it_began(server: FakeTGI, backend: TGIBackend) -> None:
-    server.tokens, server.delay_s = None, 0.005
+    server.tokens, server.delay_s = None, 0.01
     await backend.probe(card(server, ""))
     assert MIXED in await fault(backend, card(server))
     await server.settled()
