@@ -8,6 +8,7 @@ iterator is closed.
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -18,6 +19,8 @@ from imitation.models.catalog import ModelCard, nearest
 from imitation.models.fetch import Progress
 from imitation.settings import Settings
 from imitation.values import Completion, Delta, Done, Event, Message, Sampling, Sent
+
+log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -124,19 +127,33 @@ async def complete(
     """One whole answer.
 
     Raises:
-        BackendError: As the stream does, or the stream ended without saying how.
+        BackendError: As the stream does; or it ended without saying how, or failed in a way that
+            nobody planned for: a job's other questions are to go on.
     """
     sent: Sent | None = None
-    parts: list[str] = []
-    async with aclosing(backends.stream(card, messages, sampling)) as events:
-        async for event in events:
-            match event:
-                case Sent():
-                    sent = event
-                case Delta(text=text):
-                    parts.append(text)
-                case Done():
-                    if sent is None:
+    done: Done | None = None
+    written = ""
+    try:
+        async with aclosing(backends.stream(card, messages, sampling)) as events:
+            async for event in events:
+                match event:
+                    case Sent():
+                        sent = event
+                    case Delta(text=text):
+                        written += text
+                    case Done():
+                        done = event
                         break
-                    return Completion("".join(parts), sent, event)
-    raise BackendError(f"{card.name} ended its answer without saying how.", "Try again.")
+    except Exception as error:
+        # An answer that is whole stays one, however its stream was left.
+        if done is None and isinstance(error, UserError):
+            raise
+        log.exception("asking %s failed", card.id)
+        if done is None:
+            raise BackendError(
+                f"{card.name} failed unexpectedly ({type(error).__name__}).",
+                "The whole error is in the log. Try again.",
+            ) from error
+    if sent is None or done is None:
+        raise BackendError(f"{card.name} ended its answer without saying how.", "Try again.")
+    return Completion(written, sent, done)

@@ -16,6 +16,7 @@ from dashboards.actions.compare import Question, Session
 from dashboards.actions.rounds import Round
 from dashboards.compare_view import arena_html
 from imitation.errors import BackendError, StorageError
+from imitation.models.backends import complete
 from imitation.models.fetch import Progress
 from imitation.storage import comparisons
 from imitation.values import Delta, Done, Event, ModelCard, Sampling, Sent
@@ -109,6 +110,22 @@ def _check(lab: Lab, is_answered: bool) -> None:
     assert html.count("Hello there.") >= 2 and "Traceback" not in html
     stored = comparisons.load(lab.context.db, lab.session.comparison.id)
     assert [a.state for a in stored.turns[0].answers] == [a.state for a in lab.session.answers]
+
+
+@pytest.mark.parametrize("name", ["unknown", "memory", "encoding", "planned"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_fault_in_an_answer_that_a_job_asked_for(
+    tmp_path: Path, point: str, name: str
+) -> None:
+    lab = Lab(tmp_path)
+    asked = complete(
+        Faulty(lab.backend, point, ERRORS[name]), lab.context.catalog()["i"], (), Sampling()
+    )
+    if point in ANSWERED:
+        assert (await asked).text == "One two"
+        return
+    with pytest.raises(BackendError):
+        await asked
 
 
 @pytest.mark.parametrize("name", ["unknown", "planned", "its own cancellation", "memory"])

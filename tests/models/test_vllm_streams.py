@@ -54,8 +54,8 @@ async def test_a_context_too_short_for_the_answer_is_told_of(
     # It has a context of 1024, and shortens without a word.
     long = (Message("user", "word " * 960 + "Go on: "),)
     found = await complete(backend, card(vllm, "plain"), long, Sampling(0, 1, 300))
-    if found.done.finish_reason == "length":
-        assert found.done.completion_tokens < 300 and found.done.was_shortened
+    assert found.done.finish_reason == "length" and found.done.completion_tokens < 300
+    assert found.done.was_shortened
     short = await complete(backend, card(vllm), ASK, Sampling(0, 1, 4))
     assert short.done.finish_reason == "length" and not short.done.was_shortened
 
