@@ -109,7 +109,7 @@ def test_blind_vote_guess_reveal_and_score(page: Page, app: App) -> None:
     expect(page.locator(".lab-ballot")).to_contain_text("which one is the reference?")
     page.keyboard.press("1")
     expect(page.locator(".lab-ballot")).to_contain_text("You preferred:")
-    expect(page.locator("#score")).to_contain_text("of 1 times")
+    expect(page.locator("#score")).to_contain_text("of 1 time;")
     db = sqlite3.connect(app.data / "lab.sqlite3")
     rows = db.execute("SELECT kind, blind FROM votes ORDER BY id DESC LIMIT 2").fetchall()
     assert rows == [("reference", 1), ("preference", 1)]
