@@ -182,7 +182,7 @@ def _text(source: Source, name: str, fmt: str) -> Base:
     with _loading(source, name):
         tokenizer = AutoTokenizer.from_pretrained(source.place, local_files_only=source.is_local)
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return Base(None, tokenizer, _format(source, tokenizer, fmt), source.gguf, source.identity)
 
 
@@ -233,7 +233,8 @@ def _format(source: Source, tokenizer: Any, wanted: str) -> PromptFormat:
             bos_token=tokenizer.bos_token or "",
             eos_token=tokenizer.eos_token,
         )
-    return prompt_format(wanted, end_of_turn=tokenizer.eos_token)
+    own = {"end_of_turn": tokenizer.eos_token} if tokenizer.eos_token else {}
+    return prompt_format(wanted, **own)
 
 
 def choose_dtype(wanted: str) -> tuple[str, dict[str, float]]:

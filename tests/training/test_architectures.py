@@ -5,7 +5,6 @@ Tiny models of random weights; what counts is transformers' own loss on each con
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -37,15 +36,6 @@ BATCH = [conversation(11, 3), conversation(5, 1), conversation(17, 9)]
 TRAINED = sum(one.trained for one in BATCH)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small take longer shared out than alone."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_each_is_accepted_or_refused_with_a_reason() -> None:
     """A new one in transformers is tried, and named, before anybody trains it."""
     assert not PACKABLE & PADDED
@@ -60,6 +50,7 @@ def test_each_is_accepted_or_refused_with_a_reason() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("kind", [kind for kind in REGISTERED if kind not in REFUSED])
 def test_loss_and_gradients_are_transformers_own_in_every_layout(kind: str) -> None:
     lm = tiny_model(kind)

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from imitation.data.encode import IGNORED, encode
 from imitation.errors import IntegrityError
 from imitation.models.dequantised import dequantised
+from imitation.models.gguf_files import write_weights
 from imitation.models.pocket import weights_path
-from imitation.models.request import prepare
-from imitation.prompts import ChatTemplate, PromptFormat, prompt_format
+from imitation.models.request import format_of, in_format, prepare
+from imitation.prompts import ChatTemplate, Koala, Plain, PromptFormat, prompt_format
 from imitation.settings import Settings
 from imitation.values import Example, Message, ModelCard, Sampling
 from tests.evaluation import llama_like
 from tests.vllm_server import VLLM
+from training import finetune
 from training.base import Base
-from training.proof import prove
+from training.config import preset
+from training.proof import _served, prove
+from training.run import Run
 
 TALKS = [
     ("What is the capital of Peru?", "Lima.", "And of Chile?", "Santiago, in the middle."),
@@ -156,6 +162,38 @@ def read_by_vllm(card: ModelCard, asked: Sequence[Message]) -> list[int]:
     return list(told)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", ["koala", "plain"])
+def test_what_was_learned_is_what_the_engine_answers(
+    llama_like_folder: Path, pocket_settings: Settings, tmp_path: Path, name: str
+) -> None:
+    """Trained to the last, the first token after a prompt included, in the second turn too."""
+    base = base_of(llama_like_folder, name, llama_like_folder / "tiny.gguf")
+    model = AutoModelForCausalLM.from_pretrained(llama_like_folder)
+    base = replace(base, model=model)
+    talks = [TALKS[0], ("List two.", "one, two", "One more.", "three")]
+    config = replace(preset("pocket-local"), method="full", max_tokens=256)
+    data: Any = None
+    run = Run(config, base, model, data, "float32")
+    batch = [one for talk in talks for one in encoded(base, talk)]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        loss = finetune.backward(run, batch)
+        optimizer.step()
+    assert loss < 0.05
+    weights = {key: value.numpy() for key, value in model.state_dict().items()}
+    file = tmp_path / "learned.gguf"
+    write_weights(llama_like_folder / "tiny.gguf", file, weights, name="learned")
+    card = ModelCard("t", "T", "imitation", "embedded", weights=str(file), context=256)
+    card = in_format(card, base.fmt)
+    asked = [example(talk).messages[:turns] for talk in talks for turns in (1, 3)]
+    told = asyncio.run(_served(card, asked, pocket_settings))
+    assert [answer.text for _, answer in told] == [talk[at] for talk in talks for at in (1, 3)]
+    assert prove(model, base, card, asked, pocket_settings).toss_ups == 0
+
+
 @pytest.mark.parametrize("name", ["koala", "plain"])
 def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
     llama_like_folder: Path,
@@ -177,3 +215,17 @@ def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
     monkeypatch.setattr(type(base.fmt), "special_tokens", False)
     with pytest.raises(IntegrityError, match=r"reads a prompt otherwise.*from token 1 of .*<s>"):
         prove(model, base, card, asked[:1], pocket_settings)
+
+
+def test_a_card_has_the_end_of_turn_its_model_was_trained_with() -> None:
+    """What is not there would be written as Koala's, which other tokenizers cut into letters."""
+    trained = Koala("<|end|>")
+    card = in_format(ModelCard("t", "T", "imitation", "openai", prompt_format="chat"), trained)
+    assert (card.prompt_format, card.end_of_turn) == ("koala", "<|end|>")
+    assert format_of(card) == trained
+    request = asyncio.run(prepare(card, example(TALKS[0][:3]).messages, Sampling(), None))
+    assert "Lima.<|end|>USER: And of Chile? GPT:" in (request.prompt or "")
+    assert request.stop == ("<|end|>", "USER:")
+    chat = in_format(replace(card, end_of_turn=""), ChatTemplate("{{ x }}", "<|im_end|>"))
+    assert (chat.prompt_format, chat.end_of_turn) == ("chat", "")
+    assert format_of(ModelCard("t", "T", "base", "openai", prompt_format="plain")) == Plain()
