@@ -31,7 +31,7 @@ from training.loss import keeps_columns
 from training.methods import core, trainable
 
 LOGITS = 3
-PROBE_TOKENS = (64, 128)
+PROBE_TOKENS = (64, 128, 192)
 OVERHEAD = 80 << 20
 """Bytes of the tokenizer, the data and the libraries' own buffers."""
 GAPS = {"lora": 1.1, "qlora": 1.1, "full": 0.5}
@@ -59,6 +59,8 @@ class Shape:
         vocabulary: Of the model.
         per_layer: Bytes a layer keeps for the backward pass, per token.
         outside: Bytes kept outside the layers, per token, logits not counted.
+        per_pair: Bytes a layer keeps for each pair of tokens of a row, where it keeps weights of
+            its attention, as those with caps and sinks do.
         copied: Bytes a layer's weights take once more in the format they are computed with.
         joined: Conversations computed at once lie end to end, instead of padded to the longest.
         chooses: It gives the logits of chosen columns alone, instead of all.
@@ -76,6 +78,7 @@ class Shape:
     per_layer: float
     outside: float
     copied: int = 0
+    per_pair: float = 0.0
     joined: bool = True
     chooses: bool = True
     logits: int = LOGITS
@@ -132,8 +135,8 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
     text = model_config.get_text_config()
     small = [_small(_of_layers(model_config, n), config, stored) for n in (1, 2)]
     joined = not unpackable(core(small[0]), config.max_tokens, model_config)
-    (one, fixed), (two, more) = (_kept(model, dtype, stored, joined) for model in small)
-    layer = two - one
+    one, two = (_kept(model, dtype, stored, joined) for model in small)
+    layer = two.per_token - one.per_token
     four_bits = config.method == "qlora"
     return Shape(
         weights=int(frozen * (0.55 if four_bits else kept)) + sum(sizes) * kept,
@@ -145,8 +148,9 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         hidden=text.hidden_size,
         vocabulary=text.vocab_size,
         per_layer=layer,
-        outside=max(0.0, one - layer),
-        copied=round(more - fixed),
+        outside=max(0.0, one.per_token - layer),
+        copied=round(two.fixed - one.fixed),
+        per_pair=max(0.0, two.per_pair - one.per_pair),
         joined=joined,
         chooses=keeps_columns(core(whole)),
         # A cap keeps what it came to.
@@ -178,14 +182,26 @@ def _small(small: Any, config: TrainingConfig, stored: str) -> Any:
     return trainable(made, plain).train()
 
 
-def _kept(model: Any, dtype: str, stored: str, joined: bool) -> tuple[float, float]:
-    """Bytes a small model's forward pass keeps for the backward pass: per token, and besides."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Bytes a forward pass over n tokens keeps: fixed + n per_token + n^2 per_pair."""
+
+    fixed: float
+    per_token: float
+    per_pair: float
+
+
+def _kept(model: Any, dtype: str, stored: str, joined: bool) -> _Kept:
+    """Bytes a small model's forward pass keeps for the backward pass."""
     mixed = torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != stored)
-    few, many = PROBE_TOKENS
     with attending(model) if joined else nullcontext(), mixed:
-        less, more = (_held(model, tokens, joined) for tokens in PROBE_TOKENS)
-    per_token = (more - less) / (many - few)
-    return per_token, less - few * per_token
+        held = [_held(model, tokens, joined) for tokens in PROBE_TOKENS]
+    # The parabola through three points (Newton's divided differences).
+    (n, m, k), (f, g, h) = PROBE_TOKENS, held
+    slope = (g - f) / (m - n)
+    pair = ((h - g) / (k - m) - slope) / (k - n)
+    token = slope - pair * (n + m)
+    return _Kept(f - n * token - n * n * pair, token, pair)
 
 
 def _held(model: Any, tokens: int, joined: bool) -> int:
@@ -213,7 +229,9 @@ def _held(model: Any, tokens: int, joined: bool) -> int:
     return sum(seen.values())
 
 
-def peak(shape: Shape, config: TrainingConfig, tokens: int, predicted: int) -> Memory:
+def peak(
+    shape: Shape, config: TrainingConfig, tokens: int, predicted: int, longest: int = 0
+) -> Memory:
     """The peak of a step whose largest micro-batch has `tokens` (padding counted too).
 
     Args:
@@ -221,6 +239,7 @@ def peak(shape: Shape, config: TrainingConfig, tokens: int, predicted: int) -> M
         config: Of the run.
         tokens: Of the micro-batch, padding included.
         predicted: Those of them whose logits are computed.
+        longest: Tokens of a row.
     """
     logits = shape.logits * predicted * shape.vocabulary * 4
     head = 0
@@ -229,10 +248,11 @@ def peak(shape: Shape, config: TrainingConfig, tokens: int, predicted: int) -> M
     if shape.copied:
         head = shape.vocabulary * shape.hidden * shape.width
     copies = shape.layers * shape.copied + head
-    per_token = shape.layers * shape.per_layer
+    a_layer = shape.per_layer + shape.per_pair * longest
+    per_token = shape.layers * a_layer
     if config.checkpointing:
         # Each layer's input, and one layer in full while it is computed again.
-        per_token = shape.layers * shape.hidden * shape.width + shape.per_layer
+        per_token = shape.layers * shape.hidden * shape.width + a_layer
         # All copies are there until the logits are, then the head's and a layer's.
         copies = max(copies - logits, head + shape.copied)
     gradients = shape.trained * shape.stored
@@ -253,7 +273,7 @@ def largest_peak(
     """The peak of a run: that of its most demanding micro-batch."""
     parts = [p for batch in batches for p in micro_batches(batch, config.micro_batch)]
     return max(
-        (peak(shape, config, _tokens(p, shape), _predicted(p, shape)) for p in parts),
+        (peak(shape, config, _tokens(p, shape), _predicted(p, shape), _longest(p)) for p in parts),
         key=lambda found: found.total,
     )
 
@@ -261,7 +281,11 @@ def largest_peak(
 def _tokens(part: Sequence[Encoded], shape: Shape) -> int:
     if shape.joined:
         return sum(len(e.ids) for e in part)
-    return len(part) * max(len(e.ids) for e in part)
+    return len(part) * _longest(part)
+
+
+def _longest(part: Sequence[Encoded]) -> int:
+    return max(length for e in part for length in e.lengths)
 
 
 def _predicted(part: Sequence[Encoded], shape: Shape) -> int:

@@ -8,14 +8,27 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
+from imitation.data.encode import IGNORED, Encoded
 from imitation.data.format import write_examples
 from imitation.values import Example, Message
 from tests.finished_run import answers
+from tests.training.tiny_models import tiny_config
 from training import preview
 from training.base import load_text
 from training.config import preset
 from training.estimate import estimate
-from training.memory import GAPS, OVERHEAD, Shape, fitting, peak, shape_of
+from training.memory import (
+    GAPS,
+    OVERHEAD,
+    Shape,
+    _held,
+    _of_layers,
+    _predicted,
+    _small,
+    fitting,
+    peak,
+    shape_of,
+)
 from training.preview import preview as first_batch
 
 SHAPE = Shape(
@@ -61,6 +74,33 @@ def test_what_a_layer_keeps_is_told_from_the_copies_of_its_weights():
     assert (same.copied, mixed.copied) == (0, 2 * (4 * 32 * 32 + 3 * 32 * 64))
     assert same.per_layer / 2 <= mixed.per_layer < same.per_layer
     assert same.outside == mixed.outside
+
+
+def test_attention_that_keeps_its_weights_is_counted_by_pairs_of_tokens():
+    """Gemma-2's cap rules out fused attention: a row twice as long keeps four times as much."""
+    config = tiny_config("gemma2")
+    full = replace(PLAIN, method="full")
+    shape = shape_of(config, full, "float32", "float32")
+    assert not shape.joined and shape.copied < 1024 and shape.logits == 4
+    assert shape.per_pair >= 4 * config.num_attention_heads
+    kept = _held(_small(_of_layers(config, 2), full, "float32"), 300, False)
+    told = 300 * (2 * (shape.per_layer + 300 * shape.per_pair) + shape.outside)
+    assert told == pytest.approx(kept, rel=0.01)
+    llama = shape_of(tiny_config("llama"), full, "float32", "float32")
+    assert llama.joined and llama.per_pair == pytest.approx(0, abs=1e-6) and llama.logits == 3
+    long, short = (peak(shape, full, 400, 100, row).activations for row in (400, 100))
+    assert long - short == pytest.approx(400 * 300 * shape.layers * shape.per_pair, rel=1e-3)
+
+
+def test_logits_are_counted_by_columns_where_rows_are_padded():
+    one, other = (Encoded("", (5,) * 6, (IGNORED,) * 6), Encoded("", (5,) * 4, (IGNORED,) * 4))
+    part = [
+        replace(one, labels=(IGNORED, IGNORED, 5, 5, 5, 5)),
+        replace(other, labels=(IGNORED, 5, 5, IGNORED)),
+    ]
+    assert _predicted(part, SHAPE) == 4 + 2
+    assert _predicted(part, replace(SHAPE, joined=False)) == 2 * 5
+    assert _predicted(part, replace(SHAPE, joined=False, chooses=False)) == 2 * 6
 
 
 def test_making_it_fit_changes_what_costs_least_first():
