@@ -20,12 +20,12 @@ from dashboards.actions.runs import Runs
 from dashboards.context import Context
 from dashboards.pages.finetune_new import FormHandlers
 from imitation.errors import ConfigError, UserError
+from imitation.events import Writer as Progress
 from imitation.models import catalog_writer
 from imitation.models.backends import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
 from imitation.values import JobSpec
-from training.events import Progress
 
 ME, OTHER = "a" * 64, "b" * 64
 CONVERSATION = {
