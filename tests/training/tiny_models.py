@@ -61,6 +61,10 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len",
                      "max_target_positions", "context_length"), 128),
     "num_nextn_predict_layers": 0,
+    # What is done to logits and is 1 by default: a model may not be tried where it does nothing.
+    "logits_scaling": 8.0,
+    "logit_scale": 0.25,
+    "lm_head_multiplier": 0.5,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
 _MLA = {"num_key_value_heads": 4}
@@ -160,6 +164,8 @@ def _shrunk(cls: Any, odd: dict[str, Any]) -> Any:
                 changes[name] = SIZES[name]
             elif "dropout" in name or "drop" in name:
                 changes[name] = 0.0
+        elif isinstance(value, float) and name in SIZES:
+            changes[name] = SIZES[name]
         elif isinstance(value, float) and ("drop" in name or "jitter" in name):
             changes[name] = 0.0
     changes |= {n: SIZES[n] for n in ("pad_token_id", "bos_token_id", "eos_token_id") if n in told}
