@@ -4,12 +4,13 @@ Every program gets a process of its own with an empty throw-away folder and an e
 Where bubblewrap is there and may work, namespaces of its own stand around it (`bubblewrap.py`).
 In either case resource limits bound CPU time, memory, file size and open files; Landlock lets it
 read Python's library and write its folder, nothing else; seccomp takes network, new processes,
-signals to others and folders of its own away; the parent bounds wall time and what is in the
-folder. Linux on x86-64 and aarch64 has all of these, as root or not, in a plain container too
+signals to others and folders of its own away; the parent bounds wall time, threads and what is in
+the folder. Linux on x86-64 and aarch64 has all of these, as root or not, in a plain container too
 (kernel 5.13 or newer). Where one is missing nothing is run, unless IMITATION_CODE_EXEC=1 says that
 is accepted, and it is reported.
 
-Not a virtual machine: a hole in the kernel is a hole here.
+Not a virtual machine: a hole in the kernel is a hole here. Nor is a verdict proof against a program
+that is after it: it runs in the process that reports how it ended.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ WALLS = {
 SEEN = "Without bubblewrap a program can find out which paths exist; it cannot read what is there."
 FOLDER_BYTES = 32 << 20
 FOLDER_ENTRIES = 1000
+THREADS = 200
 _LOOK_S = 0.05
 
-How = Literal["passed", "failed", "timed out", "killed", "ended early", "wrote too much"]
+How = Literal["passed", "failed", "timed out", "killed", "ended early", "wrote too much", "too many threads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,8 @@ def _watch(child: subprocess.Popen[bytes], scratch: str, until: float) -> tuple[
             return "timed out", ""
         if too_much := _too_much(scratch):
             return "wrote too much", too_much
+        if _threads(child.pid) > THREADS:
+            return "too many threads", f"over {THREADS}"
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LOOK_S)
     return None
@@ -256,6 +260,22 @@ def _too_much(folder: str) -> str:
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
     return f"over {FOLDER_BYTES >> 20} MB" if size > FOLDER_BYTES else ""
+
+
+def _threads(pid: int) -> int:
+    """Threads of a process and what it started, at the most 3 a process more.
+
+    No limit of the kernel holds them for root, and those made by the bare call need no memory:
+    some ten thousand leave no machine a number for a new process.
+    """
+    todo, count = [pid], 0
+    while todo:
+        tasks = Path(f"/proc/{todo.pop()}/task")
+        with suppress(OSError):
+            count += tasks.stat().st_nlink
+            children = (tasks / tasks.parent.name / "children").read_text("ascii")
+            todo.extend(map(int, children.split()))
+    return count
 
 
 def _ended(code: int, *, inside: bool) -> tuple[How, str]:

@@ -98,6 +98,25 @@ def test_a_fork_bomb_makes_no_process() -> None:
     refused("import multiprocessing as m\nm.get_context('fork').Process(target=print).start()")
 
 
+THREAD_BOMB = """
+import ctypes
+libc = ctypes.CDLL(None)
+flags = 0x50F00  # one address space, one set of files and signals: a thread
+libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+stacks = ctypes.create_string_buffer(2048 * 5000)
+top = ctypes.addressof(stacks)
+for n in range(1, 5000):
+    libc.clone(ctypes.cast(libc.pause, ctypes.c_void_p), (top + 2048 * n) & ~15, flags, None)
+while True:
+    pass
+"""
+
+
+def test_a_thread_bomb_is_ended() -> None:
+    outcome = run(THREAD_BOMB, Limits(cpu_s=30, wall_s=60.0))
+    assert (outcome.how, outcome.detail) == ("too many threads", "over 200")
+
+
 def test_a_memory_bomb_gets_no_memory() -> None:
     small = Limits(memory_bytes=256 << 20)
     refused("x = bytearray(4 << 30)", "MemoryError", small)
