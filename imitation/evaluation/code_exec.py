@@ -46,7 +46,9 @@ FOLDER_ENTRIES = 1000
 THREADS = 200
 _LOOK_S = 0.05
 
-How = Literal["passed", "failed", "timed out", "killed", "ended early", "wrote too much", "too many threads"]
+How = Literal[
+    "passed", "failed", "timed out", "killed", "ended early", "wrote too much", "too many threads"
+]
 
 
 @dataclass(frozen=True, slots=True)
