@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dashboards.actions.votes import EVERYBODY, Board, Told
+from dashboards.actions.votes import Board, Told
 from dashboards.intervals import percent
 from dashboards.markdown import plain
 from imitation.evaluation.bradley_terry import CENTRE, LEAST_ITEMS, LEAST_STYLED, Rating, Ratings
@@ -259,8 +259,7 @@ def _checks(board: Board) -> str:
         rows += _agreement("Raters agree with each other", board.within)
     for label, agreement in board.others:
         if agreement.share.n:
-            who = label if label == EVERYBODY else label.removeprefix("Judge: ")
-            rows += _agreement(f"Agrees with {who}", agreement)
+            rows += _agreement(f"Agrees with {label.removeprefix('Judge: ')}", agreement)
     if not rows:
         return ""
     table = _table("95% intervals in brackets", ("", "Over", "Share", "By chance"), rows)

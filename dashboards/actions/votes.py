@@ -29,6 +29,7 @@ from imitation.values import Interval, Preference
 PEOPLE, COMPARE = "people", "compare"
 """Sources besides "study:ID" and "judge:ID"."""
 EVERYBODY = "People: Compare and your studies"
+OTHER_PEOPLE = "People: Compare and your other studies"
 _KEPT = 32
 
 
@@ -158,8 +159,7 @@ def preferences_of(db: Store, source: str, visitor: str) -> list[Preference]:
     if source == COMPARE:
         return votes.preferences(db)
     if source == PEOPLE:
-        own = studies.of_visitor(db, visitor)
-        return [*votes.preferences(db), *(p for study in own for p in _study(db, study.id))]
+        return _people(db, visitor)
     kind, _, identity = source.partition(":")
     if kind == "study":
         return _study(db, studies.get(db, identity).id)
@@ -172,6 +172,12 @@ def everybody(db: Store, visitor: str) -> list[Preference]:
     """All verdicts of people and judges that this visitor may see."""
     judges = (judgements.preferences(db, run.id) for run in judgements.runs(db, visitor))
     return [*preferences_of(db, PEOPLE, visitor), *(one for said in judges for one in said)]
+
+
+def _people(db: Store, visitor: str, but: str = "") -> list[Preference]:
+    """Votes in Compare and on a visitor's studies, all `but` one of these."""
+    own = [study.id for study in studies.of_visitor(db, visitor) if study.id != but]
+    return [*votes.preferences(db), *(p for study in own for p in _study(db, study))]
 
 
 def _study(db: Store, identity: str) -> list[Preference]:
@@ -188,6 +194,9 @@ def _board(db: Store, source: str, sources: tuple[tuple[str, str], ...], visitor
         if value.startswith("judge:")
     }
     others = [] if source in (PEOPLE, COMPARE) else [(EVERYBODY, people)]
+    if source.startswith("study:"):  # with its own votes it would agree in any case
+        rest = _people(db, visitor, but=source.removeprefix("study:"))
+        others = [(OTHER_PEOPLE, decide(rest))]
     others += [one for value, one in judges.items() if value != source]
     states = judgements.counts(db, source.removeprefix("judge:"))
     return Board(

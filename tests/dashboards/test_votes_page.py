@@ -175,6 +175,27 @@ def test_a_board_shows_nobody_elses_studies(context):
     assert name == "Secret.jsonl" and len(text.splitlines()) == len(made.pairs)
 
 
+def test_a_study_is_not_said_to_agree_with_its_own_votes(context, monkeypatch):
+    def rated(name):
+        made = studies.plan(context, ME, Choice(record(context), ("a",), "ref"), [])
+        study = studies.create(
+            context, ME, made, name=name, guidelines="", raters=1, repeat_every=0
+        )
+        invited = studies.invited(context, studies.own(context, ME, study).invite)
+        while showing := studies.show(context, invited, YOU):
+            now[0] += 60
+            studies.vote(context, invited.invite, YOU, showing.token, "tie")
+        return f"study:{study}"
+
+    now = [1e6]
+    monkeypatch.setattr("imitation.storage.study_ratings.time.time", lambda: now[0])
+    first = rated("first")
+    assert [agreement.share.n for _, agreement in Boards(context).board(first, ME).others] == [0]
+    rated("second")
+    ((label, agreement),) = Boards(context).board(first, ME).others
+    assert (label, agreement.share.n) == ("People: Compare and your other studies", 2)
+
+
 def test_a_study_leaves_out_what_was_trained_on(context):
     broad, local = (path for _, path in data_files(context.settings, ME)[:2])
     seen = json.loads(Path(broad).read_text("utf-8").splitlines()[0])["messages"][0]["content"]
