@@ -16,7 +16,7 @@ from typing import Any, get_args
 from imitation.disk import write_text
 from imitation.errors import StorageError
 from imitation.reading.json_text import parsed
-from imitation.reading.text import NotUtf8, lines_of, read_text
+from imitation.reading.text import NotUtf8, check_bytes, decoded, lines_of
 from imitation.values import Example, Message, Refused, Speaker
 
 
@@ -51,14 +51,12 @@ def from_row(row: object) -> Example:
         if not isinstance(turn.get("content"), str):
             raise ValueError("a message whose content is not text")
         messages.append(Message(turn["role"], turn["content"]))
-    meta = row.get("meta", {})
-    if not isinstance(meta, Mapping):
-        raise ValueError("meta is not an object")
+    meta = row.get("meta")
     return Example(
         tuple(messages),
         str(row.get("source", "")),
         str(row.get("id", "")),
-        meta,
+        meta if isinstance(meta, Mapping) else {},
         tuple(at for at, turn in enumerate(turns) if turn.get("weight") == 0),
     )
 
@@ -70,9 +68,9 @@ def read_examples(path: Path) -> tuple[list[Example], list[Refused]]:
         StorageError: The file cannot be read.
     """
     examples, refused = [], []
-    for number, row in read_rows(path):
+    for number, row in _rows(path, "surrogateescape"):
         try:
-            examples.append(from_row(parsed(row)))
+            examples.append(from_row(parsed(check_bytes(row))))
         except ValueError as error:
             refused.append(Refused(str(path), number, str(error)))
     return examples, refused
@@ -84,8 +82,13 @@ def read_rows(path: Path) -> list[tuple[int, str]]:
     Raises:
         StorageError: The file cannot be read or is not UTF-8.
     """
+    return _rows(path)
+
+
+def _rows(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
+    """As `read_rows`; with "surrogateescape" a bad byte is left to who reads its line."""
     try:
-        lines = lines_of(read_text(path))
+        lines = lines_of(decoded(path.read_bytes(), errors))
     except (OSError, NotUtf8) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

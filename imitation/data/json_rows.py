@@ -62,7 +62,7 @@ def _numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
                 pass
             yield number, None
         else:
-            yield number, line.removeprefix(BOM) if number == 1 else line
+            yield number, line.removeprefix(BOM)  # at any line, where files were put together
         most = MAX_ROW
 
 

@@ -78,6 +78,8 @@ def in_turns(messages: Sequence[Said]) -> tuple[Said, ...]:
             raise ValueError(f"turn {at + 1} is by the {turn.role}, not by the {wanted}")
         if not turn.content.strip():
             raise ValueError(f"turn {at + 1} is empty")
+        if turn.role == "assistant" and _NO_OUTPUT.fullmatch(turn.content.strip()):
+            raise ValueError(f"turn {at + 1} is no answer ({turn.content.strip()})")
     if not any(turn.learned for turn in turns if turn.role == "assistant"):
         raise ValueError("no assistant turn has a weight over 0")
     return (*([Said("system", system)] if system else []), *turns)
@@ -135,8 +137,6 @@ def pair(question: str, answer: str, more: str = "") -> Read:
         extra = row.get(more) if more else None
         if isinstance(asked, str) and isinstance(extra, str) and not _empty(extra):
             asked = f"{asked}\n\n{extra}" if asked.strip() else extra
-        if isinstance(said, str) and _NO_OUTPUT.fullmatch(said.strip()):
-            raise ValueError(f"no answer ({said.strip()})")
         yield [*_history(row), message("user", asked), message("assistant", said)]
 
     return read

@@ -19,13 +19,18 @@ def rows_within(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]] | None:
     columns, data = value.get("columns"), value.get("data")
     if isinstance(columns, list) and isinstance(data, list):
         return (dict(zip(map(str, columns), r, strict=False)) for r in data if isinstance(r, list))
-    if (found := _by_columns(value)) is not None:
-        return found
-    for name in _LISTS:
-        rows = value.get(name)
-        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
-            return iter(rows)
-    return None
+    lists = [one for one in value.values() if isinstance(one, list)]
+    named = next((rows for name in _LISTS if _are_rows(rows := value.get(name))), None)
+    # A list of rows alone would pass for a table of one column.
+    if named is None or not all(map(_are_rows, lists)):
+        found = _by_columns(value)
+        if found is not None:
+            return found
+    return None if named is None else iter(named)
+
+
+def _are_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _by_columns(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]] | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from imitation.data.messages import Said, message
 
+_ASIDE = ("thoughts", "reasoning_recap", "user_editable_context", "model_editable_context")
+"""Kinds of messages in ChatGPT's export that are no turn of the conversation."""
 _MOST = 2_000
 """Messages of one path; a longer one goes in a circle."""
 
@@ -77,6 +79,8 @@ def _content(said: Mapping[str, Any]) -> Mapping[str, Any]:
 def _hidden(said: Mapping[str, Any]) -> bool:
     meta = said.get("metadata")
     if isinstance(meta, Mapping) and meta.get("is_visually_hidden_from_conversation"):
+        return True
+    if _content(said).get("content_type") in _ASIDE:
         return True
     system = _speaker(said) == "system"
     return said.get("weight") == 0 or (system and not any(_content(said).get("parts") or ()))

@@ -28,6 +28,12 @@ _FENCE = re.compile(
 )
 _BEGINNING = re.compile(r"[ \t]*(?:from|import|def|class|async|@|[A-Za-z_]\w*[ \t]*[:=])")
 _PROMPTED = re.compile(r"^[ \t]*(?:>>>|\.\.\.)(?: |$)(.*)", re.MULTILINE)
+_GLUED = re.compile(r"(?<=[^\s`~>])(`{3,})[ \t]*$", re.MULTILINE)
+"""A fence that ends in the last line of the code."""
+_NBSP = re.compile(r"^[ \t]*\u00a0[ \t\u00a0]*", re.MULTILINE)
+"""Indentation copied from a web page."""
+_END = re.compile(r"<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>.*\Z|</s>\s*\Z", re.DOTALL)
+"""Tokens that end an answer, where a server shows them."""
 _FUTURE = re.compile(r"^[ \t]*from __future__ import [^\n]*\n?", re.MULTILINE)
 
 
@@ -43,7 +49,8 @@ def program(problem: Mapping[str, Any], answer: str) -> str:
 
 def _code(prompt: str, name: str, answer: str) -> str:
     text = without_thoughts(answer.replace("\r\n", "\n").replace("\r", "\n"))
-    text = _FUTURE.sub("", text)
+    text = _NBSP.sub(lambda found: found[0].replace("\u00a0", " "), text.lstrip("\ufeff\u200b"))
+    text = _FUTURE.sub("", _GLUED.sub(r"\n\1", _END.sub("", text)))
     blocks = list(_blocks(text))
     # The function between fences, the last version first; then in the text as it is.
     for place in range(len(blocks) - 1, -1, -1):
@@ -126,7 +133,8 @@ def _body(prompt: str, text: str) -> str:
     """The function's body, indented as it must be; "" where the text is none.
 
     As it is (cut where lm-eval ends a continuation), with its first line indented again, indented
-    as a whole, or from its first indented line: whichever has the most lines that are Python.
+    as a whole, or from its first indented line, with or without the words before it: whichever has
+    the most lines that are Python.
     """
     cut = text[: min((at for end in _ENDS if (at := text.find(end)) >= 0), default=len(text))]
     lines = text.strip("\n").splitlines()
@@ -136,13 +144,25 @@ def _body(prompt: str, text: str) -> str:
         "    " + cut.lstrip(),
         textwrap.indent(textwrap.dedent("\n".join(lines)), "    "),
         textwrap.indent(textwrap.dedent("\n".join(lines[inside:])), "    "),
+        _first_indented(lines),
     ]
+    _, parted, rest = text.strip("\n").partition("\n\n")
+    behind = rest.strip("\n")
+    if parted and not behind[:1].isspace():  # words, then the body
+        versions += [textwrap.indent(behind, "    "), _first_indented(behind.splitlines())]
     found = [
         _longest(version.splitlines(), prompt)
         for one in versions
         for version in ((one, one.expandtabs(4)) if "\t" in one else (one,))
     ]
     return max(found, key=lambda part: len(part.split("\n")) if part else 0)
+
+
+def _first_indented(lines: Sequence[str]) -> str:
+    """A body whose first line has lost its indent: that of the lines at the body's margin."""
+    depths = [len(line) - len(line.lstrip()) for line in lines[1:] if line.strip()]
+    first = " " * min(depths, default=0) + lines[0].lstrip() if lines else ""
+    return textwrap.indent(textwrap.dedent("\n".join([first, *lines[1:]])), "    ")
 
 
 def _compiles(code: str) -> bool:

@@ -45,11 +45,12 @@ _WORD = re.compile(r"\w+")
 # are no lists. En and em dashes begin lines of dialogue.
 _ITEM = re.compile(
     r"^[ \t>]*(?:"
-    r"(?:#{1,6}[ \t]+)?(?:\*\*|__)?"
+    r"(?:#{1,6}[ \t]+)?(?:\*{2,3}|__)?"
     r"(?:[-*+][ \t]+(?=.*\w)|[•‣◦▪●·∙]|\(?\d{1,3}[.):](?:\*\*|__)?[ \t])"
     r"|(?:#{1,6}[ \t]+(?:\*\*|__)?|\*\*|__)\(?\d{1,3}[.):](?:\*\*|__)?[ \t\r]*$)",
     re.MULTILINE,
 )
+_HEADING_NUMBER = re.compile(r"^((?:#{1,6}[ \t]+|\*\*|__)+)\d{1,3}[.)][ \t]*")
 _PARAGRAPH_BREAK = re.compile(r"\n[ \t\r]*\n")
 _MARKUP = "*_#>`\"' \t\r\n"
 _LONGEST_HEADING, _LONGEST_OFFER = 60, 300
@@ -114,11 +115,12 @@ def has_closing_summary(text: str) -> bool:
     """Whether the last of at least two paragraphs opens with a summing-up phrase.
 
     Paragraphs are parted by blank lines; Markdown signs before the phrase are ignored. The phrase
-    may be a heading of its own before the paragraph; offers of more help after it are left out.
-    The phrases are shipped in `closing_phrases.json`.
+    may be a heading of its own before the paragraph, numbered or not; offers of more help after it
+    are left out. The phrases are shipped in `closing_phrases.json`.
     """
     summing, offering = _openings("phrases"), _openings("offers")
-    paragraphs = [p.strip(_MARKUP) for p in _PARAGRAPH_BREAK.split(text.strip()) if _WORD.search(p)]
+    parts = (p.strip() for p in _PARAGRAPH_BREAK.split(text.strip()) if _WORD.search(p))
+    paragraphs = [_HEADING_NUMBER.sub(r"\1", part).strip(_MARKUP) for part in parts]
     while len(paragraphs) > 1 and _is_offer(paragraphs[-1], offering):
         paragraphs.pop()
     if len(paragraphs) < 2:

@@ -208,6 +208,9 @@ def _json_scores(said: Sequence[Mapping[str, Any]], *, alone: bool) -> tuple[flo
 
 
 def _is_score(value: Any) -> bool:
+    """Whether it is a number, also as text ("8")."""
+    if isinstance(value, str):
+        return re.fullmatch(r"\s*-?\d+(?:\.\d+)?\s*", value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -117,6 +117,7 @@ class EventReader:
                 value = {"error": text}  # told in words
             except RecursionError as error:
                 raise NotAnEvent(text) from error
+        value = None if value == _DONE else value  # some write it as JSON
         self._pending.clear()
         bare, self._bare = self._bare, False
         return StreamEvent(value, self._name, bare) if text else None

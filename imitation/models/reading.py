@@ -7,6 +7,7 @@ from typing import Any
 
 from imitation.models import faults
 from imitation.models.event_stream import StreamEvent
+from imitation.text import clean
 from imitation.values import ModelCard
 
 _WITHHELD = ("content_filter", "safety", "recitation", "prohibited_content", "blocklist")
@@ -72,9 +73,12 @@ class Reading:
         self._choices = True
         if choice.get("error"):
             raise faults.told(self._card, choice, self._key)
-        self.finish = str(choice.get("finish_reason") or self.finish).lower()
+        self.finish = clean(str(choice.get("finish_reason") or self.finish)).lower()
         self._count(choice.get("usage"))
-        text = self._text(choice)
+        try:
+            text = self._text(choice)
+        except RecursionError:
+            raise faults.malformed(self._card, "text nested too deeply") from None
         self._wrote |= bool(text)
         self._whole |= event.bare
         return text

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from imitation.errors import UserError
 from imitation.reading import parquet
-from imitation.reading.text import BOM, UTF16, is_utf16
+from imitation.reading.text import BOM, UTF16, check_bytes, is_utf16
 from imitation.text import cleaned
 from imitation.values import Refused
 
@@ -93,7 +93,7 @@ def _lines(file: BinaryIO, label: str) -> Iterator[Row | Refused]:
             reason = f"the line has {length / 1e6:,.1f} MB, the limit is {MAX_LINE / 1e6:,.0f} MB"
             yield Refused(label, number, reason)
             continue
-        line = line.removeprefix(BOM) if number == 1 else line
+        line = line.removeprefix(BOM)  # at any line, where files were put together
         if line.strip():
             try:
                 yield _row(number, json.loads(_decoded(line.rstrip())))
@@ -104,11 +104,7 @@ def _lines(file: BinaryIO, label: str) -> Iterator[Row | Refused]:
 def _decoded(line: bytes) -> str:
     if (at := line.find(b"\0")) >= 0:
         raise ValueError(f"a null byte at position {at + 1}")
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = line[error.start]
-        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at position {error.start + 1}") from None
+    return check_bytes(line.decode("utf-8", "surrogateescape"))
 
 
 def _row(line: int, value: object) -> Row:
@@ -129,12 +125,7 @@ def _why(error: Exception) -> str:
 
 def _array(data: bytes, label: str) -> Iterator[Row | Refused]:
     """Elements one by one, so that a broken one is refused by its own line."""
-    try:
-        text = _decoded(data.removeprefix(BOM))
-    except ValueError as error:
-        at = int(re.findall(r"\d+", str(error))[-1])
-        yield Refused(label, data.count(b"\n", 0, at) + 1, f"{error}; nothing was read")
-        return
+    text = data.removeprefix(BOM).decode("utf-8", "surrogateescape")
     decoder = json.JSONDecoder()
     line, counted, number = 1, 0, 0
     at = _skip(text, text.index("[") + 1)
@@ -146,7 +137,7 @@ def _array(data: bytes, label: str) -> Iterator[Row | Refused]:
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, end = decoder.raw_decode(text, at)
-            end = _skip(text, end)
+            raw, end = text[at:end], _skip(text, end)
             if text[end : end + 1] not in (",", "]"):
                 raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
             at = end if text[end] == "]" else _skip(text, end + 1)
@@ -159,6 +150,7 @@ def _array(data: bytes, label: str) -> Iterator[Row | Refused]:
             at = following + len(again or "") - 1
             continue
         try:
+            check_bytes(raw)
             yield _row(line, value)
         except ValueError as error:
             yield Refused(label, line, f"item {number}: {error}")

@@ -38,8 +38,12 @@ def read_text(path: Path) -> str:
     return decoded(path.read_bytes())
 
 
-def decoded(data: bytes) -> str:
+def decoded(data: bytes, errors: str = "strict") -> str:
     """UTF-8 as text, without a byte order mark.
+
+    Args:
+        data: The bytes.
+        errors: "surrogateescape" lets other bytes through, for `check_bytes` to find.
 
     Raises:
         NotUtf8: It is not; the message says where, and what it looks like.
@@ -47,7 +51,7 @@ def decoded(data: bytes) -> str:
     if is_utf16(data[:64]):
         raise NotUtf8(UTF16)
     try:
-        return data.removeprefix(BOM).decode("utf-8")
+        return data.removeprefix(BOM).decode("utf-8", errors)
     except UnicodeDecodeError as error:
         raise NotUtf8(_not_utf8(error.object[error.start])) from None
 

@@ -32,13 +32,14 @@ def test_bad_lines_are_named_and_good_ones_kept(tmp_path):
     lines = [
         json.dumps(good), "{", "[]", '{"messages": []}',
         '{"messages": [{"role": "robot", "content": "x"}]}',
-        '{"messages": [{"role": "user", "content": 3}]}', "", json.dumps({**good, "meta": 1}),
+        '{"messages": [{"role": "user", "content": 3}]}', "",
+        *(json.dumps({**good, "meta": meta}) for meta in (1, None)),
     ]  # fmt: skip
     path = tmp_path / "data.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
     examples, refused = read_examples(path)
-    assert len(examples) == 1
-    assert [r.line for r in refused] == [2, 3, 4, 5, 6, 8]
+    assert [dict(e.meta) for e in examples[1:]] == [{}, {}]  # no meta refuses a row
+    assert [r.line for r in refused] == [2, 3, 4, 5, 6]
     assert all(r.reason and r.file == str(path) for r in refused)
 
 
@@ -51,10 +52,14 @@ def test_a_byte_order_mark_is_no_text(tmp_path):
 
 def test_another_encoding_is_named(tmp_path):
     path = tmp_path / "data.jsonl"
-    for encoding, said in (("cp1252", "Windows-1252"), ("utf-16", "UTF-16")):
-        path.write_text('{"messages": [{"role": "user", "content": "caf\u00e9"}]}', encoding)
-        with pytest.raises(StorageError, match=said):
-            read_examples(path)
+    row = '{"messages": [{"role": "user", "content": "caf\u00e9"}]}\n'
+    path.write_text(row, "utf-16")
+    with pytest.raises(StorageError, match="UTF-16"):
+        read_examples(path)
+    path.write_bytes(row.encode("cp1252") + row.encode())  # a bad byte costs its row
+    (example,), (refused,) = read_examples(path)
+    assert example.messages[0].content == "caf\u00e9"
+    assert refused.line == 1 and "Windows-1252" in refused.reason
 
 
 def test_a_missing_file_is_said_in_words(tmp_path):

@@ -116,6 +116,8 @@ def test_opening_and_hanging_turns_are_cut(tmp_path):
         ({"conversations": ["a", 1]}, "not a message"),
         ({"messages": "[not json"}, "no JSON list"),
         ({"instruction": "q", "output": "<nooutput>"}, "no answer (<nooutput>)"),
+        (talk(("user", "q"), ("assistant", "<nooutput>")), "no answer (<nooutput>)"),
+        ({"conversations": ["q", "<nooutput>"]}, "no answer (<nooutput>)"),
         ({"instruction": "q", "output": "a", "history": [["only"]]}, "history holds"),
         ({"question": "q", "chatgpt_answers": ["", None]}, "no answer that is not empty"),
         ({"message_id": "1", "parent_id": None, "text": "a"}, "file of whole trees"),
@@ -194,6 +196,11 @@ EXPORT = {
         "f": node("d", "assistant", "Not this one."),
     },
 }
+THOUGHT = node("d", "assistant", "")
+THOUGHT["message"]["content"] = {"content_type": "thoughts", "thoughts": [{"content": "Como?"}]}
+WITH_THOUGHTS = EXPORT | {
+    "mapping": EXPORT["mapping"] | {"t": THOUGHT, "e": node("t", "assistant", "Lake Como.")}
+}
 TREE = {
     "message_tree_id": "x",
     "prompt": {
@@ -254,6 +261,7 @@ FORMS = {
         {k: v for k, v in EXPORT.items() if k != "current_node"},
         [*TWO[:3], ("assistant", "Not this one.")],
     ),
+    "ChatGPT's export with thoughts": (WITH_THOUGHTS, TWO),
     "messages as JSON text": ({"messages": json.dumps(talk(*TWO)["messages"])}, TWO),
     "no input": (SHAPES["Alpaca"] | {"input": "<noinput>"}, ONE),
     "no input in words": (SHAPES["Alpaca"] | {"input": "No input"}, ONE),
@@ -299,7 +307,9 @@ def test_datasets_of_other_tools_by_columns_and_under_names(tmp_path):
     rows = [[r["prompt"], r["answer"]] for r in by_rows]
     split = {"columns": ["prompt", "answer"], "index": [0, 1, 2], "data": rows}
     talks = {"messages": [talk(*ONE)["messages"], talk(*TWO)["messages"], talk(*ONE)["messages"]]}
-    for value in (columns, numbered, split, {"version": 1, "data": by_rows}, talks):
+    under_a_name = [{"version": 1, "data": by_rows}, {"data": by_rows}, {"items": by_rows}]
+    under_a_name += [{"train": by_rows, "test": by_rows}]
+    for value in (columns, numbered, split, *under_a_name, talks):
         for indent in (None, 2):
             (tmp_path / "a.json").write_text(json.dumps(value, indent=indent))
             loaded = load(Source("s", str(tmp_path / "a.json")))

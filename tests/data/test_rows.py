@@ -143,6 +143,11 @@ def test_one_bad_byte_costs_one_row(tmp_path):
         assert why.startswith("not UTF-8: byte 0xe9, 'é' in Windows-1252 (cp1252)"), name
 
 
+def test_files_put_together_have_marks_in_the_middle(tmp_path):
+    data = b"\xef\xbb\xbf" + b'{"a": 1}\n' + b"\xef\xbb\xbf" + b'{"a": 2}\n'
+    assert values(read(write(tmp_path / "a.jsonl", data))) == [{"a": 1}, {"a": 2}]
+
+
 def test_wrong_encodings(tmp_path):
     for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
         for name in ("a.jsonl", "a.csv"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -74,6 +75,15 @@ def tabbed(code: str) -> str:
     )
 
 
+def unbroken(code: str) -> str:
+    return re.sub(r"(?m)^ +", lambda found: "\u00a0" * len(found[0]), code)
+
+
+def halved(code: str) -> str:
+    """Indented by two spaces where the problems have four."""
+    return re.sub(r"(?m)^ +", lambda found: " " * (len(found[0]) // 2), code)
+
+
 SHAPES: dict[str, Callable[[Problem], str]] = {
     "continuation": lambda one: str(one["canonical_solution"]),
     "continuation goes on": lambda one: str(one["canonical_solution"]) + "\n\ndef other():\n  ret",
@@ -99,6 +109,14 @@ SHAPES: dict[str, Callable[[Problem], str]] = {
     "on a bullet": lambda one: "- " + textwrap.indent(fenced(whole(one)), "  ").lstrip(),
     "tildes": lambda one: fenced(whole(one), mark="~~~"),
     "four marks": lambda one: fenced(whole(one), mark="````"),
+    "closed in the last line": lambda one: f"```python\n{whole(one).rstrip()}```\nThat is it.",
+    "thought in square brackets": lambda one: f"[THINK]{draft(one)}[/THINK]\n{fenced(whole(one))}",
+    "a mark before": lambda one: "\ufeff" + str(one["canonical_solution"]),
+    "indented by no-break spaces": lambda one: fenced(unbroken(whole(one))),
+    "an end's token": lambda one: body(one) + "<|im_end|>\n",
+    "words, body dedented": lambda one: f"The body:\n\n{dedented(one)}\n\nHope this helps!",
+    "words, body, first line": lambda one: f"The body:\n\n{lost_first(one)}",
+    "two spaces, first line at the margin": lambda one: halved(body(one)).lstrip(),
     "not closed": lambda one: f"Here:\n```python\n{whole(one)}",
     "thought": lambda one: f"<think>\n{draft(one)}\n</think>\n\n" + fenced(whole(one)),
     "thought, opened before": lambda one: f"{draft(one)}\n</think>\n\n{whole(one)}",
@@ -230,6 +248,7 @@ print(f(no_such_name))
         ("no opening tag\n</think>\nthen", "\nthen"),
         ("said\n<think>cut off", "said\n"),
         ("the tag `<think>` is named in a line", "the tag `<think>` is named in a line"),
+        ("[THINK]a[/THINK] b", " b"),
         ("<reasoning>x</reasoning>\nA", "\nA"),
     ],
 )

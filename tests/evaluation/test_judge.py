@@ -92,6 +92,7 @@ def test_every_real_review_is_read_as_its_authors_did():
         ('{"scores": {"a": 4, "b": 6}}', "second", (4, 6)),
         ('{"score_a": 4, "score_b": 4}', "tie", (4, 4)),
         ('{"explanation": "both {fine}", "winner": "B"}', "second", None),
+        ('{"assistant_1": "8", "assistant_2": "6.5"}', "first", (8, 6.5)),
         ('{"verdict": "tie"}', "tie", None),
         ('{"winner": "assistant_1"}', "first", None),
         ('{"verdict": "[[A>B]]"}', "first", None),

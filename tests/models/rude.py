@@ -205,6 +205,17 @@ RUDE: dict[str, Rude] = {
     ),
     # ---- ends
     "DONE without a finish reason": Rude("TabbyAPI, proxies", [*TWO, DONE], finish=""),
+    "DONE as JSON": Rude("home-made servers", [*TWO, b'data: "[DONE]"\n\n'], finish=""),
+    "half a character in the end's word": Rude(
+        "nobody yet",
+        [*TWO, b'data: {"choices":[{"delta":{},"finish_reason":"st\\ud83dop"}]}\n\n', DONE],
+        finish="st\ufffdop",
+    ),
+    "parts in parts in parts": Rude(
+        "nobody yet",
+        [b'data: {"choices":[{"text":' + b"[" * 900 + b'"x"' + b"]" * 900 + b"}]}\n\n"],
+        text="", words="nested too deeply",
+    ),
     "DONE and nothing else": Rude("TGI", [DONE], text="", words="without a word"),
     "nothing": Rude("proxies", [b""], text="", words="closed the stream before its end"),
     "the connection stays open": Rude(

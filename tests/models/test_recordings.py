@@ -317,7 +317,10 @@ def test_an_empty_answer_is_an_answer(tmp_path):
         (answer(1, "A\0B"), "'text' (or 'choices') contains a null byte"),
         (answer(9, "A"), "there is no question 9"),
         (answer(2, "B"), "a second answer of m to question 2 (the first: line 1)"),
-        (b'{"question_id": 1, "text": "caf\xe9"}', "not UTF-8: byte 0xe9 at position 32"),
+        (
+            b'{"question_id": 1, "text": "caf\xe9"}',
+            "not UTF-8: byte 0xe9, 'é' in Windows-1252 (cp1252)",
+        ),
         (b'{"question_id": 1,\0 "text": "A"}', "a null byte at position 19"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"question_id": ' + b"9" * 5000 + b"}", "a number with too many digits"),
@@ -443,6 +446,25 @@ def test_a_byte_order_mark_is_no_problem(tmp_path):
     path = write(tmp_path / "a.jsonl", {"prompt": "Why?", "answers": {"a": "So."}})
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert read(path).answers == {"a": {"1": "So."}}
+
+
+def test_files_put_together_have_marks_in_the_middle(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = ({"prompt": f"Why {n}?", "answers": {"a": "So."}} for n in range(2))
+    path.write_bytes(b"".join(b"\xef\xbb\xbf" + json.dumps(row).encode() + b"\n" for row in rows))
+    assert read(path).answers == {"a": {"1": "So.", "2": "So."}}
+
+
+def test_a_bad_byte_in_an_array_costs_one_item(tmp_path):
+    path = tmp_path / "a.json"
+    rows = [{"prompt": f"Why {n}?", "answers": {"a": "caf\u00e9"}} for n in range(3)]
+    parts = [json.dumps(row, ensure_ascii=False).encode() for row in rows]
+    parts[1] = parts[1].decode().encode("cp1252")
+    path.write_bytes(b"[" + b",".join(parts) + b"]")
+    found = read(path)
+    assert len(found.answers["a"]) == 2
+    ((_, why),) = reasons(found)
+    assert why.startswith("item 2: not UTF-8: byte 0xe9, 'é' in Windows-1252")
 
 
 def test_a_line_of_a_megabyte_loads(tmp_path):
