@@ -60,6 +60,7 @@ def main() -> int:
             footer_links=["api"],
             # Gradio's page of past runs would connect buckets of the hub with this app's HF_TOKEN.
             run_history=False,
+            enable_monitoring=False,  # would tell anybody how much which part of the app is used
             max_file_size=context.settings.upload_bytes,
             state_session_capacity=MOST_SESSIONS,
             server_name=address,

@@ -33,6 +33,11 @@ def test_nobody_borrows_the_token_of_the_hub(app: App) -> None:
     assert ask(app, "/gradio_api/runs")[0] == 404
 
 
+@pytest.mark.parametrize("path", ["/monitoring", "/monitoring/summary"])
+def test_nobody_is_told_how_the_app_is_used(app: App, path: str) -> None:
+    assert ask(app, path)[0] == 403
+
+
 def test_uploads_are_limited(app: App) -> None:
     config = json.loads(ask(app, "/config")[1])
     assert config["max_file_size"] == 200_000_000
