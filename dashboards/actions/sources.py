@@ -13,7 +13,7 @@ from dashboards.actions.starting import check_allowed, submit
 from dashboards.context import Context
 from imitation.data.glimpse import Glimpse, from_table, glimpse
 from imitation.data.library import data_name
-from imitation.data.load import HUB, Source
+from imitation.data.load import HUB, LOOKED_AT, Source
 from imitation.data.shapes import known_shapes
 from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
@@ -209,8 +209,9 @@ def _usable(found: Glimpse) -> Glimpse:
             if found.refused
             else ""
         )
+        first = f"the first {found.rows:,} rows of " if found.rows >= LOOKED_AT else ""
         raise UserError(
-            f"Nothing in {found.name} can be read as a conversation. {why}".strip(),
+            f"Nothing in {first}{found.name} can be read as a conversation. {why}".strip(),
             f"Rows should have the fields of one of these shapes. {known_shapes()}.",
         )
     return found

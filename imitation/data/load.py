@@ -24,6 +24,8 @@ REFUSALS = 100
 """Refused rows of a source that are kept with place and reason; all are counted."""
 TRIED = 20
 """Rows of what may be a table, one of which has to read as a conversation."""
+LOOKED_AT = 10_000
+"""Rows that are looked at for the first few conversations; a small file can hold many."""
 MAX_TEXT = 8_000_000_000
 """Characters of one source; what is beyond wants a limit."""
 
@@ -92,7 +94,7 @@ def load(
 
     Args:
         source: Where from.
-        limit: Conversations to stop after; None: all.
+        limit: Conversations to stop after, at LOOKED_AT rows in any case; None: all.
         progress: Told now and then how many rows were read.
 
     Raises:
@@ -104,6 +106,8 @@ def load(
     rows = characters = renamed = html = 0
     held = (one for row in rows_of(source) for one in _conversations(row, source.name))
     for one in held:
+        if limit is not None and rows >= LOOKED_AT:
+            break
         if isinstance(one, Refused):
             rows += one.line > 0
             reasons[_QUOTED.sub("'...'", _NUMBER.sub("N", one.reason))[:100]] += 1

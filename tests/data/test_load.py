@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imitation.data.load import Source, load, preview
+from imitation.data.load import LOOKED_AT, Source, load, preview
 from imitation.data.messages import MAX_MESSAGE
 from imitation.data.shapes import recognise
 from imitation.errors import UserError
@@ -160,6 +160,14 @@ def test_many_refusals_are_counted_by_kind(tmp_path):
 def test_preview_reads_no_further(tmp_path):
     loaded = preview(source(tmp_path / "a.jsonl", *[SHAPES["Alpaca"]] * 9), 2)
     assert (len(loaded.examples), loaded.rows) == (2, 2)
+
+
+def test_preview_of_a_small_file_with_many_rows_is_over_soon(tmp_path):
+    many = {"prompt": pa.nulls(1_000_000, pa.string()), "answer": pa.nulls(1_000_000, pa.string())}
+    pq.write_table(pa.table(many), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    loaded = preview(Source("s", str(tmp_path / "a.parquet")))
+    assert (loaded.examples, loaded.rows) == ([], LOOKED_AT)
 
 
 def turns(example):
