@@ -27,6 +27,8 @@ from imitation.evaluation.result_samples import DATE, Answered, find_samples, re
 from imitation.reading.json_text import read_json
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", "samples")
+_NO_NUMBER = (None, "N/A", "NaN", "nan")
+"""What stands for a metric that could not be computed, where files were written anew by others."""
 LOWER = frozenset(
     ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter")
 )
@@ -240,7 +242,9 @@ def _metrics(row: Any, file: Path) -> dict[tuple[str, str], tuple[float | None, 
     found = {}
     for key, value in row.items():
         name, comma, kind = key.partition(",")
-        if key in _NOT_METRICS or name.endswith("_stderr") or not isinstance(value, int | float):
+        if key in _NOT_METRICS or name.endswith("_stderr"):
+            continue
+        if not isinstance(value, int | float) and not (comma and value in _NO_NUMBER):
             continue
         if not comma:
             raise UserError(

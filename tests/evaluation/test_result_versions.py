@@ -129,10 +129,11 @@ def test_a_run_of_each_version_becomes_one_of_ours(tmp_path: Path, version: str)
     assert "no word_perplexity" in rows["roll_t", "0"].note
 
 
-def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nothing", [math.nan, None, "N/A", "NaN"])
+def test_what_is_no_number_is_missing(tmp_path: Path, nothing: object) -> None:
     path = write_result(tmp_path / "in", "m", "t", [1.0, 0.0])
     table = json.loads(path.read_text("utf-8"))
-    table["results"]["t"] |= {"acc,none": math.nan, "acc_stderr,none": "N/A", "f1,none": 0.5}
+    table["results"]["t"] |= {"acc,none": nothing, "acc_stderr,none": "N/A", "f1,none": 0.5}
     path.write_text(json.dumps(table), "utf-8")
     lines = path.with_name(path.name.replace("results_", "samples_t_")).with_suffix(".jsonl")
     lines.write_text(lines.read_text("utf-8").replace('"acc": 0.0', '"acc": NaN'), "utf-8")
