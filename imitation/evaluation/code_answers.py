@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imitation.evaluation.thoughts import without_thoughts
+from imitation.reading.text import lines_of
 
 _ENDS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where lm-eval's humaneval ends a continuation."""
@@ -76,7 +77,7 @@ def _blocks(text: str) -> Iterator[str]:
         if not tag or tag.startswith("py") or tag in ("code", "ipython"):
             # In a list everything is indented by the width of its mark.
             depth = len(match["indent"].expandtabs(4))
-            lines = match["code"].splitlines()
+            lines = lines_of(match["code"])
             inside = all(line[:depth].isspace() for line in lines if line.strip()) if depth else 0
             yield "\n".join(line[depth:] if inside else line for line in lines)
 
@@ -94,10 +95,10 @@ def _module(text: str, name: str) -> ast.Module | None:
 
 
 def _defining(text: str, name: str) -> str:
-    lines = text.splitlines()[:_LONGEST]
+    lines = lines_of(text)[:_LONGEST]
     for start in (at for at, line in enumerate(lines) if _BEGINNING.match(line)):
         rest = textwrap.dedent("\n".join(lines[start:]))
-        part = _longest(rest.splitlines(), "")
+        part = _longest(lines_of(rest), "")
         tree = _parsed(part)
         if tree is not None and _definition(tree.body, name):
             return part
@@ -116,7 +117,7 @@ def _versions(text: str) -> Iterator[str]:
 
 def _indented_by_lines(text: str) -> str:
     """An indented function out of the words around it: lines at the margin are left out."""
-    return "\n".join(line for line in text.splitlines() if not line.strip() or line[0].isspace())
+    return "\n".join(line for line in lines_of(text) if not line.strip() or line[0].isspace())
 
 
 def _longest(lines: Sequence[str], before: str) -> str:
@@ -137,7 +138,7 @@ def _body(prompt: str, text: str) -> str:
     the most lines that are Python.
     """
     cut = text[: min((at for end in _ENDS if (at := text.find(end)) >= 0), default=len(text))]
-    lines = text.strip("\n").splitlines()
+    lines = lines_of(text.strip("\n"))
     inside = next((n for n, line in enumerate(lines) if line[:1].isspace() and line.strip()), 0)
     versions = [
         cut if cut.lstrip("\n")[:1].isspace() else "",
@@ -149,9 +150,9 @@ def _body(prompt: str, text: str) -> str:
     _, parted, rest = text.strip("\n").partition("\n\n")
     behind = rest.strip("\n")
     if parted and not behind[:1].isspace():  # words, then the body
-        versions += [textwrap.indent(behind, "    "), _first_indented(behind.splitlines())]
+        versions += [textwrap.indent(behind, "    "), _first_indented(lines_of(behind))]
     found = [
-        _longest(version.splitlines(), prompt)
+        _longest(lines_of(version), prompt)
         for one in versions
         for version in ((one, one.expandtabs(4)) if "\t" in one else (one,))
     ]

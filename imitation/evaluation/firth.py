@@ -28,6 +28,8 @@ _CHI2 = 3.841458820694124
 _STEPS = 200
 _LONGEST = 3.0
 """Log odds that one step may move a parameter by."""
+_FARTHEST = 25.0
+"""Log odds at which an interval ends at the latest: farther out rounding leaves no information."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class Fit:
     def _state(self, values: Floats) -> _State:
         data, models = self.data, self.data.models
         design, style = self._design, data.style
-        odds = (design @ values[:models])[self._pair] + style @ values[models:]
+        odds = self._odds(values)
         chance = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
         weight = data.n * chance * (1 - chance)
         information = self._information(weight)
@@ -209,6 +211,18 @@ class Fit:
         slope = np.concatenate([design.T @ np.add.reduceat(error, data.start), error @ style])
         value = -data.won @ np.logaddexp(0, -odds) - (data.n - data.won) @ np.logaddexp(0, odds)
         return _State(float(value) + float(volume) / 2, slope, inverse, chance)
+
+    def _odds(self, values: Floats) -> Floats:
+        """Log odds of each row."""
+        models = self.data.models
+        between: Floats = (self._design @ values[:models])[self._pair]
+        return between + self.data.style @ values[models:]
+
+    def _room(self, values: Floats, step: Floats) -> float:
+        """The share of a step that keeps all log odds within _FARTHEST."""
+        here, ahead = self._odds(values), self._odds(step)
+        left = np.maximum(0.0, _FARTHEST - here * np.sign(ahead))
+        return float((left / np.maximum(np.abs(ahead), 1e-12)).min())
 
     def _information(self, weight: Floats) -> Floats:
         data, models = self.data, self.data.models
@@ -249,6 +263,8 @@ class Fit:
             # The penalty's own curvature is left out of the steps; where it is large they
             # would go to and fro.
             step = step * 0.5 ** (count // 20)
+            if (room := self._room(values, step)) < 1:
+                return float(contrast @ (values + room * step))
             values = values + step
             state = self._state(values)
             if np.abs(step).max() < 1e-4 and abs(state.value - target) < 1e-3:

@@ -160,6 +160,16 @@ def test_who_always_wins_has_a_finite_score_inside_a_wide_interval(wins):
     assert found.low > CENTRE
 
 
+def test_many_agreeing_votes_on_few_prompts_have_a_wide_interval():
+    """Their intervals reach so far out that rounding leaves nothing there to compute with."""
+    rows = [Decision(Pair(f"q{n % 3}", ("a", "b"), ("x", "y")), "first", 1) for n in range(90)]
+    found = scores(rate(rows))
+    few = scores(rate(decisions("a", "b", 90, 0, 0)))
+    assert found["a"].value == pytest.approx(few["a"].value)
+    assert found["a"].low < few["a"].low and found["a"].high > few["a"].high + 500
+    assert math.isfinite(found["a"].high) and math.isfinite(found["b"].low)
+
+
 def test_a_winner_of_all_among_several_stays_finite():
     rows = [
         *decisions("a", "b", 9, 0, 0), *decisions("a", "c", 9, 0, 0), *decisions("b", "c", 5, 0, 4)
