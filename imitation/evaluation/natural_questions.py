@@ -29,9 +29,7 @@ def exact_match(answer: str, accepted: Sequence[str]) -> bool:
     """
     said = answer.strip().partition("\n")[0].strip()
     line = normalised(said)
-    if not line:
-        return any(said.lower() == one.strip().lower() for one in accepted if one.strip())
-    return any(line == normalised(one) for one in accepted)
+    return bool(said) and any(line == normalised(one) for one in accepted)
 
 
 def as_stopped_by_lm_eval(answer: str) -> str:

@@ -87,5 +87,4 @@ def test_lm_evals_number_is_lm_evals_own(questions, tmp_path):
 
 def test_nothing_is_no_answer() -> None:
     assert not exact_match("", ["A"]) and not exact_match(" \n x", ["The"])
-    assert not exact_match("The", ["A"]) and not exact_match("...", ["A"])
     assert exact_match("A", ["a"]) and exact_match("a\nQ:", ["O", "A"])
