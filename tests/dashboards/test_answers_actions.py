@@ -113,7 +113,7 @@ def test_prompts_of_others_and_broken_ones_are_refused(context, prompts, tmp_pat
     path = tmp_path / "broken.jsonl"
     path.write_text('{"id": "1"}\n')
     kept = str(sources.keep_upload(context.settings, ME, path))
-    with pytest.raises(StorageError, match="line 1 is no prompt"):
+    with pytest.raises(StorageError, match="line 1 has no field prompt"):
         actions.estimate(context, Form("generate", "gpt", kept, "one"), ME)
 
 
