@@ -44,10 +44,10 @@ document.addEventListener('click', (event) => {
   const url = new URL(link.href);
   const trimmed = (path) => path.replace(/\\/+$/, '');
   const here = trimmed(url.pathname) === trimmed(window.location.pathname);
-  const place = here && document.getElementById(decodeURIComponent(url.hash.slice(1)));
-  if (!place) return;
+  if (!here || !url.hash) return;
   event.preventDefault();
-  place.scrollIntoView();
+  // One that is still to come looks at the address when it does.
+  document.getElementById(decodeURIComponent(url.hash.slice(1)))?.scrollIntoView();
   const { pathname, search } = window.location;
   window.history.replaceState(null, '', pathname + search + url.hash);
 });
