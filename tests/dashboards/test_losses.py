@@ -1,5 +1,4 @@
 import json
-import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -78,9 +77,7 @@ def test_names_are_no_markup():
     assert "<b>" not in json.dumps(json.loads(text))
 
 
-def test_six_long_runs_are_drawn_in_time():
-    runs = [curve(f"run-{n}", 20_000) for n in range(6)]
-    draw(*runs)
-    began = time.process_time()
-    draw(*runs)
-    assert time.process_time() - began < 0.1
+def test_six_long_runs_are_drawn_with_few_points():
+    figure = draw(*[curve(f"run-{n}", 20_000) for n in range(6)])
+    assert len(figure.data) >= 6
+    assert max(len(trace.x) for trace in figure.data) <= POINTS
