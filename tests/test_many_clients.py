@@ -1,6 +1,7 @@
 """Sixteen browsers' worth of HTTP on a running app, which is killed in the middle.
 
-Study votes and recordings, whose handlers write at once; `tests/many_hands.py` has every kind.
+Comparisons, votes, study votes, recordings, judges' runs and their jobs: all that a visitor is told
+of as saved. (Judgements are written by a judge's own process; `tests/many_hands.py` has them.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from imitation.storage.database import connect
 from imitation.values import Pair
 from tests.browser.conftest import App, start_app
 
-CLIENTS, PHASE_S = 16, 15.0
+CLIENTS, PHASE_S = 16, 240.0
+LEAST = 4
+"""Of each kind, before the app is killed and after it is back; some kinds come to hundreds."""
+KINDS = {
+    "comparison": "SELECT count(*) FROM comparisons",
+    "vote": "SELECT count(*) FROM votes",
+    "study vote": "SELECT count(*) FROM showings WHERE rated IS NOT NULL",
+    "recording": "SELECT count(*) FROM recording_sets",
+    "job": "SELECT count(*) FROM jobs WHERE kind = 'judge'",
+}
 CARDS = "".join(
     f'[[model]]\nid = "{n}"\nname = "{n}"\nrole = "{role}"\nbackend = "recorded"\n'
     f'file = "answers.jsonl"\nmodel = "{n}"\n\n'
@@ -55,7 +65,7 @@ class Page:
             for line in lines.iter_lines():
                 told = json.loads(line[6:]) if line.startswith("data: ") else {}
                 if told.get("msg") == "process_completed":
-                    assert told["success"], told
+                    assert told["success"], told["output"].get("error")
                     end = told["output"]["data"]
         return end
 
@@ -76,12 +86,19 @@ class Page:
             and part in [self._parts[o]["props"].get("elem_id") for o in found["outputs"]]
         )
 
+    def open(self, name: str, part: str) -> list[Any]:
+        """Load the page under a visitor's secret; what the event that fills `part` gives."""
+        found = self.load(part)
+        self._listeners = [{**found, "targets": [[-1, "load"]]}, *self._listeners]
+        self._parts[-1] = {"props": {"elem_id": "page"}}
+        return self.event("page load", [name])
 
-def votes_of(database: Path) -> tuple[int, int]:
+
+def stored(database: Path) -> dict[str, int]:
+    """Kind -> how many there are, in a file that is whole."""
     with closing(sqlite3.connect(database)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        rated = db.execute("SELECT count(*) FROM showings WHERE rated IS NOT NULL").fetchone()[0]
-        return rated, db.execute("SELECT count(*) FROM recording_sets").fetchone()[0]
+        return {kind: db.execute(sql).fetchone()[0] for kind, sql in KINDS.items()}
 
 
 @pytest.mark.slow
@@ -95,64 +112,87 @@ def test_nothing_acknowledged_over_http_is_lost_with_a_kill_in_the_middle(tmp_pa
         )
         invite = studies.get(db, made).invite
     (data / "answers.jsonl").write_text('{"prompt": "q", "answers": {"a": "x", "z": "y"}}\n')
-    confirmed = {"rated": 0, "recorded": 0}
+    (data / "models.toml").write_text(CARDS)
+    confirmed = dict.fromkeys(KINDS, 0)
     lock, errors = threading.Lock(), list[str]()
 
-    def rate(app: App, config: dict[str, Any], name: str, until: float) -> None:
-        page = Page(app.url, config, study=invite)
-        secret, _, shown = page_load(page, name)
-        while time.monotonic() < until:
+    def saved(kind: str) -> None:
+        with lock:
+            confirmed[kind] += 1
+
+    def rate(page: Page, name: str, over: threading.Event) -> None:
+        secret, _, shown = page.open(name, "rate-item")
+        while not over.is_set():
             time.sleep(1.6)  # faster than anybody reads is refused
             token = shown.split('data-token="')[1].split('"')[0]
             shown = page.event("rate-item click", [secret, None], do="rate", token=token,
                                choice="first")[0]  # fmt: skip
             assert f'data-token="{token}"' not in shown
-            with lock:
-                confirmed["rated"] += 1
+            saved("study vote")
 
-    def record(app: App, config: dict[str, Any], name: str, until: float) -> None:
-        page = Page(app.url, config)
-        while time.monotonic() < until:
-            files = {"files": ("answers.jsonl", (data / "answers.jsonl").read_bytes())}
-            path = page._http.post("/gradio_api/upload", files=files).json()[0]
-            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-            outcome = page.event("recorded-load click", [f"{name} {uuid4()}", "", [file], "set"])[0]
-            assert "were imported" in outcome, outcome
-            with lock:
-                confirmed["recorded"] += 1
+    def import_answers(page: Page, name: str, called: str) -> None:
+        files = {"files": ("answers.jsonl", (data / "answers.jsonl").read_bytes())}
+        path = page._http.post("/gradio_api/upload", files=files).json()[0]
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        outcome = page.event("recorded-load click", [name, "", [file], called])[0]
+        assert "were imported" in outcome, outcome
+        saved("recording")
 
-    def work(app: App, config: dict[str, Any], number: int, until: float) -> None:
+    def record(page: Page, name: str, over: threading.Event) -> None:
+        while not over.is_set():
+            import_answers(page, f"{name} {uuid4()}", "set")
+
+    def compare(page: Page, name: str, over: threading.Event) -> None:
+        page.open(name, "arena")
+        while not over.is_set():
+            asked = ["q", False, "", 0, 1, 16, "", ["a"], [], ["z"], name, ""]
+            *_, message = page.event("ask click", asked)
+            assert json.loads(message)["open"], message
+            saved("comparison")
+            shown = page.event("arena click", [name, ""], do="vote", choice="tie")[0]
+            assert 'data-choice="tie"' not in shown, shown
+            saved("vote")
+
+    def judge(page: Page, name: str, over: threading.Event) -> None:
+        import_answers(page, name, name)
+        _, _, _, judges, sources, _, rubric, *_ = page.open(name, "judge-source")
+        while not over.is_set():
+            form = [judges["value"], sources["value"], [], "", 1, None, rubric, False, 16]
+            board = page.event("judge-start click", [name, "people", *form])[2]
+            assert board["value"].startswith("judge:"), board
+            saved("job")
+            time.sleep(4)  # each starts a process
+
+    def work(app: App, config: dict[str, Any], number: int, over: threading.Event) -> None:
         try:
-            (rate if number % 4 else record)(app, config, f"visitor {number} {until}", until)
+            page = Page(app.url, config, study=invite)
+            act = judge if number == 0 else (rate, compare, record, compare)[number % 4]
+            act(page, f"visitor {number} {uuid4()}", over)
         except (httpx.HTTPError, AssertionError, IndexError) as error:
             errors.append(f"{type(error).__name__}: {error}")
 
     for phase in (1, 2):
         app = start_app(data, tmp_path)
         config = httpx.get(f"{app.url}/config", timeout=60).json()
-        until = time.monotonic() + PHASE_S
+        over, wanted = threading.Event(), {kind: n + LEAST for kind, n in confirmed.items()}
         threads = [
-            threading.Thread(target=work, args=(app, config, n, until)) for n in range(CLIENTS)
+            threading.Thread(target=work, args=(app, config, n, over)) for n in range(CLIENTS)
         ]
         for thread in threads:
             thread.start()
+        deadline = time.monotonic() + PHASE_S
+        while any(confirmed[kind] < n for kind, n in wanted.items()) and not errors:
+            assert time.monotonic() < deadline, confirmed
+            time.sleep(0.1)
+        assert not errors, errors[:3]
         if phase == 1:
-            time.sleep(PHASE_S * 2 / 3)
-            assert not errors, errors[:3]
-            app.process.kill()
+            app.process.kill()  # in the middle of what all of them do
+        over.set()
         for thread in threads:
             thread.join()
         if phase == 2:
             assert not errors, errors[:3]
             app.end()
         errors.clear()  # those of clients whose server was killed
-        rated, recorded = votes_of(settings.database)
-        assert rated >= confirmed["rated"] > 0 and recorded >= confirmed["recorded"] > 0, confirmed
-
-
-def page_load(page: Page, name: str) -> list[Any]:
-    """Open the page of a rater under a secret of its own."""
-    found = page.load("rate-item")
-    page._listeners = [{**found, "targets": [[-1, "load"]]}, *page._listeners]
-    page._parts[-1] = {"props": {"elem_id": "page"}}
-    return page.event("page load", [name])
+        found = stored(settings.database)
+        assert all(found[kind] >= confirmed[kind] for kind in KINDS), (found, confirmed)

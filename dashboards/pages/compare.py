@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -25,6 +26,7 @@ from dashboards.compare_form import (
 from dashboards.compare_view import arena_html, history_html, score_text
 from dashboards.components import CLICK_JS, notice_html
 from dashboards.context import Context
+from dashboards.sessions import MOST_SESSIONS
 from imitation.errors import UserError
 from imitation.storage import comparisons, votes
 from imitation.values import ROLES, Role, Sampling
@@ -39,7 +41,7 @@ LEDE = (
 
 def build(context: Context) -> None:
     """The page's components and listeners; called inside its route."""
-    sessions: dict[str, Session] = {}
+    sessions: OrderedDict[str, Session] = OrderedDict()
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     known: gr.State = gr.State(())
     notice = gr.HTML(elem_id="notices")
@@ -79,6 +81,11 @@ def build(context: Context) -> None:
     def session_of(request: gr.Request, token: str) -> Session:
         key = str(request.session_hash)
         session = sessions.setdefault(key, Session(context))
+        sessions.move_to_end(key)
+        # Programs that are no browser never say that they leave.
+        for other, left in list(sessions.items())[:-MOST_SESSIONS]:
+            if left.phase != "running":
+                sessions.pop(other, None)
         if token:
             session.visitor = visitors.visitor_hash(token)
         return session
