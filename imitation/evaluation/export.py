@@ -61,7 +61,8 @@ def as_markdown(report: Report) -> str:
         "",
     ]
     lines += _gap_lines(report)
-    reasons = [f"- {s.model}, {s.task}: {s.reason}" for s in report.scores if s.reason]
+    names = _names(report)
+    reasons = [f"- {names[s.model]}, {s.task}: {s.reason}" for s in report.scores if s.reason]
     notes = [*reasons, *(f"- {note}" for note in report.notes)]
     lines += ["## Notes", "", *notes, ""] if notes else []
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
@@ -75,16 +76,28 @@ def _gap_lines(report: Report) -> list[str]:
         return []
     lines = ["## Gap closed", "", "| task | imitation | gap closed | imitation - base | p |"]
     lines.append("| --- | --- | ---: | ---: | ---: |")
+    names = _names(report)
     for gap in report.gaps:
         closed = percent(gap.closed) if not gap.undefined else f"undefined: {gap.undefined}"
         p = "" if gap.p_value is None else f"{gap.p_value:.3g}"
-        cells = (gap.task, gap.imitation, closed, written(gap.change, gap.metric), p)
+        cells = (
+            gap.task,
+            _escaped(names[gap.imitation]),
+            closed,
+            written(gap.change, gap.metric),
+            p,
+        )
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     for gap in report.gaps:
-        lines += [f"- {gap.task}, {gap.imitation}: not alike in {c}" for c in gap.caveats]
-        lines += [f"- {gap.task}, {gap.imitation}: {note}" for note in gap.notes]
+        of = f"{gap.task}, {names[gap.imitation]}"
+        lines += [f"- {of}: not alike in {c}" for c in gap.caveats]
+        lines += [f"- {of}: {note}" for note in gap.notes]
     return [*lines, ""]
+
+
+def _names(report: Report) -> dict[str, str]:
+    return {model.id: model.name for model in report.run.models}
 
 
 def percent(value: Interval) -> str:

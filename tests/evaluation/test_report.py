@@ -187,6 +187,7 @@ def test_exports_hold_the_same_numbers(tmp_path: Path) -> None:
     assert "10.0 [5.5, 17.4] n 100" in text
     assert "(1 missing)" in text
     assert "Not complete" in text
+    assert "| t | Imitation | " in text  # by name, not by id
     with pytest.raises(UserError, match="'xml'"):
         export(found, "xml")
     assert percent(Interval(None, None, None, 0)) == "no value"
