@@ -15,7 +15,7 @@ import gradio as gr
 from gradio import state_holder
 
 MOST_SESSIONS = 1000
-"""Sessions kept; of more, the ones unused for longest are forgotten. About 40 kB each."""
+"""Sessions kept; of more, the ones unused for longest are forgotten. About 15 kB each."""
 
 _CONFIGS = ("blocks_config", "config_values")
 
