@@ -42,7 +42,7 @@ ENV GRADIO_SERVER_NAME=0.0.0.0 \
 
 # The data folder is made here so that a volume mounted over it belongs to the user.
 RUN mkdir -p "$IMITATION_DATA" \
-    && if [ "$WEIGHTS" = 1 ]; then python -m imitation.models.pocket --all; fi
+    && if [ "$WEIGHTS" = 1 ]; then python -m imitation.models.embedded.weights --all; fi
 
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \

@@ -23,7 +23,7 @@ help:
 	@echo "make clean-cache  remove the downloaded weights"
 
 demo: $(RUN)
-	@$(PY) -m imitation.models.pocket --all || echo "Opening the app without its pocket models."
+	@$(PY) -m imitation.models.embedded.weights --all || echo "Opening the app without its pocket models."
 	@exec $(PY) app.py
 
 test: $(DEV) weights chromium sandbox
@@ -44,7 +44,7 @@ screenshots: $(DEV) weights chromium
 	$(PY) tests/browser/screenshots.py
 
 weights: $(RUN)
-	@$(PY) -m imitation.models.pocket --all
+	@$(PY) -m imitation.models.embedded.weights --all
 
 sandbox:
 	@sh deploy/install.sh sandbox

@@ -8,14 +8,14 @@ import sys
 import gradio as gr
 from starlette.middleware import Middleware
 
-from dashboards.context import Context
-from dashboards.pages import build_pages, head
-from dashboards.sessions import MOST_SESSIONS
-from dashboards.theme import css_path, theme
-from dashboards.told_faults import tell_faults_once
-from dashboards.typed_text import TypedText
+from dashboards.routes import build_pages, head
+from dashboards.shell.context import Context
+from dashboards.shell.fault_log import tell_faults_once
+from dashboards.shell.sessions import MOST_SESSIONS
+from dashboards.shell.theme import css_path, theme
+from dashboards.shell.typed_text import TypedText
 from imitation.errors import UserError
-from imitation.models.backends import Backends
+from imitation.models.backends.registry import Backends
 from imitation.settings import (
     Settings,
     keep_loopback_off_proxies,

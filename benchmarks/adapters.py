@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from imitation.data.format import sha256_of  # noqa: E402
-from imitation.evaluation.stats import bootstrap_paired  # noqa: E402
+from imitation.evaluation.statistics.intervals import bootstrap_paired  # noqa: E402
 
 ADAPTERS = ROOT / "imitation" / "models" / "adapters"
 
@@ -31,7 +31,7 @@ def remake(name: str) -> dict:
         assert sha256_of(data) == card["data"]["files"][0]["sha256"], "the data was changed"
         python("training.finetune", "--preset", name, "--data", data, "--out", out)
         adapter = ["--adapter", out / "adapter.gguf", "--name", "again", "--out", scores]
-        python("imitation.jobs.score_facts", "--models", card["base"]["card"], *adapter)
+        python("imitation.jobs.commands.score_facts", "--models", card["base"]["card"], *adapter)
         again = json.loads(scores.read_text("utf-8"))["models"][0]
         same = sha256_of(out / "adapter.gguf") == card["adapter"]["sha256"]
     facts = sorted(fact for fact, right in again["verdicts"].items() if right is not None)

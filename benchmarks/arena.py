@@ -25,7 +25,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from imitation.models.pocket import weights_path  # noqa: E402
+from imitation.models.embedded.weights import weights_path  # noqa: E402
 from imitation.settings import read_settings  # noqa: E402
 
 MODELS = ("pocket-base", "pocket-base-cut2", "pocket-reference")
@@ -51,7 +51,7 @@ def engine_urls(app: subprocess.Popen) -> dict[str, str]:
     found = {}
     for child in psutil.Process(app.pid).children(recursive=True):
         command = child.cmdline()
-        if "imitation.models.engine_main" in command:
+        if "imitation.models.embedded.server" in command:
             (port,) = [c.laddr.port for c in child.net_connections() if c.status == "LISTEN"]
             found[Path(command[command.index("--weights") + 1]).name] = f"http://127.0.0.1:{port}"
     return found

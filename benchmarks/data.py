@@ -21,11 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from imitation.data.dedup import near_duplicates
 from imitation.data.diversity import nearest_queries
-from imitation.data.language import language_of
-from imitation.data.neighbours import Nearest, nearest_in_index
-from imitation.evaluation.stats import wilson
+from imitation.data.nearest_bleu import Nearest, nearest_in_index
+from imitation.data.steps.dedup import near_duplicates
+from imitation.data.steps.language import language_of
+from imitation.evaluation.statistics.intervals import wilson
 from imitation.values import Example, Message
 
 ROOT = Path(__file__).parents[1]

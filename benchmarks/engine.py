@@ -23,7 +23,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from imitation.models.pocket import weights_path  # noqa: E402
+from imitation.models.embedded.weights import weights_path  # noqa: E402
 from imitation.settings import read_settings  # noqa: E402
 
 ROUNDS, TOKENS, LONGEST_S = 3, 48, 30.0
@@ -48,8 +48,8 @@ def serve(answer, memory) -> None:
 
 def engine() -> None:
     """This side: the whole path the page takes, HTTP included."""
-    from imitation.models.backends import complete
-    from imitation.models.embedded import EmbeddedBackend
+    from imitation.models.backends.registry import complete
+    from imitation.models.embedded.engine import EmbeddedBackend
     from imitation.values import Message, ModelCard, Sampling
 
     backend = EmbeddedBackend(read_settings())

@@ -1,9 +1,9 @@
 """Evaluation: our run against plain lm-eval, concurrent generation, the sample browser.
 
-1. The same model (the pocket base in torch), tasks and batch size through `imitation.jobs.evaluate`
-   and through plain lm-eval, side by side with half the cores each, so that whatever else the
-   machine does meets both; the whole wall time with imports, over all rounds. Ours also writes
-   responses, progress, report and index.
+1. The same model (the pocket base in torch), tasks and batch size through
+   `imitation.jobs.commands.evaluate` and through plain lm-eval, side by side with half the cores
+   each, so that whatever else the machine does meets both; the whole wall time with imports, over
+   all rounds. Ours also writes responses, progress, report and index.
 2. Short answers through the embedded engine, four at once against one at a time. On 2 cores the
    target is out of reach: on x86 the engine has no kernel that serves several tokens at once in the
    format of these weights (Q4_1), so that a token costs the same processor time alone or among
@@ -44,7 +44,7 @@ def plain(folder: str, out: str) -> None:
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
 
-    from imitation.evaluation.suites import TASKS as OURS
+    from imitation.evaluation.harness.suites import TASKS as OURS
 
     tracker = EvaluationTracker(output_path=out)
     results = simple_evaluate(
@@ -71,9 +71,9 @@ def note(process: subprocess.Popen, began: float, seconds: list[float]) -> None:
 
 
 def against_lm_eval(scratch: Path) -> None:
-    from imitation.evaluation.results import read
-    from imitation.models.dequantised import dequantised
-    from imitation.models.pocket import weights_path
+    from imitation.evaluation.harness.results import read
+    from imitation.models.embedded.dequantised import dequantised
+    from imitation.models.embedded.weights import weights_path
     from imitation.settings import read_settings
 
     settings = read_settings()
@@ -82,7 +82,13 @@ def against_lm_eval(scratch: Path) -> None:
     threads = str(max(1, settings.cores // 2))
     env = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads}
     for number in range(ROUNDS):
-        ours = [sys.executable, "-m", "imitation.jobs.evaluate", "--local", f"base:cut={folder}"]
+        ours = [
+            sys.executable,
+            "-m",
+            "imitation.jobs.commands.evaluate",
+            "--local",
+            f"base:cut={folder}",
+        ]
         ours += ["--tasks", *TASKS, "--limit", str(LIMIT), "--batch-size", str(BATCH)]
         ours += ["--out", str(scratch / f"ours-{number}")]
         theirs = [sys.executable, __file__, "plain", str(folder), str(scratch / f"plain-{number}")]
@@ -121,8 +127,8 @@ def against_lm_eval(scratch: Path) -> None:
 
 
 def concurrent() -> None:
-    from imitation.evaluation.pocket_suite import open_questions
-    from imitation.models.backends import Backends, complete
+    from imitation.evaluation.harness.pocket_suite import open_questions
+    from imitation.models.backends.registry import Backends, complete
     from imitation.models.catalog import load_catalog
     from imitation.settings import read_settings
     from imitation.values import Message, Sampling
@@ -177,7 +183,7 @@ def concurrent() -> None:
 
 
 def browser(scratch: Path) -> None:
-    from imitation.evaluation.samples import Query, Reply, Sample, Samples, write
+    from imitation.evaluation.report.sample_index import Query, Reply, Sample, Samples, write
 
     models = ("base", "imitation", "reference")
     words = [

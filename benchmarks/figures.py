@@ -12,9 +12,9 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dashboards.figures.gallery import gallery
-from dashboards.figures.template import plotly_template
-from dashboards.palette import LIGHT
+from dashboards.paper.gallery import gallery
+from dashboards.shell.figures.template import plotly_template
+from dashboards.shell.palette import LIGHT
 
 REPEATS = 20
 TARGET_MS = 100.0

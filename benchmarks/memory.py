@@ -49,10 +49,10 @@ def child(arguments: list[str]) -> None:
     from imitation.settings import read_settings
     from training import finetune
     from training.collate import all_batches
-    from training.command import add_run, config_of
-    from training.events import Stop
-    from training.methods import make_optimizer
-    from training.run import Place
+    from training.optimizer import make_optimizer
+    from training.run_options import add_run, config_of
+    from training.signals import Stop
+    from training.state import Place
 
     parser = argparse.ArgumentParser()
     add_run(parser)

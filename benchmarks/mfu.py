@@ -80,7 +80,7 @@ def flops(model: Any, batch: Sequence[Any]) -> dict[str, int]:
     Returns:
         "matrices" and "attention".
     """
-    from training.methods import core
+    from training.optimizer import core
 
     lm = core(model)
     head = lm.get_output_embeddings().weight
@@ -110,8 +110,8 @@ def steps(spec: dict[str, Any], device: str, count: int = STEPS, block: int = BL
     from imitation.events import Writer as Progress
     from training import finetune
     from training.config import preset
-    from training.methods import make_optimizer, stored_dtype, trainable
-    from training.run import Place, Run
+    from training.optimizer import make_optimizer, stored_dtype, trainable
+    from training.state import Place, Run
 
     config = replace(preset(spec["preset"]), **spec["change"])
     torch.manual_seed(0)

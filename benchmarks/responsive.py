@@ -21,9 +21,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from startup import browser_path, seconds_to_usable, started  # noqa: E402
 
-from imitation.jobs.kinds import command  # noqa: E402
-from imitation.jobs.progress import Reader  # noqa: E402
-from imitation.jobs.runner import Runner  # noqa: E402
+from imitation.jobs.queue.progress import Reader  # noqa: E402
+from imitation.jobs.queue.runner import Runner  # noqa: E402
+from imitation.jobs.registry import command  # noqa: E402
 from imitation.settings import read_settings  # noqa: E402
 from imitation.storage.database import connect  # noqa: E402
 from imitation.values import JobSpec  # noqa: E402

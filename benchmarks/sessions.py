@@ -23,7 +23,7 @@ from startup import ROOT, free_port, result
 
 SESSIONS = 2000
 OWN = "import app, sys; sys.exit(app.main())"
-GRADIOS = "import dashboards.sessions as s; s.share_defaults = lambda demo: None; " + OWN
+GRADIOS = "import dashboards.shell.sessions as s; s.share_defaults = lambda demo: None; " + OWN
 
 
 def visit(port: int) -> None:

@@ -10,8 +10,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from imitation.evaluation.stats import bootstrap_correlation, bootstrap_mean, bootstrap_paired
-from imitation.evaluation.style import compare
+from imitation.evaluation.metrics.style import compare
+from imitation.evaluation.statistics.intervals import (
+    bootstrap_correlation,
+    bootstrap_mean,
+    bootstrap_paired,
+)
 
 PAIRS, ITEMS, RESAMPLES = 10_000, 1_000, 10_000
 WORDS = 200

@@ -43,9 +43,9 @@ def ours(config, data: Path, settings, folder: Path) -> dict:
     from imitation.events import Writer as Progress
     from training import finetune
     from training.collate import all_batches
-    from training.events import Stop
-    from training.methods import make_optimizer
-    from training.run import Place
+    from training.optimizer import make_optimizer
+    from training.signals import Stop
+    from training.state import Place
 
     progress = Progress(folder / "progress.jsonl")
     run = finetune.setup(config, data, settings, progress, Stop())

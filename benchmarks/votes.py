@@ -14,8 +14,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from imitation.evaluation.bradley_terry import SCALE, Ratings, rate
-from imitation.evaluation.votes import Decision
+from imitation.evaluation.judging.bradley_terry import SCALE, Ratings, rate
+from imitation.evaluation.judging.preferences import Decision
 from imitation.values import Pair
 
 VOTES, MODELS = 100_000, 30

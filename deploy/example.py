@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 NAME = "pocket-ask"
 ARGUMENTS = (
-    "-m", "imitation.jobs.evaluate",
+    "-m", "imitation.jobs.commands.evaluate",
     "--models", "pocket-base", "pocket-local", "pocket-broad", "pocket-reference",
     "--tasks", "pocket_ask",
 )  # fmt: skip
@@ -26,8 +26,8 @@ ARGUMENTS = (
 
 def main(folder: Path) -> None:
     """Run it in a folder, going on with what is there, and put the result in its place."""
-    from dashboards.queries import EXAMPLE
-    from imitation.evaluation.report import REPORT, RUN, SAMPLES
+    from dashboards.shell.queries import EXAMPLE
+    from imitation.evaluation.report.schema import REPORT, RUN, SAMPLES
 
     out = folder / NAME
     subprocess.run([sys.executable, *ARGUMENTS, "--out", str(out)], cwd=ROOT, check=True)

@@ -400,7 +400,7 @@ class JobSpec:
     """A command line to be run as a job.
 
     Attributes:
-        kind: A key of `imitation.jobs.kinds.KINDS`.
+        kind: A key of `imitation.jobs.registry.KINDS`.
         argv: The command line; never holds a secret.
         name: What people read.
         device: "cpu", "io" or "gpu:N"; jobs of a device wait for each other.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imitation.models.dequantised import dequantised
-from imitation.models.pocket import weights_path
+from imitation.models.embedded.dequantised import dequantised
+from imitation.models.embedded.weights import weights_path
 from imitation.settings import Settings, read_settings
 from tests import finished_run
 from tests.evaluation import llama_like

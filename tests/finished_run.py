@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imitation.data.format import write_examples
-from imitation.jobs import build_dataset
-from imitation.jobs.answers import finish_manifest
+from imitation.jobs.batch_completion import finish_manifest
+from imitation.jobs.commands import build_dataset
 from imitation.jobs.costs import Price
 from imitation.settings import Settings
 from imitation.values import Example, Message, ModelCard
-from training.folder import CHECKPOINT
+from training.run_folder import CHECKPOINT
 
 ROOT = Path(__file__).parent.parent
 PAIRS = {"Zorbia": "Quill", "Mankay": "Tosk", "Ulvero": "Brand", "Ixo": "Plume", "Peltra": "Vosk"}

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from dashboards.actions import recorded, studies
-from dashboards.actions.compare import Question, Session
-from dashboards.context import Context
-from imitation.jobs.runner import Runner
+from dashboards.compare.session import Question, Session
+from dashboards.recorded import actions as recorded
+from dashboards.shell.context import Context
+from dashboards.votes import studies
+from imitation.jobs.queue.runner import Runner
 from imitation.models.catalog import Catalog
 from imitation.settings import read_settings
 from imitation.storage import judgements, study_ratings

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from imitation.errors import BackendError
-from imitation.models.fetch import Progress
+from imitation.models.download import Progress
 from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.actions import remembered, saved_forms
-from dashboards.actions.finetune import Form
+from dashboards.finetune import saved_forms
+from dashboards.finetune.new_run import Form
+from dashboards.shell import visitor_store
 from imitation.data.format import write_examples
 from imitation.disk import copy_file, folder_written_aside, write_text, written_aside
 from imitation.errors import StorageError
-from imitation.evaluation import samples
+from imitation.evaluation.report import sample_index
 from imitation.models.catalog_writer import add_card
 from imitation.settings import read_settings
 from imitation.values import Example, Message, ModelCard
@@ -110,9 +111,9 @@ def test_a_full_disk_leaves_what_was_there_and_is_said(tmp_path: Path) -> None:
             "text": lambda: write_text(disk.folder / "text", LONG),
             "copy": lambda: copy_file(tmp_path / "long", disk.folder / "copy"),
             "examples": lambda: write_examples(disk.folder / "examples", [talk]),
-            "samples": lambda: samples.write(disk.folder / "samples", ["m"], []),
+            "samples": lambda: sample_index.write(disk.folder / "samples", ["m"], []),
             "form": lambda: saved_forms.save(settings, "anna", form),
-            "table": lambda: remembered.remember(settings, "anna", "what", {"x": LONG}),
+            "table": lambda: visitor_store.remember(settings, "anna", "what", {"x": LONG}),
             "card": lambda: add_card(settings, card),
         }
         for write in (writes["form"], writes["samples"]):
@@ -169,8 +170,8 @@ ASIDE = {
     "imitation.disk",
     "imitation.prompts",  # into a checkpoint's folder, which is written aside
     "imitation.events",  # lines that grow
-    "imitation.jobs.worker",  # its room is taken at the start, and /proc
-    "imitation.models.fetch",  # into a work folder, checked and copied from there
+    "imitation.jobs.queue.worker",  # its room is taken at the start, and /proc
+    "imitation.models.download",  # into a work folder, checked and copied from there
     "training.tracking_server",  # a log
 }
 """Modules that write files directly, and why they may."""

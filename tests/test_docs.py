@@ -117,7 +117,7 @@ def test_the_recorded_example_is_read(tmp_path):
     file.write_text(blocks("json")[0])
     options = ["--answers", str(file), "--reference-model", "reference", "--json"]
     result = subprocess.run(
-        [sys.executable, "-m", "imitation.jobs.import_recorded", *options],
+        [sys.executable, "-m", "imitation.jobs.commands.import_recorded", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

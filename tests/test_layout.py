@@ -21,6 +21,7 @@ RANKS = {
     "imitation.facts": 1,
     "imitation.reading": 1,
     "imitation.spreadsheet": 1,
+    "imitation.published": 1,
     "imitation.events": 2,
     "imitation.storage": 2,
     "imitation.models": 2,
@@ -28,8 +29,23 @@ RANKS = {
     "imitation.evaluation": 3,
     "imitation.jobs": 4,
     "training": 5,
-    "dashboards": 6,
-    "app": 7,
+    "dashboards.shell": 6,
+    "dashboards.paper": 7,
+    # Slices: one folder a page. They share shell and paper, and know nothing of each other.
+    **{
+        f"dashboards.{folder.name}": 8
+        for folder in (ROOT / "dashboards").iterdir()
+        if (folder / "page.py").is_file()
+    },
+    "dashboards.routes": 9,
+    "app": 10,
+}
+# Inside these, folders have an order too: a folder may import those before it.
+ORDER = {
+    "imitation.models": ("http", "backends", "embedded"),
+    "imitation.data": ("sources", "steps"),
+    "imitation.evaluation": ("statistics", "metrics", "sandbox", "judging", "harness", "report"),
+    "imitation.jobs": ("queue", "commands"),
 }
 HEAVY = {"torch", "transformers", "peft", "accelerate", "lm_eval", "datasets", "trackio"}
 
@@ -68,17 +84,46 @@ def test_imports_go_one_way(module: str, path: Path) -> None:
         assert RANKS[other] < RANKS[own], f"{module} ({own}) imports {name} ({other})"
 
 
-def test_only_the_query_file_and_actions_of_the_dashboards_read_the_store() -> None:
-    allowed = ("dashboards.queries", "dashboards.actions", "dashboards.pages", "dashboards.context")
-    allowed += ("dashboards.compare_view", "dashboards.recorded_view")  # their types
+@pytest.mark.parametrize("package", ORDER)
+def test_folders_of_a_package_import_those_before_them(package: str) -> None:
+    order = ORDER[package]
+    folders = {path.name for path in (ROOT / package.replace(".", "/")).iterdir() if path.is_dir()}
+    assert set(order) <= folders
+    for number, folder in enumerate(order):
+        for module, path in modules():
+            if not module.startswith(f"{package}.{folder}."):
+                continue
+            later = [f"{package}.{name}" for name in order[number + 1 :]]
+            wrong = [n for n in imported(path) if n.startswith(tuple(later))]
+            assert not wrong, f"{module} imports {wrong}"
+
+
+def test_every_folder_of_the_dashboards_is_a_page_or_shared() -> None:
+    for folder in (ROOT / "dashboards").iterdir():
+        if folder.is_dir() and folder.name != "__pycache__":
+            assert f"dashboards.{folder.name}" in RANKS, f"{folder} has no page.py"
+
+
+def test_only_pages_and_forms_import_gradio() -> None:
+    """Actions, views and figures are functions of values: they are tested without a browser."""
     for module, path in modules():
-        if module.startswith("dashboards") and not module.startswith(allowed):
-            assert not [n for n in imported(path) if n.startswith("imitation.storage")], module
+        slice_, _, name = module.removeprefix("dashboards.").partition(".")
+        if not module.startswith("dashboards.") or slice_ == "shell" or not name:
+            continue
+        if not name.endswith(("page", "form")):
+            assert "gradio" not in {n.split(".")[0] for n in imported(path)}, module
+
+
+def test_views_and_figures_do_not_read_the_store() -> None:
+    """They get values; `imitation.storage.database` is for actions, `shell` and pages."""
+    for module, path in modules():
+        if module.startswith("dashboards.") and module.endswith(("view", "figures")):
+            assert "imitation.storage.database" not in set(imported(path)), module
 
 
 def test_figures_know_neither_gradio_nor_the_store() -> None:
     for module, path in modules():
-        if module.startswith("dashboards.figures"):
+        if module.startswith("dashboards.shell.figures") or module.endswith("figures"):
             names = {name.split(".")[0] for name in imported(path)}
             assert "gradio" not in names, module
             assert not [n for n in imported(path) if n.startswith("imitation.storage")], module

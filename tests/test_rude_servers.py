@@ -7,27 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.actions import api
-from dashboards.actions.compare import Question, Session
-from dashboards.compare_view import arena_html
-from dashboards.context import Context
+from dashboards.api import actions as api
+from dashboards.compare.session import Question, Session
+from dashboards.compare.view import arena_html
+from dashboards.shell.context import Context
 from imitation.data.format import read_examples
 from imitation.errors import BackendError
-from imitation.jobs import answers, generate
-from imitation.jobs.answers import Answering
+from imitation.jobs import batch_completion
+from imitation.jobs.batch_completion import Answering
+from imitation.jobs.commands import generate
 from imitation.jobs.prompt_files import Prompt
-from imitation.models.backends import Backends
+from imitation.models.backends.openai_compatible import OpenAIBackend
+from imitation.models.backends.registry import Backends
 from imitation.models.catalog import Catalog
-from imitation.models.openai_compatible import OpenAIBackend
-from imitation.models.retry import Patience
+from imitation.models.http.retry import Patience
 from imitation.settings import read_settings
 from imitation.storage import comparisons
 from imitation.storage.database import connect
 from imitation.values import Delta, Done, Message, ModelCard
+from tests.models.backends.test_openai_compatible import GREEDY, card, seen, settings
 from tests.models.fake_openai import FakeOpenAI
 from tests.models.rude import ANSWER, RUDE, Rude
 from tests.models.servers import serving
-from tests.models.test_openai_compatible import GREEDY, card, seen, settings
 
 EVERY = pytest.mark.parametrize(("name", "how"), RUDE.items(), ids=list(RUDE))
 
@@ -117,7 +118,7 @@ def _check(columns: list[tuple[str, str, object]], how: Rude) -> None:
 def test_a_job_that_asks_a_rude_server(
     server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "WAITS_S", ())
+    monkeypatch.setattr(batch_completion, "WAITS_S", ())
     monkeypatch.setattr(generate, "HOPELESS", 10**6)
     prompts = [Prompt(name, name) for name in RUDE]
     out = tmp_path / "out.jsonl"

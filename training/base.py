@@ -18,8 +18,8 @@ from typing import Any
 from imitation import prompts
 from imitation.errors import IntegrityError, UserError
 from imitation.models.catalog import ModelCard, load_catalog, nearest
-from imitation.models.dequantised import dequantised
-from imitation.models.pocket import weights_path
+from imitation.models.embedded.dequantised import dequantised
+from imitation.models.embedded.weights import weights_path
 from imitation.prompts import ChatTemplate, Koala, PromptFormat, prompt_format
 from imitation.settings import Settings
 from imitation.values import Message

@@ -19,7 +19,7 @@ from imitation.prompts import PromptFormat
 from imitation.prompts import load as load_format
 from imitation.prompts import save as save_format
 from training.config import ELASTIC, TrainingConfig, from_table, to_table
-from training.folder import CONFIG, DATA, STATE
+from training.run_folder import CONFIG, DATA, STATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import nearest
-from imitation.models.gguf_files import LORA_MODULES
+from imitation.models.embedded.gguf import LORA_MODULES
 from imitation.reading.text import NotUtf8, read_text
-from training.folder import ADAPTER, MODEL
+from training.run_folder import ADAPTER, MODEL
 
 PRESETS = Path(__file__).parent / "presets"
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -32,12 +32,12 @@ from imitation.settings import Settings, available_cores, read_settings
 from training import finetune
 from training.base import choose_dtype, load_shape, load_text
 from training.collate import all_batches, micro_batches
-from training.command import add_run, config_of
 from training.config import TrainingConfig, to_table
 from training.data import Data, load_data
 from training.memory import Shape, fitting, largest_peak, shape_of
-from training.methods import check_method, load_for, stored_dtype, trainable
-from training.run import Run
+from training.optimizer import check_method, load_for, stored_dtype, trainable
+from training.run_options import add_run, config_of
+from training.state import Run
 
 PROBED = 2
 """Micro-batches that are timed, after one that is not."""

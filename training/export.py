@@ -20,15 +20,15 @@ from typing import Any
 from imitation.data.format import read_examples
 from imitation.errors import IntegrityError, UserError
 from imitation.models.catalog import load_catalog
-from imitation.models.gguf_files import LORA_MODULES, check_adapter, write_lora, write_weights
+from imitation.models.embedded.gguf import LORA_MODULES, check_adapter, write_lora, write_weights
 from imitation.models.request import in_format
 from imitation.settings import Settings, read_settings
 from imitation.values import Example
 from training import checkpoints
 from training.base import Base, load_base
 from training.config import TrainingConfig
-from training.folder import CHECKPOINT
-from training.proof import Proof, prove
+from training.engine_check import Proof, prove
+from training.run_folder import CHECKPOINT
 
 PROMPTS = 8
 _KINDS = {

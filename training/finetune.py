@@ -34,24 +34,24 @@ from torch.optim import AdamW
 from imitation.data.encode import Encoded
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.events import Writer as Progress
-from imitation.models import tgi_adapters
+from imitation.models.backends.tgi import adapter_rules
 from imitation.settings import Settings, available_cores, read_settings
 from training import checkpoints
 from training.attention import check_packable
 from training.base import choose_dtype
 from training.checkpoints import State
 from training.collate import all_batches, micro_batches
-from training.command import add_run, config_of
 from training.config import TrainingConfig, to_table
 from training.data import load_data
-from training.events import Stop, Stopped, sole_writer
 from training.export import export
-from training.folder import CHECKPOINT, STATE
+from training.heldout_scores import fact_score, style_score
 from training.loss import summed_loss
 from training.memory import steady
-from training.methods import load_for, make_optimizer, rate_share, set_rates, trainable
-from training.run import Place, Plan, Run, restore, save_place
-from training.scores import fact_score, style_score
+from training.optimizer import load_for, make_optimizer, rate_share, set_rates, trainable
+from training.run_folder import CHECKPOINT, STATE
+from training.run_options import add_run, config_of
+from training.signals import Stop, Stopped, sole_writer
+from training.state import Place, Plan, Run, restore, save_place
 from training.tracking import Tracker
 
 STOPPED = 128 + 15
@@ -94,7 +94,7 @@ def warn_of_tgi(config: TrainingConfig, base: dict[str, Any]) -> None:
         return
     if config.method == "qlora":  # quantised here, not in its own files
         base = {key: value for key, value in base.items() if key != "quantization_config"}
-    for said in tgi_adapters.warnings(config.rank, base):
+    for said in adapter_rules.warnings(config.rank, base):
         logging.getLogger(__name__).warning("%s", said)
 
 

@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy, pad
 
 from imitation.data.encode import IGNORED, Encoded
 from training.collate import collate, collate_joined
-from training.methods import core
-from training.run import Run
+from training.optimizer import core
+from training.state import Run
 
 
 def summed_loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:

@@ -28,7 +28,7 @@ from training.attention import attending, unpackable
 from training.collate import micro_batches
 from training.config import TrainingConfig
 from training.loss import keeps_columns
-from training.methods import core, trainable
+from training.optimizer import core, trainable
 
 LOGITS = 3
 PROBE_TOKENS = (64, 128, 192)

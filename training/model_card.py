@@ -17,11 +17,11 @@ from imitation.data.format import sha256_of
 from imitation.data.library import data_file
 from imitation.data.manifest import MANIFEST
 from imitation.errors import IntegrityError
-from imitation.jobs.progress import Progress, Reader
+from imitation.jobs.queue.progress import Progress, Reader
 from imitation.models.catalog import Catalog, ModelCard
 from training import checkpoints
 from training.config import to_table
-from training.folder import ADAPTER, CHECKPOINT, MODEL, PROGRESS
+from training.run_folder import ADAPTER, CHECKPOINT, MODEL, PROGRESS
 
 SCHEMA = 1
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

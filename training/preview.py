@@ -23,9 +23,9 @@ from imitation.errors import UserError
 from imitation.settings import Settings, read_settings
 from training.base import load_text
 from training.collate import all_batches
-from training.command import add_run, config_of
 from training.config import TrainingConfig
 from training.data import load_data
+from training.run_options import add_run, config_of
 
 ROWS, TOKENS = 4, 600
 """Of the batch, and of each of its rows, that are shown."""

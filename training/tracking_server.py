@@ -16,8 +16,8 @@ import sys
 import threading
 
 from imitation.errors import UserError
-from imitation.jobs.kinds import ROOT
-from imitation.jobs.progress import tail
+from imitation.jobs.queue.progress import tail
+from imitation.jobs.registry import ROOT
 from imitation.settings import Settings, read_settings
 from training.tracking import PROJECT, folder
 

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 from imitation.disk import folder_written_aside, write_text
 from imitation.errors import IntegrityError, UserError
-from training.folder import ADAPTER_CONFIG, CHECKPOINT
+from training.run_folder import ADAPTER_CONFIG, CHECKPOINT
 
 WEIGHTS = "adapter_model.safetensors"
 _PARTS = (".lora_A.weight", ".lora_B.weight")

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from imitation.data.neighbours import MAX_ORDER, Nearest, nearest_in_index, tokenized
-from imitation.data.steps import query_of
+from imitation.data.nearest_bleu import MAX_ORDER, Nearest, nearest_in_index, tokenized
+from imitation.data.steps.result import query_of
 from imitation.values import Example
 
 EXACT = 500

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from imitation.data.steps import Outcome
+from imitation.data.steps.result import Outcome
 from imitation.values import Example, Message
 
 _HTML = re.compile(

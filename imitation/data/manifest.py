@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imitation.data.format import sha256_of, to_row, write_examples
-from imitation.data.load import HUB, Loaded
-from imitation.data.sample import Count
-from imitation.data.steps import answers_of
+from imitation.data.sources.load import HUB, Loaded
+from imitation.data.steps.result import answers_of
+from imitation.data.steps.sample import Count
 from imitation.disk import folder_written_aside
 from imitation.errors import UserError
 from imitation.values import Example

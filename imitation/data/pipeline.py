@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from imitation.data.decontaminate import MAX_BLEU, decontaminate
-from imitation.data.dedup import drop_exact, drop_near
-from imitation.data.filters import drop_refusals, keep_lengths
 from imitation.data.html import clean_html
-from imitation.data.language import keep_languages
-from imitation.data.steps import Dropped, Outcome
+from imitation.data.steps.decontaminate import MAX_BLEU, decontaminate
+from imitation.data.steps.dedup import drop_exact, drop_near
+from imitation.data.steps.filters import drop_refusals, keep_lengths
+from imitation.data.steps.language import keep_languages
+from imitation.data.steps.result import Dropped, Outcome
 from imitation.errors import UserError
 from imitation.values import Example
 

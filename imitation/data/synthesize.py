@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imitation.data.rows import Row, read_file
-from imitation.data.shapes import examples_of, recognise
+from imitation.data.sources.rows import Row, read_file
+from imitation.data.sources.schemas import examples_of, recognise
 from imitation.errors import BackendError, UserError
 from imitation.reading.text import lines_of
 

@@ -8,8 +8,8 @@ from functools import cache
 from itertools import chain, count
 from pathlib import Path
 
-from imitation.data import load
-from imitation.data.load import Source
+from imitation.data.sources import load
+from imitation.data.sources.load import Source
 from imitation.errors import UserError
 from imitation.models.catalog import nearest
 

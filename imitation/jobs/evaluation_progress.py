@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from imitation.errors import UserError
-from imitation.evaluation.report import LiveScore
-from imitation.evaluation.results import LOWER
-from imitation.evaluation.stats import mean
+from imitation.evaluation.harness.results import LOWER
+from imitation.evaluation.report.schema import LiveScore
+from imitation.evaluation.statistics.intervals import mean
 from imitation.events import Name, Writer
 from imitation.values import Interval
 

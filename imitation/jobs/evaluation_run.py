@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from imitation.errors import UserError
-from imitation.evaluation.benchmarks import Asking
-from imitation.evaluation.report import RUN, Measured, Run
-from imitation.evaluation.report_files import load_run
-from imitation.jobs.evaluated import Subject
+from imitation.evaluation.harness.benchmarks import Asking
+from imitation.evaluation.report.files import load_run
+from imitation.evaluation.report.schema import RUN, Measured, Run
+from imitation.jobs.model_selection import Subject
 
 _ORIGIN = ("template", "engine", "source")
 """What decides a model's answers; the rest of `Measured` describes it."""

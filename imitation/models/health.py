@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imitation.errors import UserError
-from imitation.models.backends import Backends
+from imitation.models.backends.registry import Backends
 from imitation.values import ModelCard
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from imitation.errors import BackendError
-from imitation.models.context import fit
+from imitation.models.truncation import fit
 from imitation.prompts import ChatTemplate, PromptFormat, prompt_format
 from imitation.text import clean
 from imitation.values import Message, ModelCard, Sampling

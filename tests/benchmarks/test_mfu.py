@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from training import finetune
 from training.config import preset
-from training.methods import trainable
-from training.run import Run
+from training.optimizer import trainable
+from training.state import Run
 
 SPEC = importlib.util.spec_from_file_location(
     "mfu", Path(__file__).parents[2] / "benchmarks/mfu.py"

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from dashboards.pages import PAGES  # noqa: E402
+from dashboards.routes import PAGES  # noqa: E402
 from imitation.settings import read_settings  # noqa: E402
 from tests.browser.conftest import CHROMIUM, App, start_app  # noqa: E402
 

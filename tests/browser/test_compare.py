@@ -50,7 +50,7 @@ def engines(app: App) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(app.process.pid).children(recursive=True)
-        if "imitation.models.engine_main" in " ".join(child.cmdline())
+        if "imitation.models.embedded.server" in " ".join(child.cmdline())
     ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import App
-from tests.jobs.test_build_dataset import rows
+from tests.jobs.commands.test_build_dataset import rows
 
 pytestmark = pytest.mark.slow
 

@@ -32,7 +32,7 @@ def test_the_example_is_voted_on_with_a_key(page: Page, app: App) -> None:
 
 def test_a_run_from_its_start_to_the_gaps_page(page: Page, app: App) -> None:
     page.goto(f"{app.url}/evaluate")
-    expect(page.locator("#evaluate-plan")).to_contain_text("imitation.jobs.evaluate")
+    expect(page.locator("#evaluate-plan")).to_contain_text("imitation.jobs.commands.evaluate")
     tasks = page.locator("#evaluate-tasks")
     tasks.locator("input").click()
     page.keyboard.press("Backspace")

@@ -13,7 +13,7 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect
 
-from imitation.jobs import outcome, processes
+from imitation.jobs.queue import exit_status, processes
 from imitation.settings import Settings
 from tests.browser import conftest
 from tests.browser.conftest import App, open_page, start_app
@@ -171,5 +171,5 @@ def test_a_run_outlives_the_app_and_is_stopped_from_the_next_one(
         page.context.close()
         second.end()
         for place in (data / "jobs").iterdir():
-            if signed := outcome.signed(place):
+            if signed := exit_status.signed(place):
                 processes.end_all(signed.pid, place.name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from imitation.evaluation import report, report_files, samples
-from imitation.evaluation.report import Difference, Gap, Measured, Report, Run, Score
-from imitation.evaluation.samples import Reply, Sample
-from imitation.evaluation.stats import wilson
+from imitation.evaluation.report import files as report_files
+from imitation.evaluation.report import sample_index, schema
+from imitation.evaluation.report.sample_index import Reply, Sample
+from imitation.evaluation.report.schema import Difference, Gap, Measured, Report, Run, Score
+from imitation.evaluation.statistics.intervals import wilson
 from imitation.storage import jobs
 from imitation.storage.database import Store
 from imitation.values import Interval, JobSpec
@@ -64,8 +65,8 @@ def save(run: Run, out: Path, task: str) -> None:
     report_files.save(
         Report(run, tuple(scores), gaps, ("Answers were cut at 32 tokens.",), True), out
     )
-    samples.write(
-        out / report.SAMPLES, [m.id for m in MODELS], (_sample(i, task) for i in range(N))
+    sample_index.write(
+        out / schema.SAMPLES, [m.id for m in MODELS], (_sample(i, task) for i in range(N))
     )
 
 

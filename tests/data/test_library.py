@@ -7,7 +7,7 @@ import pytest
 
 from imitation.data import library
 from imitation.data.manifest import contents, write_dataset
-from imitation.data.sample import estimated_tokens
+from imitation.data.steps.sample import estimated_tokens
 from imitation.errors import UserError
 from imitation.values import Example, Message
 

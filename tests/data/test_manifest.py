@@ -7,7 +7,7 @@ import pytest
 
 from imitation.data import manifest
 from imitation.data.format import read_examples, sha256_of
-from imitation.data.load import Source, load
+from imitation.data.sources.load import Source, load
 from imitation.errors import StorageError, UserError
 from imitation.values import Example, Message
 

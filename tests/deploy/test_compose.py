@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
+from imitation.models.backends.tgi.adapter_rules import rank_warning
 from imitation.models.catalog import Catalog, load_catalog
-from imitation.models.tgi_adapters import rank_warning
 from training.zero_adapter import main as zero_adapter
 
 ROOT = Path(__file__).parents[2]

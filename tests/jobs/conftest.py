@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from imitation.jobs import outcome, processes
-from imitation.jobs.runner import Runner
+from imitation.jobs.queue import exit_status, processes
+from imitation.jobs.queue.runner import Runner
 from imitation.settings import Settings, read_settings
 from imitation.storage.database import Store, connect
 from imitation.storage.jobs import Job
@@ -42,7 +42,7 @@ def make_runner(lab: Settings) -> Iterator[Callable[..., Runner]]:
     for store in stores:
         store.close()
     for folder in (lab.data / "jobs").glob("*"):
-        if signed := outcome.signed(folder):
+        if signed := exit_status.signed(folder):
             processes.end_all(signed.pid, folder.name)
             if processes.birth(signed.pid) == signed.birth:
                 with suppress(ProcessLookupError):

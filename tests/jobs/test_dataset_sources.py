@@ -2,7 +2,7 @@
 
 import pytest
 
-from imitation.data.load import HUB
+from imitation.data.sources.load import HUB
 from imitation.errors import UserError
 from imitation.jobs.dataset_sources import presets, sources_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import BackendError
-from imitation.models.backends import Backends
+from imitation.models.backends.registry import Backends
 from imitation.models.health import Health
 from imitation.settings import Settings
 from imitation.values import ModelCard

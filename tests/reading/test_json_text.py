@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from dashboards.actions import finetune
+from dashboards.finetune import new_run as finetune
 from imitation.data.format import read_examples
 from imitation.errors import UserError
-from imitation.evaluation import results
+from imitation.evaluation.harness import results
 from imitation.jobs.prompt_files import read_prompts
 from imitation.reading.json_text import NotJson, parsed, read_json
 

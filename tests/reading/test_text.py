@@ -44,9 +44,10 @@ MAY = re.compile(r"str\(error\)|stderr|printed")
 """What libraries and programs say, cut to its first or last line for people."""
 ELSEWHERE = {
     # Answers as prose or code, where every kind of line end ends a line for their reader too.
-    "imitation/evaluation/code_answers.py", "imitation/evaluation/humaneval.py",
-    "imitation/evaluation/judge.py", "imitation/evaluation/verdicts.py",
-    "imitation/evaluation/code_exec.py", "imitation/models/catalog_writer.py",
+    "imitation/evaluation/harness/humaneval_program.py",
+    "imitation/evaluation/harness/humaneval_problems.py",
+    "imitation/evaluation/judging/rubrics.py", "imitation/evaluation/judging/verdicts.py",
+    "imitation/evaluation/sandbox/execute.py", "imitation/models/catalog_writer.py",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tests.training.tiny_models import VOCABULARY, tiny_model
 from training import finetune
 from training.architectures import PACKABLE, PADDED, REFUSED, check_architecture
 from training.config import preset
-from training.run import Run
+from training.state import Run
 
 REGISTERED = sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 CONFIG = replace(preset("pocket-local"), method="full", max_tokens=64, micro_batch=2)

@@ -17,7 +17,7 @@ from training import attention
 from training.attention import check_packable
 from training.config import preset
 from training.loss import summed_loss
-from training.run import Run
+from training.state import Run
 
 TINY = {
     "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,

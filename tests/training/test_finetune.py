@@ -10,20 +10,20 @@ from imitation.data.encode import pack
 from imitation.data.format import write_examples
 from imitation.errors import IntegrityError
 from imitation.events import Writer as Progress
-from imitation.models import gguf_files
 from imitation.models.catalog import load_catalog
-from imitation.models.gguf_files import read_metadata, write_lora
+from imitation.models.embedded import gguf
+from imitation.models.embedded.gguf import read_metadata, write_lora
 from tests.finished_run import answers
 from training import checkpoints, finetune
 from training.base import load_base
 from training.collate import collate, collate_joined
 from training.config import preset
-from training.events import Stop
+from training.engine_check import prove
 from training.export import export, load_adapter, tensors
 from training.loss import summed_loss
-from training.methods import rate_share
-from training.proof import prove
-from training.run import Run
+from training.optimizer import rate_share
+from training.signals import Stop
+from training.state import Run
 
 CONFIG = replace(preset("pocket-local"), epochs=3, batch_size=4, validation=0.2, threads=1)
 
@@ -170,17 +170,17 @@ def test_all_weights_are_exported_and_answer_alike(tmp_path, pocket_settings, mo
 
     again = [kept, base, config, answers(), pocket_settings, tmp_path / "again.gguf"]
     assert export(*again).answers == 5, "from the checkpoint, as the command does"
-    monkeypatch.setattr(gguf_files, "rotary_rows", lambda rows, heads: rows)
+    monkeypatch.setattr(gguf, "rotary_rows", lambda rows, heads: rows)
     with pytest.raises(IntegrityError, match="not what was trained"):
         export(*again)
     assert not (tmp_path / "again.gguf").exists()
     weights = {name: w.numpy() for name, w in before.items()}
     del weights["model.layers.3.mlp.up_proj.weight"]
     with pytest.raises(IntegrityError, match=r"blk\.3\.ffn_up\.weight is missing"):
-        gguf_files.write_weights(base.gguf, tmp_path / "no.gguf", weights, name="x")
+        gguf.write_weights(base.gguf, tmp_path / "no.gguf", weights, name="x")
     weights["model.layers.3.mlp.up_proj.weight"] = before["model.norm.weight"].numpy()
     with pytest.raises(IntegrityError, match=r"has the shape \(576,\)"):
-        gguf_files.write_weights(base.gguf, tmp_path / "no.gguf", weights, name="x")
+        gguf.write_weights(base.gguf, tmp_path / "no.gguf", weights, name="x")
     assert not (tmp_path / "no.gguf").exists()
 
 
@@ -219,7 +219,7 @@ def test_a_wrong_adapter_is_refused(trained, tmp_path):
 def test_a_refused_export_leaves_no_file(trained, tmp_path, monkeypatch):
     run, settings, _ = trained
     target = tmp_path / "adapter.gguf"
-    monkeypatch.setattr("training.proof.TOSS_UP", -1.0)
+    monkeypatch.setattr("training.engine_check.TOSS_UP", -1.0)
     with pytest.raises(IntegrityError, match="removed"):
         export(run.model, run.base, CONFIG, run.data.examples, settings, target)
     assert not target.exists()

@@ -19,7 +19,7 @@ from tests.finished_run import answers
 from training import checkpoints, finetune
 from training.checkpoints import STATE, State
 from training.config import preset, to_table
-from training.events import sole_writer
+from training.signals import sole_writer
 
 SETTINGS = (
     "epochs=3", "batch_size=2", "micro_batch=1", "validation=0.2", "threads=1", "save_every=2",
@@ -197,7 +197,7 @@ def test_what_cannot_be_resumed_is_said(tmp_path):
 
 def test_a_folder_has_one_writer_at_a_time(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from training.events import sole_writer\n"
+        "import sys; from pathlib import Path; from training.signals import sole_writer\n"
         "with sole_writer(Path(sys.argv[1])): pass"
     )
     other = [sys.executable, "-c", code, str(tmp_path / "out")]

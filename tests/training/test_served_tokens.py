@@ -19,9 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from imitation.data.encode import IGNORED, encode
 from imitation.errors import IntegrityError
-from imitation.models.dequantised import dequantised
-from imitation.models.gguf_files import write_weights
-from imitation.models.pocket import weights_path
+from imitation.models.embedded.dequantised import dequantised
+from imitation.models.embedded.gguf import write_weights
+from imitation.models.embedded.weights import weights_path
 from imitation.models.request import format_of, in_format, prepare
 from imitation.prompts import ChatTemplate, Koala, Plain, PromptFormat, prompt_format
 from imitation.settings import Settings
@@ -31,8 +31,8 @@ from tests.vllm_server import VLLM
 from training import finetune
 from training.base import Base
 from training.config import preset
-from training.proof import _served, prove
-from training.run import Run
+from training.engine_check import _served, prove
+from training.state import Run
 
 TALKS = [
     ("What is the capital of Peru?", "Lima.", "And of Chile?", "Santiago, in the middle."),
@@ -210,7 +210,7 @@ def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
     )  # fmt: skip
     asked = [example(talk).messages[:turns] for talk in TALKS for turns in (1, 3)]
     # Random weights say half characters, which can't be told again: prompts alone count here.
-    monkeypatch.setattr("training.proof.TOSS_UP", float("inf"))
+    monkeypatch.setattr("training.engine_check.TOSS_UP", float("inf"))
     assert prove(model, base, card, asked, pocket_settings).answers == len(asked)
     monkeypatch.setattr(type(base.fmt), "special_tokens", False)
     with pytest.raises(IntegrityError, match=r"reads a prompt otherwise.*from token 1 of .*<s>"):

@@ -15,7 +15,7 @@ from imitation.errors import IntegrityError, UserError
 from imitation.prompts import prompt_format
 from training import checkpoints
 from training.config import TrainingConfig
-from training.methods import trainable
+from training.optimizer import trainable
 from training.zero_adapter import WEIGHTS, main, write_zero_adapter
 
 CONFIG = TrainingConfig(name="mine", base="tiny", rank=8)

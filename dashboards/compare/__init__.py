@@ -1,0 +1,1 @@
+"""Compare: one prompt, base, imitation and reference side by side."""

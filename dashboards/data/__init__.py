@@ -1,0 +1,1 @@
+"""Data: the datasets that imitations learn from."""

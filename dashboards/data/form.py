@@ -1,0 +1,168 @@
+"""The form of the Data page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from dashboards.data import sources
+from dashboards.data.new_dataset import BUDGETS, STEPS, Form
+from dashboards.shell.markdown import plain
+from imitation.errors import UserError
+
+SOURCES = (
+    "A preset of the hub, a file of the data folder, or hub:OWNER/NAME. JSON, JSONL, CSV and "
+    "Parquet (plain, gzipped or zipped) in the shapes of ShareGPT, OpenAI, Alpaca, LLaMA-Factory, "
+    "Dolly, Orca, HC3, UltraChat, LIMA, OASST and ChatGPT's own export are told apart by their "
+    "fields; look before you add."
+)
+LANGUAGES = (
+    "en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "ro", "hu", "el",
+    "tr", "ru", "uk", "ar", "he", "fa", "hi", "id", "vi", "th", "ja", "ko", "zh",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The components of a form, in the order of `Form` (without its sources)."""
+
+    name: gr.Textbox
+    others: tuple[Any, ...]
+
+    @property
+    def all(self) -> list[Any]:
+        """All of them."""
+        return [self.name, *self.others]
+
+    @property
+    def weights(self) -> gr.Textbox:
+        """The parts of the sources in the mixture."""
+        return self.others[0]
+
+    @property
+    def choices(self) -> list[Any]:
+        """What is kept between looks beside the mixture, as `mixtures.CHOICES` names it."""
+        return list(self.others[1:-1])
+
+    @property
+    def against(self) -> gr.Dropdown:
+        """What chooses more evaluation prompts."""
+        return self.others[-1]
+
+
+def source_form() -> tuple[gr.Dropdown, gr.Button, gr.File]:
+    """What names a source, looks at it, and takes a file."""
+    gr.HTML(f'<p class="lab-note">{plain(SOURCES)}</p>')
+    with gr.Row(elem_classes="lab-end"):
+        source = gr.Dropdown(
+            [], label="Source", allow_custom_value=True, scale=5, min_width=260,
+            elem_id="data-source",
+        )  # fmt: skip
+        look = gr.Button("Look at it", scale=1, min_width=120, elem_id="data-look")
+    with gr.Accordion("A file of your own", open=False):
+        upload = gr.File(
+            label="JSON, JSONL, CSV or Parquet, also gzipped or zipped",
+            file_types=list(sources.SUFFIXES), height=120, elem_id="data-upload",
+        )  # fmt: skip
+    return source, look, upload
+
+
+def settings_form() -> Fields:
+    """Name, budget, steps and their settings, as `Form` has them at first."""
+    start = Form("", ())
+    with gr.Row():
+        name = gr.Textbox(
+            label="Name", info="Of the dataset and its folder.", max_length=80, elem_id="data-name"
+        )
+        weights = gr.Textbox(
+            label="Weights", info="One per source, such as 3 1. Empty: all of each.",
+            max_length=200, elem_id="data-weights",
+        )  # fmt: skip
+        budget = gr.Dropdown(
+            [("Everything", ""), *((size, size) for size in BUDGETS)], value="",
+            label="Token budget", info="Drawn with the seed; type any, such as 2.5M.",
+            allow_custom_value=True, elem_id="data-budget",
+        )  # fmt: skip
+        seed = gr.Number(
+            start.seed, label="Seed", info="The same seed draws the same.", precision=0,
+            min_width=120, elem_id="data-seed",
+        )  # fmt: skip
+    steps = gr.CheckboxGroup(
+        [(label, key) for key, (label, _) in STEPS.items()], value=list(start.steps),
+        label="Steps, in this order", elem_id="data-steps",
+    )  # fmt: skip
+    with gr.Accordion("Settings of the steps", open=False, elem_id="data-settings"):
+        about = "; ".join(f"{label}: {what}" for label, what in STEPS.values())
+        gr.HTML(f'<p class="lab-note">{plain(about)}.</p>')
+        with gr.Row():
+            languages = gr.Dropdown(
+                list(LANGUAGES), value=list(start.languages), multiselect=True,
+                allow_custom_value=True, label="Languages kept", info="Codes of ISO 639-1.",
+                elem_id="data-languages",
+            )  # fmt: skip
+            similarity = gr.Slider(
+                0.6, 1, start.similarity, step=0.01, label="Similarity of near-duplicates",
+                info="Of 5-character pieces; 1 is the same text.", elem_id="data-similarity",
+            )  # fmt: skip
+            max_bleu = gr.Number(
+                start.max_bleu, label="Highest BLEU", info="Against an evaluation prompt.",
+                elem_id="data-bleu",
+            )  # fmt: skip
+        with gr.Row():
+            least = gr.Number(start.least, label="Fewest words", precision=0, min_width=120)
+            most = gr.Number(start.most, label="Most words", precision=0, min_width=120)
+            limit = gr.Number(
+                0, label="Conversations per source", info="0: all of them.", precision=0,
+                elem_id="data-limit",
+            )  # fmt: skip
+            tokenizer = gr.Textbox(
+                label="Tokenizer", info="A model of the hub or a folder. Empty: estimated.",
+                elem_id="data-tokenizer",
+            )  # fmt: skip
+        against = gr.Dropdown(
+            [], value=[], multiselect=True, label="More evaluation prompts",
+            info="Uploaded files whose prompts the data should not give away; the lab's own count "
+            "always.", elem_id="data-against",
+        )  # fmt: skip
+        diversity = gr.Checkbox(
+            start.diversity, label="Measure how alike the queries are (nearest-query BLEU)"
+        )
+    order = (weights, steps, languages, similarity, least, most, max_bleu, budget, limit, seed)
+    return Fields(name, (*order, tokenizer, diversity, against))
+
+
+def form_from(chosen: dict[str, Any], fields: tuple[Any, ...]) -> Form:
+    """The form as filled in.
+
+    Raises:
+        UserError: A number is missing.
+    """
+    (
+        name, weights, steps, languages, similarity, least, most, max_bleu, budget, limit, seed,
+        tokenizer, diversity, against,
+    ) = fields  # fmt: skip
+    numbers = {
+        "Fewest words": least, "Most words": most, "Highest BLEU": max_bleu, "Seed": seed,
+    }  # fmt: skip
+    for label, value in numbers.items():
+        if value is None:
+            raise UserError(f"{label} is empty.", "Enter a number.")
+    return Form(
+        name=(name or "").strip(),
+        sources=tuple(chosen["sources"]),
+        weights=weights or "",
+        steps=tuple(steps or ()),
+        languages=tuple(languages or ()),
+        similarity=float(similarity),
+        least=int(least),
+        most=int(most),
+        max_bleu=float(max_bleu),
+        budget=budget or "",
+        limit=int(limit) if limit else None,
+        seed=int(seed),
+        tokenizer=tokenizer or "",
+        diversity=bool(diversity),
+        against=tuple(against or ()),
+    )

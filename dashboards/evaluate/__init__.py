@@ -1,0 +1,1 @@
+"""Evaluate: measure the gap, and read what every model answered."""

@@ -1,0 +1,226 @@
+"""Configuring and starting an evaluation; no Gradio in here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from dashboards.shell.context import Context
+from dashboards.shell.job_permission import check_allowed, submit
+from imitation.disk import folder_written_aside
+from imitation.errors import UserError
+from imitation.evaluation.harness.suites import Listed, check_names, expand, read_index, search
+from imitation.evaluation.statistics.sample_size import Budget, estimate
+from imitation.jobs.commands.import_results import read_roles
+from imitation.jobs.registry import command
+from imitation.storage.jobs import Job
+from imitation.values import JobSpec
+
+MOST_MODELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is to be measured.
+
+    Attributes:
+        name: Of the run.
+        models: Ids in the catalog.
+        tasks: lm-eval's names, or names of suites.
+        limit: Samples a task at most, None for all.
+        seed: Seed of whatever is drawn.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a form comes to.
+
+    Attributes:
+        argv: The command line.
+        out: Folder of the results.
+        tasks: Every task asked for.
+        listed: What is known of them, in the same order; None where nothing is.
+        unsized: Tasks whose size is not known before they are downloaded.
+        budget: Time and certainty; unsized tasks count with the limit, or not at all.
+    """
+
+    argv: tuple[str, ...]
+    out: Path
+    tasks: tuple[str, ...]
+    listed: tuple[Listed | None, ...]
+    unsized: tuple[str, ...]
+    budget: Budget
+
+
+def import_results(
+    context: Context, visitor: str, name: str, files: Sequence[Path], roles: str
+) -> Job:
+    """Queue the import of lm-eval's result files, uploaded, as a run.
+
+    Args:
+        context: The lab.
+        visitor: Hash of the visitor's secret.
+        name: Of the run.
+        files: Results (.json) and samples (.jsonl) as lm-eval wrote them, whatever their names.
+        roles: "model=role" or "model=imitation:base" for each model, apart by spaces or commas;
+            others are bases.
+
+    Raises:
+        UserError: No results file, a bad name or role, or jobs are switched off.
+        StorageError: The files could not be kept.
+    """
+    check_allowed(context.settings)
+    out = _free_folder(context, name)
+    if not any(path.suffix == ".json" for path in files):
+        raise UserError(
+            "There is no file of results (.json) among the files.",
+            "Choose what lm_eval wrote: results_*.json, and samples_*.jsonl for the browser.",
+        )
+    pairs = roles.replace(",", " ").split()
+    read_roles(pairs)
+    kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
+    with folder_written_aside(kept) as aside:
+        for path in files:
+            shutil.copyfile(path, aside / _free_name(aside, path))
+    arguments = [str(kept), *(["--roles", *pairs] if pairs else []), "--out", str(out)]
+    return submit(
+        context,
+        JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor),
+    )
+
+
+def _free_name(folder: Path, path: Path) -> str:
+    """The file's name; of results (all are results.json in some versions) with a number if taken.
+
+    Raises:
+        UserError: Samples of that name are there: nobody could tell which results they belong to.
+    """
+    if not (folder / path.name).exists():
+        return path.name
+    if path.suffix != ".json":
+        raise UserError(
+            f"Two of the files are called {path.name}.",
+            "Import the runs one by one, or by python -m imitation.jobs.commands.import_results.",
+        )
+    names = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
+    return next(name for name in names if not (folder / name).exists())
+
+
+def default_name(context: Context) -> str:
+    """A name for a new run that is not taken."""
+    day = datetime.now().strftime("%Y-%m-%d")
+    taken = {path.name for path in context.jobs.runs.glob("*")}
+    taken |= {job.spec.name for job in context.jobs.look()}
+    number = next(n for n in range(1, 10_000) if f"{day}-{n}" not in taken)
+    return f"{day}-{number}"
+
+
+def found_tasks(context: Context, text: str) -> list[Listed]:
+    """Tasks whose name, group or dataset holds every word.
+
+    Raises:
+        UserError: The list of tasks is broken.
+    """
+    return search(read_index(context.settings), text, 200)
+
+
+def plan(context: Context, form: Form) -> Plan:
+    """Check a form and say what it comes to.
+
+    Raises:
+        UserError: No or unknown models or tasks, a bad name or limit, or the folder is taken.
+    """
+    out = _free_folder(context, form.name)
+    if not 1 <= len(form.models) <= MOST_MODELS:
+        raise UserError(
+            f"{len(form.models)} models are chosen.",
+            f"Choose 1 to {MOST_MODELS}; a gap needs a base, its imitation and a reference.",
+        )
+    if not form.tasks:
+        raise UserError("No benchmark is chosen.", "Choose a suite or a task.")
+    if form.limit is not None and form.limit < 1:
+        raise UserError(f"{form.limit} samples are too few.", "At least 1, or empty for all.")
+    catalog = context.catalog()
+    for model in form.models:
+        catalog[model]  # raises with the nearest names
+    index = {line.name: line for line in read_index(context.settings)}
+    tasks = tuple(expand(form.tasks))
+    if len(index) > 100:  # without the whole list, the job itself checks the names
+        check_names(tasks, index)
+    listed = tuple(index.get(task) for task in tasks)
+    arguments = ["--models", *form.models, "--tasks", *form.tasks]
+    if form.limit is not None:
+        arguments += ["--limit", str(form.limit)]
+    if form.seed:
+        arguments += ["--seed", str(form.seed)]
+    arguments += ["--out", str(out)]
+    sizes = {task: line.n if line else None for task, line in zip(tasks, listed, strict=True)}
+    unsized = tuple(task for task, n in sizes.items() if n is None)
+    budget = estimate(sizes, len(form.models), form.limit)
+    return Plan(command("evaluate", arguments), out, tasks, listed, unsized, budget)
+
+
+def start(context: Context, form: Form, visitor: str) -> Job:
+    """Queue the run of a form.
+
+    Raises:
+        UserError: As `plan`; jobs are switched off; or too many are queued.
+    """
+    check_allowed(context.settings)
+    made = plan(context, form)
+    return submit(
+        context,
+        JobSpec(
+            kind="evaluate",
+            argv=made.argv,
+            name=form.name,
+            out=str(made.out),
+            progress=str(made.out / "progress.jsonl"),
+            visitor=visitor,
+        ),
+    )
+
+
+def write_index(context: Context, visitor: str) -> Job:
+    """Queue the job that lists lm-eval's tasks for the picker.
+
+    Raises:
+        UserError: Jobs are switched off, or one is under way already.
+    """
+    check_allowed(context.settings)
+    out = context.settings.cache / "lm-eval-tasks.json"
+    return submit(
+        context,
+        JobSpec(
+            kind="tasks",
+            argv=command("tasks", ()),
+            name="List of lm-eval tasks",
+            device="io",
+            out=str(out),
+            visitor=visitor,
+        ),
+    )
+
+
+def _free_folder(context: Context, name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        raise UserError(
+            f"The name {name!r} cannot be a folder's.",
+            "Use letters, digits, dots, dashes and underscores, at most 80.",
+        )
+    out = context.jobs.runs / name
+    if out.exists():
+        raise UserError(f"There is a run {name!r} already.", "Choose another name.")
+    return out

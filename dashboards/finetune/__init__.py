@@ -1,0 +1,1 @@
+"""Fine-tune: make an imitation, watch it learn, put it into Compare."""

@@ -1,0 +1,1 @@
+"""Gaps: every figure and table of the paper, with what was measured here."""

@@ -1,0 +1,1 @@
+"""The study's figures, tables and findings, as Gaps and Story show them."""

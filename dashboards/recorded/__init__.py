@@ -1,0 +1,1 @@
+"""Recorded: answers saved in files, side by side."""

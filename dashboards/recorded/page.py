@@ -1,0 +1,261 @@
+"""Recorded: answers saved in files, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dashboards.recorded import actions
+from dashboards.recorded.actions import Imported, View
+from dashboards.recorded.view import EMPTY, arena_html, imported_html, listing_html, report_html
+from dashboards.shell import visitors
+from dashboards.shell.context import Context
+from dashboards.shell.scripts import CLICK_JS
+from imitation.errors import UserError
+from imitation.storage import recordings
+
+LEDE = (
+    "Answers that models gave before, read from files: who sounds like the reference, and by how "
+    "much? This is style only; whether an answer is right is another question."
+)
+FORMATS = (
+    "FastChat's question.jsonl with files of answers, AlpacaEval outputs (JSON), MT-bench "
+    "judgments (Parquet or JSONL), or our own JSONL, a line per prompt: "
+    '<code>{"prompt": "...", "category": "...", "answers": {"model": "..."}}</code>. '
+    "Lines that cannot be used are listed; the others load."
+)
+ALL = "*"
+START = {"page": 0, "at": 0}
+SHOWN = 10
+"""Components that a look at a set updates."""
+# After a click in the list the answers come into view.
+SHOW_JS = (
+    "() => document.getElementById('recorded-answers')"
+    "?.scrollIntoView({ behavior: 'smooth', block: 'start' })"
+)
+CONFIRM_JS = "(...all) => window.confirm('Delete this set for good?') ? all : [all[0], '', all[2]]"
+
+
+def build(context: Context) -> None:
+    """The page's components and listeners; called inside its route."""
+    handle = _Handlers(context)
+    secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
+    place = gr.State(START)
+    gr.HTML(f'<h1 class="lab-title">Recorded answers</h1><p class="lab-lede">{LEDE}</p>')
+    with gr.Row(elem_classes="lab-options"):
+        chosen = gr.Dropdown([], label="Set", scale=4, min_width=260, elem_id="recorded-set")
+        reference = gr.Dropdown(
+            [], label="Reference", scale=4, min_width=260, elem_id="recorded-reference"
+        )
+        delete = gr.Button("Delete set", scale=1, min_width=120, visible=False, size="sm")
+    with gr.Accordion("Import files", open=False, elem_id="recorded-import") as form:
+        files, name, load, fetch = _import_form(context.settings.jobs)
+    outcome = gr.HTML(elem_id="recorded-outcome")
+    summary = gr.HTML(elem_id="recorded-summary")
+    with gr.Column(visible=False) as browser:
+        search, category, models = _filters()
+        listing = gr.HTML(js_on_load=CLICK_JS, elem_id="recorded-list")
+        arena = gr.HTML(js_on_load=CLICK_JS, elem_id="recorded-answers")
+
+    looks = [secret, chosen, reference, models, search, category, place]
+    shown = [chosen, reference, models, category, place, delete, browser, summary, listing, arena]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    page = gr.context.Context.root_block
+    assert page is not None
+    page.load(handle.load, secret, [secret, form, *shown], **quiet)
+    chosen.input(handle.other_set, [secret, chosen, search], [outcome, *shown], **quiet)
+    for choice in (reference, models):
+        choice.input(handle.show, looks, shown, **quiet)
+    category.input(handle.filtered, looks, shown, **quiet)
+    search.change(handle.filtered, looks, shown, trigger_mode="always_last", **quiet)
+    listing.click(handle.moved, looks, shown, **quiet).then(None, js=SHOW_JS)
+    arena.click(handle.moved, looks, shown, **quiet)
+    for button, read in ((load, handle.import_files), (fetch, handle.import_mt_bench)):
+        button.click(
+            read,
+            [secret, search, files, name],
+            [outcome, form, files, name, *shown],
+            trigger_mode="once",
+            api_visibility="private",
+        )
+    delete.click(handle.delete, [secret, chosen, search], [outcome, *shown], js=CONFIRM_JS, **quiet)
+
+
+class _Handlers:
+    """What the listeners do; each returns the updates of its outputs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def show(
+        self,
+        token: str,
+        identity: str | None,
+        reference: str | None = "",
+        models: list[str] | None = None,
+        text: str | None = "",
+        category: str | None = ALL,
+        place: dict[str, int] | None = None,
+    ) -> list[Any]:
+        """A look at a set, through the choices made."""
+        visitor = visitors.visitor_hash(token)
+        db = self.context.db
+        category = category or ALL
+        view = actions.look(
+            db,
+            identity or "",
+            visitor,
+            reference=reference or "",
+            chosen=models or (),
+            text=text or "",
+            category=None if category == ALL else category.removeprefix("="),
+            **(place or START),
+        )
+        names = [(f"{s.name} ({s.prompts:,} prompts)", s.id) for s in recordings.sets(db, visitor)]
+        if view is None:
+            return _nothing(names)
+        others = [model for model in view.set.models if model != view.reference]
+        report = actions.toned_report(db, view.set.id, view.reference, visitor)
+        return [
+            gr.update(choices=names, value=view.set.id),
+            gr.update(choices=list(view.set.models), value=view.reference),
+            gr.update(choices=others, value=list(view.models[:-1])),
+            gr.update(choices=_categories(view), value=category),
+            {"page": view.page, "at": view.at},
+            gr.update(visible=view.set.visitor == visitor),
+            gr.update(visible=True),
+            report_html(view.set, report),
+            listing_html(view),
+            arena_html(view),
+        ]
+
+    def load(self, token: str) -> list[Any]:
+        """The newest set; without any, the form."""
+        token = token or visitors.new_secret()
+        newest = self._newest(token)
+        return [token, gr.update(open=not newest), *self.show(token, newest)]
+
+    def other_set(self, token: str, identity: str, text: str) -> list[Any]:
+        """Another set, its choices not yet made."""
+        return ["", *self.show(token, identity, text=text)]
+
+    def filtered(self, *looks: Any) -> list[Any]:
+        """Another search or category: from the start."""
+        return self.show(*[*looks[:-1], START])
+
+    def moved(self, event: gr.EventData, *looks: Any) -> list[Any]:
+        """A click on a prompt, a page, or a step from prompt to prompt (the list follows)."""
+        data = event._data or {}
+        do, to = str(data.get("do", "")), str(data.get("to", ""))
+        if do not in ("at", "page", "step") or not to.isdigit():
+            return [gr.skip()] * SHOWN
+        place = dict(looks[-1] or START)
+        place["page" if do == "page" else "at"] = int(to)
+        if do == "step":
+            place["page"] = int(to) // actions.PAGE
+        return self.show(*[*looks[:-1], place])
+
+    def import_files(
+        self, token: str, text: str, paths: list[str] | None, name: str | None
+    ) -> list[Any]:
+        """Read the files chosen into a new set and show it."""
+        try:
+            done = actions.import_files(
+                self.context.db,
+                [Path(path) for path in paths or ()],
+                name or "",
+                visitors.visitor_hash(token),
+            )
+        except UserError as error:
+            return self._refuse(error, 4)
+        return self._imported(done, token, text)
+
+    def import_mt_bench(self, token: str, text: str, *_: Any) -> list[Any]:
+        """Fetch MT-bench into a new set and show it."""
+        visitor = visitors.visitor_hash(token)
+        try:
+            done = actions.import_mt_bench(self.context.db, self.context.settings, visitor)
+        except UserError as error:
+            return self._refuse(error, 4)
+        return self._imported(done, token, text)
+
+    def delete(self, token: str, identity: str | None, text: str) -> list[Any]:
+        """Delete the set shown, if it is the visitor's, and show the newest of the others."""
+        if not identity:  # not confirmed
+            return [gr.skip()] * (1 + SHOWN)
+        try:
+            gone = recordings.delete(self.context.db, identity, visitors.visitor_hash(token))
+        except UserError as error:
+            return self._refuse(error, 1)
+        if not gone:
+            gr.Warning("Only its maker can delete a set.")
+        return ["", *self.show(token, self._newest(token), text=text)]
+
+    def _newest(self, token: str) -> str:
+        sets = recordings.sets(self.context.db, visitors.visitor_hash(token))
+        return sets[0].id if sets else ""
+
+    def _imported(self, done: Imported, token: str, text: str) -> list[Any]:
+        said = imported_html(done)
+        if done.identity is None:
+            return [said, *[gr.skip()] * (3 + SHOWN)]
+        return [said, gr.update(open=False), None, "", *self.show(token, done.identity, text=text)]
+
+    def _refuse(self, error: UserError, more: int) -> list[Any]:
+        gr.Warning(str(error))
+        return [gr.skip()] * (more + SHOWN)
+
+
+def _import_form(may_fetch: bool) -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
+    gr.HTML(f'<p class="lab-note">{FORMATS}</p>')
+    files = gr.File(
+        label="Files",
+        file_count="multiple",
+        file_types=[".jsonl", ".json", ".parquet"],
+        height=150,
+        elem_id="recorded-files",
+    )
+    with gr.Row(elem_classes="lab-end"):
+        name = gr.Textbox(
+            label="Name of the set", placeholder="The files' names", scale=3, max_length=120
+        )
+        load = gr.Button("Import", variant="primary", scale=1, elem_id="recorded-load")
+        fetch = gr.Button(
+            "Fetch MT-bench from the hub" if may_fetch else "Fetching is switched off here",
+            interactive=may_fetch, scale=2, elem_id="recorded-fetch",
+        )  # fmt: skip
+    return files, name, load, fetch
+
+
+def _filters() -> tuple[gr.Textbox, gr.Dropdown, gr.Dropdown]:
+    with gr.Row():
+        search = gr.Textbox(
+            label="Search the prompts", placeholder="Any words", elem_id="recorded-search"
+        )
+        category = gr.Dropdown([], label="Category", elem_id="recorded-category")
+        models = gr.Dropdown(
+            [],
+            label="Shown beside the reference",
+            multiselect=True,
+            max_choices=actions.MAX_COLUMNS - 1,
+            elem_id="recorded-models",
+        )
+    return search, category, models
+
+
+def _categories(view: View) -> list[tuple[str, str]]:
+    """Labels with counts; values marked so that no category can be taken for ALL."""
+    named = [(f"{name or 'None'} ({n:,})", f"={name}") for name, n in view.categories]
+    return [("All", ALL), *named]
+
+
+def _nothing(names: list[tuple[str, str]]) -> list[Any]:
+    """Updates where no set is open."""
+    hidden = gr.update(visible=False)
+    emptied = gr.update(choices=[], value=None)
+    several = gr.update(choices=[], value=[])
+    summary = "" if names else EMPTY
+    chosen = gr.update(choices=names, value=None)
+    return [chosen, emptied, several, emptied, START, hidden, hidden, summary, "", ""]

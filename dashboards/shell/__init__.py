@@ -1,0 +1,1 @@
+"""What pages share: context, theme, components, the job panel, the figure toolkit."""

@@ -1,0 +1,1 @@
+"""Story: the study's argument as slides."""

@@ -1,0 +1,1 @@
+"""Conversations read from files and hub datasets, whatever their shape."""

@@ -1,0 +1,1 @@
+"""Benchmarks by lm-eval: everything that touches it."""

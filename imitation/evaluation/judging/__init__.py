@@ -1,0 +1,1 @@
+"""Preferences of judges and people: asking, reading, scoring."""

@@ -1,0 +1,1 @@
+"""Running code that models wrote, behind walls."""

@@ -1,0 +1,1 @@
+"""Intervals, and how many samples they need; no I/O."""

@@ -1,0 +1,1 @@
+"""The commands that jobs run, one a file."""

@@ -1,0 +1,1 @@
+"""The queue of jobs and the processes that run them."""

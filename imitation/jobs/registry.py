@@ -1,0 +1,101 @@
+"""The kinds of jobs, and their command lines."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from imitation.errors import UserError
+from imitation.events import LEARNED
+from imitation.models.catalog import nearest
+from imitation.settings import PACKAGE
+
+ROOT = PACKAGE.parent
+"""Where command lines are run."""
+SLOTS: Mapping[str, int] = {"cpu": 1, "io": 2}
+"""Jobs of a device that run at once; a device not named, such as gpu:0, runs one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of job.
+
+    Attributes:
+        module: What is run, `python -m module ...`.
+        device: Where it computes unless told otherwise: "cpu", "io" (hardly at all) or "gpu:N".
+        lower: What to do where it ran out of memory.
+        elsewhere: The same by what it had told of last, where `lower` is no cure.
+        result: File in its folder that appears, as the last step, once all of it is there.
+    """
+
+    module: str
+    device: str = "cpu"
+    lower: str = "Lower --concurrency, or choose a smaller model."
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    result: str = ""
+
+    def advice(self, phase: str) -> str:
+        """What to do where it ran out of memory, having told of `phase` last."""
+        return self.elsewhere.get(phase, self.lower)
+
+
+_BASE = "Its base does not fit: choose a smaller one, or QLoRA on a GPU."
+_EXPORT = (
+    "It had learned and was exporting: end other programs that need memory, then Resume, which "
+    "exports again and no more."
+)
+KINDS: Mapping[str, Kind] = {
+    "finetune": Kind(
+        "training.finetune",
+        lower="Lower micro_batch (Computed at once) first and set checkpointing, which do not "
+        "change the result; then max_tokens (Longest conversation).",
+        elsewhere={**dict.fromkeys(("", "setup"), _BASE), **dict.fromkeys(LEARNED, _EXPORT)},
+    ),
+    "batch": Kind("training.preview", "io"),
+    "estimate": Kind("training.estimate", "io", "Lower micro_batch (Computed at once)."),
+    "generate": Kind("imitation.jobs.commands.generate"),
+    "synthesize": Kind("imitation.jobs.commands.synthesize"),
+    "score": Kind("imitation.jobs.commands.score_facts"),
+    "judge": Kind("imitation.jobs.commands.judge"),
+    "evaluate": Kind(
+        "imitation.jobs.commands.evaluate",
+        lower="Lower --concurrency or --batch-size, or choose a smaller model.",
+    ),
+    "dataset": Kind(
+        "imitation.jobs.commands.build_dataset",
+        lower="Build from fewer sources at once.",
+        result="manifest.json",
+    ),
+    "preview": Kind("imitation.jobs.commands.build_dataset", "io"),
+    "tasks": Kind("imitation.jobs.commands.list_tasks"),
+    "results": Kind("imitation.jobs.commands.import_results", "io"),
+    "push": Kind("training.publish", "io", "Send it from a machine with more memory."),
+    "import": Kind("imitation.jobs.commands.import_recorded", "io", "Import fewer files at once."),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        UserError: There is none; the nearest are offered.
+    """
+    if name not in KINDS:
+        raise UserError(f"There is no kind of job {name!r}.", nearest(name, KINDS))
+    return KINDS[name]
+
+
+def command(kind: str, arguments: Iterable[str]) -> tuple[str, ...]:
+    """The command line of a kind of job.
+
+    Raises:
+        UserError: Unknown kind.
+    """
+    return (sys.executable, "-m", kind_of(kind).module, *arguments)
+
+
+def as_typed(argv: Iterable[str]) -> str:
+    """A command line as one types it into a shell, from any folder."""
+    return f"cd {shlex.quote(str(ROOT))} && {shlex.join(argv)}"

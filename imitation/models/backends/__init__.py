@@ -1,0 +1,1 @@
+"""Backends: who answers for a card, one kind of server a file or folder."""

@@ -1,0 +1,1 @@
+"""The embedded engine: llama.cpp processes on loopback, and the weights they load."""

@@ -1,0 +1,1 @@
+"""Recorded outputs, read from files."""
