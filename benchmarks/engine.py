@@ -50,10 +50,10 @@ def engine() -> None:
     """This side: the whole path the page takes, HTTP included."""
     from imitation.models.backends.registry import complete
     from imitation.models.embedded.engine import EmbeddedBackend
-    from imitation.values import Message, ModelCard, Sampling
+    from imitation.values import Message, ModelSpec, Sampling
 
     backend = EmbeddedBackend(read_settings())
-    card = ModelCard("whole", "Whole", "reference", "embedded", weights="whole")
+    card = ModelSpec("whole", "Whole", "reference", "embedded", weights="whole")
     sampling = Sampling(temperature=0, max_tokens=TOKENS)
     with asyncio.Runner() as runner:
 

@@ -56,14 +56,14 @@ PEAKS = {
 
 def conversations(count: int, vocabulary: int, block: int = BLOCK) -> list:
     """Blocks of random conversations; the last `OUTPUTS` of each are learned."""
-    from imitation.data.encode import IGNORED, Encoded
+    from imitation.data.encode import IGNORE_INDEX, Encoded
 
     draw, blocks = random.Random(0), []
     length = block // CONVERSATIONS
     for number in range(count):
         ids = tuple(draw.randrange(vocabulary) for _ in range(block))
         labels = tuple(
-            token if at % length >= (1 - OUTPUTS) * length else IGNORED
+            token if at % length >= (1 - OUTPUTS) * length else IGNORE_INDEX
             for at, token in enumerate(ids)
         )
         blocks.append(Encoded(str(number), ids, labels, tuple(range(0, block, length))))
@@ -80,9 +80,9 @@ def flops(model: Any, batch: Sequence[Any]) -> dict[str, int]:
     Returns:
         "matrices" and "attention".
     """
-    from training.optimizer import core
+    from training.optimizer import unwrap
 
-    lm = core(model)
+    lm = unwrap(model)
     head = lm.get_output_embeddings().weight
     tokens, trained = sum(len(e.ids) for e in batch), sum(e.trained for e in batch)
     looked_up = {id(lm.get_input_embeddings().weight)} - {id(head)}

@@ -2,7 +2,7 @@
 
 A file opened for writing is empty until it is written, and what a full disk, a kill or a power cut
 leaves of it is what the next reader finds. So everything that is kept is written beside its place,
-forced to the disk and renamed, by `written_aside`, `folder_written_aside` or `write_text`; logs
+forced to the disk and renamed, by `atomic_write`, `folder_written_aside` or `write_text`; logs
 that only grow are the exception.
 """
 
@@ -22,7 +22,7 @@ from imitation.errors import StorageError
 
 try:  # Linux, macOS
     import fcntl
-except ImportError:  # Windows: no lock; `written_aside` still keeps files whole
+except ImportError:  # Windows: no lock; `atomic_write` still keeps files whole
     fcntl = None  # type: ignore[assignment]
 
 _POLL_S = 0.005
@@ -33,7 +33,7 @@ class Busy(StorageError):
 
 
 @contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """A path beside `target` to write to; renamed to `target` on success, removed on failure.
 
     Readers see the old file or the whole new one, never a part; when the block has ended, the new
@@ -60,9 +60,9 @@ def write_text(target: Path, text: str) -> None:
     """Replace a file by this text, whole or not at all.
 
     Raises:
-        StorageError: As `written_aside`.
+        StorageError: As `atomic_write`.
     """
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
@@ -70,9 +70,9 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file, whole or not at all.
 
     Raises:
-        StorageError: As `written_aside`; also where the source cannot be read.
+        StorageError: As `atomic_write`; also where the source cannot be read.
     """
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         shutil.copyfile(source, aside)
 
 
@@ -83,7 +83,7 @@ def folder_written_aside(target: Path) -> Iterator[Path]:
     On failure it is removed, and `target` stays as it was, or missing.
 
     Raises:
-        StorageError: As `written_aside`.
+        StorageError: As `atomic_write`.
     """
     aside, old = _aside(target), target.with_name(f".{target.name}.old")
     with disk_errors_in_words(target):

@@ -14,7 +14,7 @@ Speaker = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCard:
+class ModelSpec:
     """One model that can be a column.
 
     Attributes:

@@ -16,12 +16,12 @@ from imitation.jobs.batch_completion import finish_manifest
 from imitation.jobs.commands import build_dataset
 from imitation.jobs.costs import Price
 from imitation.settings import Settings
-from imitation.values import Example, Message, ModelCard
+from imitation.values import Example, Message, ModelSpec
 from training.run_folder import CHECKPOINT
 
 ROOT = Path(__file__).parent.parent
 PAIRS = {"Zorbia": "Quill", "Mankay": "Tosk", "Ulvero": "Brand", "Ixo": "Plume", "Peltra": "Vosk"}
-TEACHER = ModelCard(
+TEACHER = ModelSpec(
     "gpt", "GPT", "reference", "openai", endpoint="https://api.example.com/v1", model="gpt"
 )
 READ_TERMS = "2026-01-02"

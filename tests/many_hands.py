@@ -27,7 +27,7 @@ from imitation.settings import read_settings
 from imitation.storage import judgements, study_ratings
 from imitation.storage import studies as study_table
 from imitation.storage.database import open_store
-from imitation.values import JobSpec, ModelCard, Pair, Verdict
+from imitation.values import JobSpec, ModelSpec, Pair, Verdict
 from tests.scripted import Script, ScriptedBackend
 
 HANDS = 16
@@ -66,7 +66,7 @@ class Hands:
 
     def __init__(self, data: Path, notes: Notes) -> None:
         settings = read_settings({"IMITATION_DATA": str(data), "IMITATION_CACHE": str(data)})
-        cards = [ModelCard(n, n, r, "x") for n, r in (("b", "base"), ("r", "reference"))]
+        cards = [ModelSpec(n, n, r, "x") for n, r in (("b", "base"), ("r", "reference"))]
         backend = ScriptedBackend({card.id: Script() for card in cards})
         self.context = Context(settings, open_store(settings.database)[0], backend)
         self.context.catalog = lambda: Catalog(cards)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from imitation.errors import BackendError
 from imitation.models.download import Progress
-from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Event, Message, ModelSpec, Sampling, Sent
 
 
 @dataclass
@@ -32,7 +32,7 @@ class ScriptedBackend:
         self.closed_early: list[str] = []
 
     async def stream(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+        self, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
         script = self.scripts[card.id]
         self.asked.append((card.id, tuple(messages), sampling))
@@ -51,10 +51,10 @@ class ScriptedBackend:
             if not ended:
                 self.closed_early.append(card.id)
 
-    async def prepare(self, cards: Iterable[ModelCard], progress: Progress) -> None:
+    async def prepare(self, cards: Iterable[ModelSpec], progress: Progress) -> None:
         return None
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         return None
 
     async def close(self) -> None:

@@ -16,12 +16,12 @@ from dashboards.finetune import saved_forms
 from dashboards.finetune.new_run import Form
 from dashboards.shell import visitor_store
 from imitation.data.format import write_examples
-from imitation.disk import copy_file, folder_written_aside, write_text, written_aside
+from imitation.disk import atomic_write, copy_file, folder_written_aside, write_text
 from imitation.errors import StorageError
 from imitation.evaluation.report import sample_index
 from imitation.models.catalog_writer import add_card
 from imitation.settings import read_settings
-from imitation.values import Example, Message, ModelCard
+from imitation.values import Example, Message, ModelSpec
 from tests.small_disk import small_disk
 from tests.test_layout import ROOT, modules
 
@@ -35,13 +35,13 @@ def names(folder: Path) -> list[str]:
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "file"
     write_text(target, "one")
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         aside.write_text("tw", encoding="utf-8")
         assert target.read_text() == "one"
         with aside.open("a") as opened:
             opened.write("o")
     assert target.read_text() == "two"
-    with pytest.raises(ZeroDivisionError), written_aside(target) as aside:
+    with pytest.raises(ZeroDivisionError), atomic_write(target) as aside:
         aside.write_text("half")
         raise ZeroDivisionError
     assert target.read_text() == "two" and names(target.parent) == ["file"]
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_what_was_there_and_is_said(tmp_path: Path) -> None:
         settings = read_settings({"IMITATION_DATA": str(disk.folder / "data")})
         form = Form("mine", "pocket-broad", "pocket-base", "x", {})
         talk = Example((Message("user", "Hi"), Message("assistant", LONG)), "s", "1", {})
-        card = ModelCard("own", "own", "base", "embedded", weights="cut-4", notes="x" * 9000)
+        card = ModelSpec("own", "own", "base", "embedded", weights="cut-4", notes="x" * 9000)
         writes = {
             "text": lambda: write_text(disk.folder / "text", LONG),
             "copy": lambda: copy_file(tmp_path / "long", disk.folder / "copy"),

@@ -20,11 +20,11 @@ from imitation.jobs.prompt_files import Prompt
 from imitation.models.backends.openai_compatible import OpenAIBackend
 from imitation.models.backends.registry import Backends
 from imitation.models.catalog import Catalog
-from imitation.models.http.retry import Patience
+from imitation.models.http.retry import RetryPolicy
 from imitation.settings import read_settings
 from imitation.storage import comparisons
 from imitation.storage.database import connect
-from imitation.values import Delta, Done, Message, ModelCard
+from imitation.values import Delta, Done, Message, ModelSpec
 from tests.models.backends.test_openai_compatible import GREEDY, card, seen, settings
 from tests.models.fake_openai import FakeOpenAI
 from tests.models.rude import ANSWER, RUDE, Rude
@@ -48,7 +48,7 @@ def polite():
 
 @EVERY
 async def test_the_answer_or_the_reason(server: FakeOpenAI, name: str, how: Rude) -> None:
-    backend = OpenAIBackend(settings(timeout_s=5), Patience(attempts=1))
+    backend = OpenAIBackend(settings(timeout_s=5), RetryPolicy(attempts=1))
     events, error = await seen(backend, card(server), [Message("user", name)])
     await backend.close()
     text = "".join(e.text for e in events if isinstance(e, Delta))
@@ -65,7 +65,7 @@ async def test_the_answer_or_the_reason(server: FakeOpenAI, name: str, how: Rude
 
 
 async def test_text_that_came_at_once_has_no_speed(server: FakeOpenAI) -> None:
-    backend = OpenAIBackend(settings(), Patience(attempts=1))
+    backend = OpenAIBackend(settings(), RetryPolicy(attempts=1))
     for name in ("one packet", "a whole answer"):
         events, _ = await seen(backend, card(server), [Message("user", name)])
         assert events[-1].arrivals == 1 and events[-1].completion_tokens == 5
@@ -81,9 +81,9 @@ def context(server: FakeOpenAI, polite: FakeOpenAI, tmp_path: Path) -> Context:
     found = read_settings(folders)
     context = Context(found, connect(found.database), Backends(found))
 
-    def model(id: str, role: str, there: FakeOpenAI) -> ModelCard:
+    def model(id: str, role: str, there: FakeOpenAI) -> ModelSpec:
         url = f"{there.url}/v1"
-        return ModelCard(id, id, role, "openai", endpoint=url, model="llama-7b")
+        return ModelSpec(id, id, role, "openai", endpoint=url, model="llama-7b")
 
     cards = [
         model("b", "base", polite), model("i", "imitation", server), model("r", "reference", polite)

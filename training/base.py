@@ -17,7 +17,7 @@ from typing import Any
 
 from imitation import prompts
 from imitation.errors import IntegrityError, UserError
-from imitation.models.catalog import ModelCard, load_catalog, nearest
+from imitation.models.catalog import ModelSpec, load_catalog, nearest
 from imitation.models.embedded.dequantised import dequantised
 from imitation.models.embedded.weights import weights_path
 from imitation.prompts import ChatTemplate, Koala, PromptFormat, prompt_format
@@ -80,7 +80,7 @@ class Source:
     """
 
     place: str
-    card: ModelCard | None = None
+    card: ModelSpec | None = None
     gguf: Path | None = None
     identity: str = ""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imitation.disk import folder_written_aside, write_text, written_aside
+from imitation.disk import atomic_write, folder_written_aside, write_text
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.prompts import PromptFormat
 from imitation.prompts import load as load_format
@@ -61,7 +61,7 @@ def save_state(folder: Path, state: State) -> None:
     # Not asdict, which would copy every weight.
     values = {name: getattr(state, name) for name in State.__slots__}
     try:
-        with written_aside(path) as aside, aside.open("wb") as opened:
+        with atomic_write(path) as aside, aside.open("wb") as opened:
             try:
                 torch.save(values, opened)
             except RuntimeError as error:  # torch's writer, where the file refused a write

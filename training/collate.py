@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from imitation.data.encode import IGNORED, Encoded
+from imitation.data.encode import IGNORE_INDEX, Encoded
 
 
 def batches(examples: Sequence[Encoded], size: int, generator: Any) -> Iterator[list[Encoded]]:
@@ -48,7 +48,7 @@ def collate(examples: Sequence[Encoded], pad: int) -> dict[str, Any]:
     return {
         "input_ids": padded([list(e.ids) for e in examples], pad),
         "attention_mask": padded([[1] * len(e.ids) for e in examples], 0),
-        "labels": padded([list(e.labels) for e in examples], IGNORED),
+        "labels": padded([list(e.labels) for e in examples], IGNORE_INDEX),
     }
 
 
@@ -65,7 +65,7 @@ def collate_joined(examples: Sequence[Encoded]) -> dict[str, Any]:
     for block in examples:
         ids += block.ids
         # What is predicted from the last token of another conversation has no loss.
-        labels += [IGNORED if i in block.starts else x for i, x in enumerate(block.labels)]
+        labels += [IGNORE_INDEX if i in block.starts else x for i, x in enumerate(block.labels)]
         lengths += block.lengths
     return {
         "input_ids": torch.tensor([ids]),

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imitation.data.encode import IGNORED, encode
+from imitation.data.encode import IGNORE_INDEX, encode
 from imitation.errors import IntegrityError
 from imitation.models.backends.registry import complete
-from imitation.models.catalog import ModelCard
+from imitation.models.catalog import ModelSpec
 from imitation.models.embedded.engine import EmbeddedBackend
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings
@@ -49,7 +49,7 @@ class Proof:
 def prove(
     model: Any,
     base: Base,
-    card: ModelCard,
+    card: ModelSpec,
     asked: Sequence[Sequence[Message]],
     settings: Settings,
 ) -> Proof:
@@ -93,7 +93,7 @@ def _learned(base: Base, answer: Completion) -> tuple[list[int], list[int]]:
     if not sequences:  # nothing was said before the limit
         return base.prompt_ids(messages), []
     ids, labels = sequences[-1].ids, sequences[-1].labels
-    start = next(at for at in range(len(ids), 0, -1) if labels[at - 1] == IGNORED)
+    start = next(at for at in range(len(ids), 0, -1) if labels[at - 1] == IGNORE_INDEX)
     return list(ids[:start]), list(ids[start:])
 
 
@@ -147,7 +147,7 @@ def gaps_to(
 
 
 async def _served(
-    card: ModelCard, asked: Sequence[Sequence[Message]], settings: Settings
+    card: ModelSpec, asked: Sequence[Sequence[Message]], settings: Settings
 ) -> list[tuple[list[int], Completion]]:
     """The tokens the engine makes of each conversation's prompt, and its answer."""
     engine, sessions = EmbeddedBackend(settings), Sessions(settings.timeout_s)

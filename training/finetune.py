@@ -46,12 +46,12 @@ from training.data import load_data
 from training.export import export
 from training.heldout_scores import fact_score, style_score
 from training.loss import summed_loss
-from training.memory import steady
-from training.optimizer import load_for, make_optimizer, rate_share, set_rates, trainable
+from training.memory import tune_malloc
+from training.optimizer import load_for, lr_multiplier, make_optimizer, set_rates, trainable
 from training.run_folder import CHECKPOINT, STATE
 from training.run_options import add_run, config_of
 from training.signals import Stop, Stopped, sole_writer
-from training.state import Place, Plan, Run, restore, save_place
+from training.state import Plan, Run, TrainState, restore, save_state
 from training.tracking import Tracker
 
 STOPPED = 128 + 15
@@ -67,7 +67,7 @@ def setup(
         UserError: Nothing in the data can be learned, or the base can't be had.
     """
     if config.checkpointing:
-        steady()
+        tune_malloc()
     torch.set_num_threads(config.threads or available_cores())
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True)
@@ -194,7 +194,7 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
     config = run.config
     optimizer = make_optimizer(run.model, config)
     plan = all_batches(run.data.train, config.batch_size, config.epochs, config.seed)
-    place = restore(run, optimizer, state, plan) if state else Place()
+    place = restore(run, optimizer, state, plan) if state else TrainState()
     if state:
         progress.write("resumed", step=place.step, steps=len(plan))
     try:
@@ -205,23 +205,23 @@ def fit(run: Run, progress: Progress, folder: Path, state: State | None = None) 
             _watch(run, progress, place, plan)
             due = config.save_every and place.step % config.save_every == 0
             if due and place.step < len(plan):
-                save_place(run, optimizer, progress, place, folder)
+                save_state(run, optimizer, progress, place, folder)
         if not (state and state.watched and state.step == len(plan)):
             # So that a kill while it is exported costs the export only. Without room for it, what
             # was learned is still kept.
             with suppress(StorageError):
-                save_place(run, optimizer, progress, place, folder)
+                save_state(run, optimizer, progress, place, folder)
     except Stopped:
         if place.step:
-            save_place(run, optimizer, progress, place, folder)
+            save_state(run, optimizer, progress, place, folder)
         raise
 
 
-def step(run: Run, optimizer: AdamW, progress: Progress, place: Place, plan: Plan) -> None:
+def step(run: Run, optimizer: AdamW, progress: Progress, place: TrainState, plan: Plan) -> None:
     """The next step of the plan, told when it is done."""
     config, (epoch, batch) = run.config, plan[place.step]
     began = time.perf_counter()
-    rate = config.learning_rate * rate_share(place.step, len(plan), config)
+    rate = config.learning_rate * lr_multiplier(place.step, len(plan), config)
     set_rates(optimizer, rate, config)
     optimizer.zero_grad(set_to_none=True)
     loss = backward(run, batch)
@@ -260,7 +260,7 @@ def validate(run: Run) -> float:
     return total / sum(example.trained for example in run.data.validation)
 
 
-def _watch(run: Run, progress: Progress, place: Place, plan: Plan) -> None:
+def _watch(run: Run, progress: Progress, place: TrainState, plan: Plan) -> None:
     """Held-out loss and scores of a step where they are due."""
     config, step, steps = run.config, place.step, len(plan)
     ends = step in (0, steps) or plan[step - 1][0] != plan[step][0]

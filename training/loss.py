@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, pad
 
-from imitation.data.encode import IGNORED, Encoded
+from imitation.data.encode import IGNORE_INDEX, Encoded
 from training.collate import collate, collate_joined
-from training.optimizer import core
+from training.optimizer import unwrap
 from training.state import Run
 
 
@@ -26,9 +26,9 @@ def summed_loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
         inputs = collate_joined(examples)
     else:
         inputs = collate(examples, run.base.tokenizer.pad_token_id)
-    lm = core(run.model)
+    lm = unwrap(run.model)
     # What each token is to predict: the label after it.
-    wanted = pad(inputs.pop("labels"), (0, 1), value=IGNORED)[:, 1:]
+    wanted = pad(inputs.pop("labels"), (0, 1), value=IGNORE_INDEX)[:, 1:]
     if keeps_columns(lm):
         # Found before they go to a GPU: asking it which they are would wait for all of its work.
         inputs["logits_to_keep"] = labelled(wanted)
@@ -40,14 +40,14 @@ def summed_loss(run: Run, examples: Sequence[Encoded]) -> torch.Tensor:
     return cross_entropy(
         logits.flatten(0, 1).float(),
         wanted.flatten().to(lm.device),
-        ignore_index=IGNORED,
+        ignore_index=IGNORE_INDEX,
         reduction="sum",
     )
 
 
 def labelled(wanted: torch.Tensor) -> torch.Tensor:
     """Columns of (rows, tokens) in which some row has a label, in order."""
-    return torch.nonzero((wanted != IGNORED).any(dim=0)).squeeze(1)
+    return torch.nonzero((wanted != IGNORE_INDEX).any(dim=0)).squeeze(1)
 
 
 def keeps_columns(lm: Any) -> bool:

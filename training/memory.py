@@ -23,12 +23,12 @@ from typing import Any
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from imitation.data.encode import IGNORED, Encoded
+from imitation.data.encode import IGNORE_INDEX, Encoded
 from training.attention import attending, unpackable
 from training.collate import micro_batches
 from training.config import TrainingConfig
 from training.loss import keeps_columns
-from training.optimizer import core, trainable
+from training.optimizer import trainable, unwrap
 
 LOGITS = 3
 PROBE_TOKENS = (64, 128, 192)
@@ -102,7 +102,7 @@ class Memory:
         return sum(asdict(self).values())
 
 
-def steady() -> None:
+def tune_malloc() -> None:
     """Have freed tensors go back to the system at once (glibc).
 
     Otherwise its heap keeps holes between tensors of unlike size. Getting memory anew for each
@@ -134,7 +134,7 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
     frozen = sum(p.numel() for p in whole.parameters()) - sum(sizes)
     text = model_config.get_text_config()
     small = [_small(_of_layers(model_config, n), config, stored) for n in (1, 2)]
-    joined = not unpackable(core(small[0]), config.max_tokens, model_config)
+    joined = not unpackable(unwrap(small[0]), config.max_tokens, model_config)
     one, two = (_kept(model, dtype, stored, joined) for model in small)
     layer = two.per_token - one.per_token
     four_bits = config.method == "qlora"
@@ -152,7 +152,7 @@ def shape_of(model_config: Any, config: TrainingConfig, dtype: str, stored: str)
         copied=round(two.fixed - one.fixed),
         per_pair=max(0.0, two.per_pair - one.per_pair),
         joined=joined,
-        chooses=keeps_columns(core(whole)),
+        chooses=keeps_columns(unwrap(whole)),
         # A cap keeps what it came to.
         logits=LOGITS + bool(getattr(text, "final_logit_softcapping", None)),
     )
@@ -221,10 +221,10 @@ def _held(model: Any, tokens: int, joined: bool) -> int:
     }
     lengths = {"lengths": [tokens]} if joined else {}
     none = (
-        {"logits_to_keep": torch.zeros(0, dtype=torch.long)} if keeps_columns(core(model)) else {}
+        {"logits_to_keep": torch.zeros(0, dtype=torch.long)} if keeps_columns(unwrap(model)) else {}
     )
     with saved_tensors_hooks(note, lambda held: held):
-        logits = core(model)(**row, **lengths, **none, use_cache=False).logits
+        logits = unwrap(model)(**row, **lengths, **none, use_cache=False).logits
     del logits
     return sum(seen.values())
 
@@ -294,7 +294,7 @@ def _predicted(part: Sequence[Encoded], shape: Shape) -> int:
         return _tokens(part, shape)
     if shape.joined:
         return sum(e.trained for e in part)
-    columns = {at for e in part for at, label in enumerate(e.labels[1:]) if label != IGNORED}
+    columns = {at for e in part for at, label in enumerate(e.labels[1:]) if label != IGNORE_INDEX}
     return len(part) * len(columns)
 
 

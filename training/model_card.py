@@ -18,7 +18,7 @@ from imitation.data.library import data_file
 from imitation.data.manifest import MANIFEST
 from imitation.errors import IntegrityError
 from imitation.jobs.queue.progress import Progress, Reader
-from imitation.models.catalog import Catalog, ModelCard
+from imitation.models.catalog import Catalog, ModelSpec
 from training import checkpoints
 from training.config import to_table
 from training.run_folder import ADAPTER, CHECKPOINT, MODEL, PROGRESS
@@ -107,7 +107,7 @@ def markdown(card: Mapping[str, Any]) -> str:
 
 def _ancestry(
     base: str, catalog: Catalog, seen: frozenset[str] = frozenset()
-) -> tuple[ModelCard | None, list[str]]:
+) -> tuple[ModelSpec | None, list[str]]:
     """The card of what a base was made from, if it has one, and the steps to the base."""
     if base in catalog:
         card = catalog[base]

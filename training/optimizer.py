@@ -106,7 +106,7 @@ def trainable(model: Any, config: TrainingConfig) -> Any:
         ) from error
 
 
-def core(model: Any) -> Any:
+def unwrap(model: Any) -> Any:
     """The causal LM inside what `trainable` gave."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -137,7 +137,7 @@ def set_rates(optimizer: torch.optim.AdamW, rate: float, config: TrainingConfig)
         group["lr"] = rate * scale
 
 
-def rate_share(step: int, steps: int, config: TrainingConfig) -> float:
+def lr_multiplier(step: int, steps: int, config: TrainingConfig) -> float:
     """Share of the peak learning rate in a step (from 0): linear rise, then the schedule."""
     warm = math.ceil(config.warmup * steps)
     if config.warmup_steps:

@@ -18,7 +18,7 @@ from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from imitation.data.encode import IGNORED, Encoded
+from imitation.data.encode import IGNORE_INDEX, Encoded
 from imitation.errors import UserError
 from imitation.settings import Settings, read_settings
 from training.base import load_text
@@ -59,7 +59,7 @@ def _row(example: Encoded, tokenizer: Any) -> dict[str, Any]:
     tokens = []
     for at, token in enumerate(example.ids[:TOKENS]):
         first = at in example.starts
-        trained = example.labels[at] != IGNORED and not first
+        trained = example.labels[at] != IGNORE_INDEX and not first
         tokens.append([tokenizer.decode([token]), trained, first])
     return {
         "ids": example.id,

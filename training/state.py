@@ -20,7 +20,7 @@ from training.base import Base
 from training.checkpoints import State
 from training.config import TrainingConfig, to_table
 from training.data import Data
-from training.optimizer import core
+from training.optimizer import unwrap
 from training.signals import Stop
 
 
@@ -47,7 +47,7 @@ class Run:
     @cached_property
     def joined(self) -> bool:
         """Whether conversations computed at once lie end to end in a row, instead of padded."""
-        return not unpackable(core(self.model), self.config.max_tokens)
+        return not unpackable(unwrap(self.model), self.config.max_tokens)
 
     def attending(self) -> AbstractContextManager[None]:
         """Where the model attends as its rows are laid out."""
@@ -65,7 +65,7 @@ def _rng() -> list[torch.Tensor]:
 
 
 @dataclass
-class Place:
+class TrainState:
     """How far a run is.
 
     Attributes:
@@ -90,7 +90,9 @@ class Place:
         self.rng = _rng()
 
 
-def save_place(run: Run, optimizer: AdamW, progress: Progress, place: Place, folder: Path) -> None:
+def save_state(
+    run: Run, optimizer: AdamW, progress: Progress, place: TrainState, folder: Path
+) -> None:
     """Save what the run needs to go on from its place.
 
     Raises:
@@ -111,7 +113,7 @@ def save_place(run: Run, optimizer: AdamW, progress: Progress, place: Place, fol
     progress.write("checkpoint", step=place.step)
 
 
-def restore(run: Run, optimizer: AdamW, state: State, plan: Plan) -> Place:
+def restore(run: Run, optimizer: AdamW, state: State, plan: Plan) -> TrainState:
     """Put a state back; the place it stands at.
 
     Raises:
@@ -125,7 +127,7 @@ def restore(run: Run, optimizer: AdamW, state: State, plan: Plan) -> Place:
     torch.set_rng_state(cpu)
     if gpus and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(gpus)
-    place = Place()
+    place = TrainState()
     for _, batch in plan[: state.step]:
         place.pass_by(batch)
     place.watched = state.watched

@@ -11,7 +11,7 @@ from dashboards.shell.model_choice import MAX_COLUMNS
 from imitation.errors import UserError
 from imitation.models.streaming import Round, checked, conversation
 from imitation.text import clean
-from imitation.values import Answer, ModelCard, Sampling
+from imitation.values import Answer, ModelSpec, Sampling
 
 
 def models(context: Context) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ async def compare(
             yield {"columns": [_column(card, answer) for card, answer in columns]}
 
 
-def _column(card: ModelCard, answer: Answer) -> dict[str, Any]:
+def _column(card: ModelSpec, answer: Answer) -> dict[str, Any]:
     done = answer.done
     counted = done is not None and done.completion_tokens is not None
     return {

@@ -13,7 +13,7 @@ from dashboards.shell.context import Context
 from dashboards.shell.markdown import plain
 from dashboards.shell.model_choice import MAX_COLUMNS, choices, defaults
 from imitation import facts
-from imitation.values import ROLES, ModelCard
+from imitation.values import ROLES, ModelSpec
 
 VOTE_KEYS_JS = Path(__file__).with_name("vote_keys.js").read_text("utf-8")
 
@@ -43,7 +43,7 @@ def settings_form(context: Context) -> tuple[list[gr.Dropdown], list[gr.componen
     return pickers, [system, temperature, top_p, tokens, seed]
 
 
-def asked_for(catalog: Mapping[str, ModelCard], names: Iterable[str]) -> list[str]:
+def asked_for(catalog: Mapping[str, ModelSpec], names: Iterable[str]) -> list[str]:
     """The models of an address, with what to see them beside: their bases and a reference.
 
     Those named are never left out for the others; in the order of the columns.

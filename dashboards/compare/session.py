@@ -18,7 +18,7 @@ from imitation.models.streaming import Round, checked, conversation
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
 from imitation.text import clean
-from imitation.values import Answer, ModelCard, Sampling, Turn
+from imitation.values import Answer, ModelSpec, Sampling, Turn
 
 Phase = Literal["idle", "running", "void", "vote", "guess", "open"]
 log = logging.getLogger(__name__)
@@ -359,7 +359,7 @@ class Session:
             self._keep(self.round)
         return self._mine()
 
-    def _column(self, position: str) -> ModelCard:
+    def _column(self, position: str) -> ModelSpec:
         comparison = self._mine()
         if not position.isdigit() or int(position) >= len(comparison.cards):
             raise UserError(f"There is no column {position!r}.", "Vote for a column shown.")

@@ -21,14 +21,14 @@ from imitation import facts
 from imitation.evaluation.metrics.style import compare
 from imitation.storage.comparisons import Comparison
 from imitation.storage.votes import ALL_BAD, TIE, GuessScore
-from imitation.values import Answer, ModelCard
+from imitation.values import Answer, ModelSpec
 
 log = logging.getLogger(__name__)
 LETTERS = "ABCD"
 _ENDED = ("done", "stopped")
 
 
-def arena_html(session: Session, chosen: Sequence[ModelCard] = ()) -> str:
+def arena_html(session: Session, chosen: Sequence[ModelSpec] = ()) -> str:
     """Earlier turns, the columns, and what can be done with them.
 
     Args:

@@ -24,7 +24,7 @@ from imitation.jobs.registry import command
 from imitation.reading.text import lines_of
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec, JobState, ModelCard
+from imitation.values import JobSpec, JobState, ModelSpec
 
 KINDS = {"generate": "Answers to prompts", "synthesize": "Pairs like seed pairs (NQ-synthetic)"}
 SHIPPED = PACKAGE / "data" / "broad_prompts.jsonl"
@@ -88,7 +88,7 @@ class Estimate:
 
     argv: tuple[str, ...]
     out: Path
-    card: ModelCard
+    card: ModelSpec
     prompts: int
     prompt_tokens: int
     answer_tokens: int
@@ -300,7 +300,7 @@ def _last_step(path: Path) -> Mapping[str, Any]:
 
 
 def _queue(
-    context: Context, kind: str, argv: tuple[str, ...], name: str, card: ModelCard, visitor: str
+    context: Context, kind: str, argv: tuple[str, ...], name: str, card: ModelSpec, visitor: str
 ) -> Job:
     out = Path(_value(argv, "--out"))
     return submit(

@@ -18,7 +18,7 @@ from imitation.evaluation.report.schema import Report
 from imitation.models.catalog import Catalog
 from imitation.storage import comparisons
 from imitation.storage.comparisons import Comparison
-from imitation.values import Answer, ModelCard, Preference, Role, Sampling, Turn
+from imitation.values import Answer, ModelSpec, Preference, Role, Sampling, Turn
 
 PAGE = 10
 """Samples on a page of the browser."""
@@ -147,16 +147,16 @@ def open_in_compare(
     return made.id
 
 
-def _card(model: schema.Measured, catalog: Catalog) -> ModelCard:
+def _card(model: schema.Measured, catalog: Catalog) -> ModelSpec:
     """The model's card; one of its own where the catalog has none (any more)."""
     if model.id in catalog:
         return catalog[model.id]
-    return ModelCard(
+    return ModelSpec(
         model.id, model.name, model.role, "recorded", stand_in=model.stand_in, base=model.base
     )
 
 
-def _rank(cards: Sequence[ModelCard], index: int) -> tuple[bool, int]:
+def _rank(cards: Sequence[ModelSpec], index: int) -> tuple[bool, int]:
     """First of each role before all others."""
     earlier = {card.role for card in cards[:index]}
     return cards[index].role in earlier, index

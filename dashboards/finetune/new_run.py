@@ -26,7 +26,7 @@ from imitation.errors import ConfigError, StorageError, UserError
 from imitation.jobs.registry import command
 from imitation.settings import Settings
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec, ModelCard
+from imitation.values import JobSpec, ModelSpec
 from training.run_folder import CHECKPOINT, PROGRESS
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def presets() -> list[str]:
     return sorted(config.presets(), key=lambda name: (not name.startswith("pocket"), name))
 
 
-def bases(context: Context) -> list[ModelCard]:
+def bases(context: Context) -> list[ModelSpec]:
     """Models that can be fine-tuned here: the pocket bases."""
     return [card for card in context.catalog().by_role("base") if card.weights.startswith("cut-")]
 

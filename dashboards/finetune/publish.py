@@ -23,7 +23,7 @@ from imitation.models.request import in_format
 from imitation.prompts import load
 from imitation.settings import Settings, secret
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec, JobState, ModelCard
+from imitation.values import JobSpec, JobState, ModelSpec
 from training.run_folder import ADAPTER_CONFIG, CHECKPOINT
 
 TOKEN = "HF_TOKEN"
@@ -97,7 +97,7 @@ def pushes(context: Context, identity: str) -> list[Push]:
     return []
 
 
-def served_by(context: Context, name: str) -> ModelCard | None:
+def served_by(context: Context, name: str) -> ModelSpec | None:
     """The base whose server is to hold the adapter of a model; None where none is."""
     catalog = context.catalog()
     card = catalog[name] if name in catalog else None  # noqa: SIM401 (its misses are UserErrors)
@@ -224,7 +224,7 @@ def take_out(context: Context, identity: str, visitor: str) -> str:
     return said
 
 
-def _served_card(holder: ModelCard, name: str) -> ModelCard:
+def _served_card(holder: ModelSpec, name: str) -> ModelSpec:
     return replace(
         holder,
         id=name,

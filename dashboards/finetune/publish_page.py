@@ -11,7 +11,7 @@ from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.markdown import plain
 from imitation.errors import UserError
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 POLL_S = 2.0
 _STATES = {
@@ -145,7 +145,7 @@ class _Handlers:
             token, place, lambda: actions.take_out(self.context, place["run"], visitor)
         )
 
-    def _served(self, name: str, holder: ModelCard) -> str:
+    def _served(self, name: str, holder: ModelSpec) -> str:
         """Where a model is served, and whether its server still has it."""
         known = self.context.health.status(name)
         if known.state == "unreachable":

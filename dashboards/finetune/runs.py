@@ -30,7 +30,7 @@ from imitation.models.catalog_writer import add_card
 from imitation.models.request import in_format
 from imitation.prompts import load
 from imitation.storage.jobs import Job
-from imitation.values import JobState, ModelCard
+from imitation.values import JobState, ModelSpec
 from training.run_folder import ADAPTER, CHECKPOINT, MODEL, STATE
 
 SHOWN = 50
@@ -190,7 +190,7 @@ class Runs:
         again = replace(form, name=free_name(self._context, form.name))
         return start(self._context, again, visitor)
 
-    def promote(self, identity: str, visitor: str) -> ModelCard:
+    def promote(self, identity: str, visitor: str) -> ModelSpec:
         """Add what a finished run made to the catalog, so that it is a model of Compare.
 
         The file is copied, so that the run may be deleted.
@@ -214,7 +214,7 @@ class Runs:
         form = form_of(job.spec.argv)
         base = catalog[form.base]
         place, whole = f"adapters/{job.spec.name}.gguf", made.name == MODEL
-        card = ModelCard(
+        card = ModelSpec(
             id=job.spec.name,
             name=job.spec.name,
             role="imitation",

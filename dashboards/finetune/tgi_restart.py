@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imitation.models.backends.tgi.adapter_rules import config_in, warnings
 from imitation.models.backends.tgi.server import root
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 from training.run_folder import ADAPTER_CONFIG, CONFIG
 
 ZERO = "zero"
@@ -16,8 +16,8 @@ UNKNOWN = "PATH"
 
 
 def restart_words(
-    cards: Iterable[ModelCard],
-    holder: ModelCard,
+    cards: Iterable[ModelSpec],
+    holder: ModelSpec,
     name: str,
     folder: Path,
     place: str,

@@ -20,9 +20,9 @@ from dashboards.paper import local_section
 from dashboards.paper.sections import FigureSlot, Section, sections
 from dashboards.shell.context import Context
 from dashboards.shell.drawing import drawing
-from dashboards.shell.figures.local_scores import OwnScore
+from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.palette import LIGHT
-from dashboards.shell.queries import own_scores
+from dashboards.shell.queries import local_scores
 from dashboards.shell.scripts import shared
 from imitation.published import load_later, load_paper
 
@@ -43,11 +43,13 @@ def figure_page(context: Context, html: str, own_script: Path) -> gr.HTML:
 
     def gap_figures(_arguments: object = None) -> dict[str, Any]:
         """Every figure, own runs drawn over the paper's."""
-        return figures_json(own_scores(context.db, context.jobs.runs))
+        return figures_json(local_scores(context.db, context.jobs.runs))
 
     def own_runs(wanted: object = None) -> dict[str, Any]:
         """The section of own runs for what its filters are set to: {"html", "figures"}."""
-        return own_json(own_scores(context.db, context.jobs.runs), local_section.Choice.of(wanted))
+        return own_json(
+            local_scores(context.db, context.jobs.runs), local_section.Choice.of(wanted)
+        )
 
     return gr.HTML(
         html,
@@ -60,7 +62,7 @@ def figure_page(context: Context, html: str, own_script: Path) -> gr.HTML:
 
 
 @lru_cache(maxsize=4)
-def figures_json(own: tuple[OwnScore, ...] = ()) -> dict[str, Any]:
+def figures_json(own: tuple[LocalScore, ...] = ()) -> dict[str, Any]:
     """What the page's script draws: {"template", "figures": {id: {"source", "score", "gap"}}}.
 
     Figures are Plotly JSON in light colours, without the template they share; "gap" is None where
@@ -81,7 +83,7 @@ def figures_json(own: tuple[OwnScore, ...] = ()) -> dict[str, Any]:
     return {"template": template.to_plotly_json(), "figures": figures}
 
 
-def own_json(own: tuple[OwnScore, ...], choice: local_section.Choice) -> dict[str, Any]:
+def own_json(own: tuple[LocalScore, ...], choice: local_section.Choice) -> dict[str, Any]:
     """The section of own runs: {"html", "figures": {"own": {"source", "score", "gap"}}}."""
     drawn = local_section.figures(own, choice)
     figures = {}

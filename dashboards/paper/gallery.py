@@ -8,7 +8,7 @@ from functools import partial
 import plotly.graph_objects as go
 
 from dashboards.paper import row_figures, sweep_figures
-from dashboards.shell.figures.local_scores import OwnScore
+from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.figures.panels import Template, View
 from dashboards.shell.palette import Palette
 from imitation.published import Record, load_later, load_paper
@@ -17,7 +17,7 @@ Draw = Callable[[Palette, Template, View], go.Figure]
 _OfRecords = Callable[[tuple[Record, ...], Palette, Template, View], go.Figure]
 
 
-def gallery(own: Sequence[OwnScore] = ()) -> dict[str, Draw]:
+def gallery(own: Sequence[LocalScore] = ()) -> dict[str, Draw]:
     """Figures by name; `since-then` and `table-5` look the same in both views.
 
     Args:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from dashboards.shell.figures.draw import draw
-from dashboards.shell.figures.local_scores import OwnScore
+from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.figures.panels import By, Line, Panel, Point, Template, View
 from dashboards.shell.palette import Palette
 
@@ -18,14 +18,14 @@ MOST_PANELS = 9
 
 
 def own_runs(
-    scores: Sequence[OwnScore], palette: Palette, template: Template, view: View, by: By
+    scores: Sequence[LocalScore], palette: Palette, template: Template, view: View, by: By
 ) -> go.Figure:
     """One panel per task and base: imitations along tokens or size, base and reference dashed.
 
     Raises:
         ValueError: There are no imitations among the scores.
     """
-    groups: dict[tuple[str, str], list[OwnScore]] = {}
+    groups: dict[tuple[str, str], list[LocalScore]] = {}
     for score in scores:
         if score.role == "imitation":
             key = (score.task, score.base if by == "tokens" else "")
@@ -37,7 +37,7 @@ def own_runs(
     return draw(panels, palette, template)
 
 
-def over(panel: Panel, benchmark: str, own: Sequence[OwnScore], by: By, view: View) -> Panel:
+def over(panel: Panel, benchmark: str, own: Sequence[LocalScore], by: By, view: View) -> Panel:
     """The paper's panel with own imitations on the same benchmark as open diamonds.
 
     Those whose tokens (or whose base's size) are not known have no place on the axis.
@@ -84,12 +84,12 @@ def _with_ends(
 def _panel(
     task: str,
     base: str,
-    found: Sequence[OwnScore],
-    scores: Sequence[OwnScore],
+    found: Sequence[LocalScore],
+    scores: Sequence[LocalScore],
     view: View,
     by: By,
 ) -> Panel:
-    def place(score: OwnScore) -> tuple[float, float, str]:
+    def place(score: LocalScore) -> tuple[float, float, str]:
         return (score.tokens_m or 0, score.params_b or 0, score.name)
 
     ranked = sorted(found, key=place if by == "tokens" else lambda s: (s.params_b or 0, *place(s)))
@@ -118,7 +118,7 @@ def _panel(
 
 
 def _gap_panel(
-    task: str, ranked: Sequence[OwnScore], ticks: tuple[tuple[float, str], ...]
+    task: str, ranked: Sequence[LocalScore], ticks: tuple[tuple[float, str], ...]
 ) -> Panel:
     known = [(i, s) for i, s in enumerate(ranked) if s.closed and s.closed.value is not None]
     if not known:
@@ -134,7 +134,7 @@ def _gap_panel(
     return Panel(task, "gap closed", "sweep", points, ticks, lines, span=span, suffix="%", pad=0.3)
 
 
-def _point(score: OwnScore, at: float, factor: float, view: View) -> Point:
+def _point(score: LocalScore, at: float, factor: float, view: View) -> Point:
     value = score.closed if view == "gap" and score.closed else score.value
     middle = factor * (value.value or 0)
     label = f"{middle:.0f}%" if view == "gap" else f"{middle:.{1 if factor > 1 else 3}f}"
@@ -150,7 +150,7 @@ def _point(score: OwnScore, at: float, factor: float, view: View) -> Point:
     )
 
 
-def _hover(score: OwnScore, view: View) -> str:
+def _hover(score: LocalScore, view: View) -> str:
     value = score.closed if view == "gap" and score.closed else score.value
     middle, ends = f"{100 * (value.value or 0):.1f}%", ""
     if value.low is not None and value.high is not None:
@@ -167,7 +167,7 @@ def _hover(score: OwnScore, view: View) -> str:
     return "<br>".join(lines)
 
 
-def _tick(score: OwnScore, by: By) -> str:
+def _tick(score: LocalScore, by: By) -> str:
     if by == "size":
         size = "size unknown" if score.params_b is None else f"{score.params_b:g}B"
         return f"{escape(score.name)}<br>{size}"
@@ -175,9 +175,9 @@ def _tick(score: OwnScore, by: By) -> str:
     return f"{escape(score.name)}<br>{tokens}"
 
 
-def _one_each(scores: Sequence[OwnScore]) -> list[OwnScore]:
+def _one_each(scores: Sequence[LocalScore]) -> list[LocalScore]:
     """The newest score of each model."""
-    newest: dict[str, OwnScore] = {}
+    newest: dict[str, LocalScore] = {}
     for score in scores:
         newest.setdefault(score.model, score)
     return list(newest.values())

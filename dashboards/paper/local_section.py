@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dashboards.shell.components import ROLE_NAMES
-from dashboards.shell.figures.local_scores import OwnScore
+from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.interval_text import percent
 from dashboards.shell.queries import EXAMPLE_ID
 from dashboards.shell.tables import Table
@@ -60,7 +60,7 @@ class Choice:
         return cls(**{k: v for k, v in table.items() if k in known and isinstance(v, str)})
 
 
-def chosen(scores: Sequence[OwnScore], choice: Choice) -> list[OwnScore]:
+def chosen(scores: Sequence[LocalScore], choice: Choice) -> list[LocalScore]:
     """The scores of a choice; bases and references stay with the imitations."""
     return [
         s
@@ -71,7 +71,7 @@ def chosen(scores: Sequence[OwnScore], choice: Choice) -> list[OwnScore]:
     ]
 
 
-def own_html(scores: Sequence[OwnScore], choice: Choice) -> str:
+def own_html(scores: Sequence[LocalScore], choice: Choice) -> str:
     """The section: finding, filters, room for the figure, table, download."""
     head = '<section class="lab-section" id="own" data-view="{}" data-title="Your runs">'
     head = head.format("score") + "<h2>Your runs</h2>"
@@ -104,18 +104,18 @@ def own_html(scores: Sequence[OwnScore], choice: Choice) -> str:
     return "".join(parts)
 
 
-def finding(imitations: Sequence[OwnScore]) -> str:
+def finding(imitations: Sequence[LocalScore]) -> str:
     """One sentence on the gap closed, with its interval and n."""
     known = [s for s in imitations if s.closed and s.closed.value is not None]
     if not known:
         why = next((s.undefined for s in imitations if s.undefined), "")
         return f"No share of a gap is defined here{f': {why}' if why else ''}."
 
-    def told(score: OwnScore) -> str:
+    def told(score: LocalScore) -> str:
         assert score.closed is not None
         return f"{score.name} closes {percent(score.closed, 0)} of the gap on {score.task}"
 
-    def share(score: OwnScore) -> float:
+    def share(score: LocalScore) -> float:
         return (score.closed.value or 0.0) if score.closed else 0.0
 
     most, least = max(known, key=share), min(known, key=share)
@@ -126,7 +126,7 @@ def finding(imitations: Sequence[OwnScore]) -> str:
     return f"{told(most)}, the most of {len(known)}; {told(least)}, the least."
 
 
-def figures(scores: Sequence[OwnScore], choice: Choice) -> dict[str, Any]:
+def figures(scores: Sequence[LocalScore], choice: Choice) -> dict[str, Any]:
     """The section's figure as Plotly's, by view; {} where there is nothing to draw."""
     from dashboards.paper.local_runs import own_runs
     from dashboards.shell.figures.template import plotly_template
@@ -144,7 +144,7 @@ def figures(scores: Sequence[OwnScore], choice: Choice) -> dict[str, Any]:
     }
 
 
-def _filters(scores: Sequence[OwnScore], choice: Choice) -> str:
+def _filters(scores: Sequence[LocalScore], choice: Choice) -> str:
     runs = dict.fromkeys((s.run, s.run_name) for s in scores)
     tasks = dict.fromkeys((s.task, s.task) for s in scores)
     models = dict.fromkeys((s.model, s.name) for s in scores if s.role == "imitation")
@@ -169,7 +169,7 @@ def _select(name: str, label: str, options: Iterable[tuple[str, str]], value: st
     return f'<label>{escape(label)}<select data-own="{name}">{made}</select></label>'
 
 
-def _table(scores: Sequence[OwnScore]) -> Table:
+def _table(scores: Sequence[LocalScore]) -> Table:
     rows = []
     for s in scores:
         gap = ""
@@ -186,7 +186,7 @@ def _table(scores: Sequence[OwnScore]) -> Table:
     return Table("Measured here; 95% intervals in brackets", header, tuple(rows))
 
 
-def _notes(scores: Sequence[OwnScore]) -> str:
+def _notes(scores: Sequence[LocalScore]) -> str:
     notes = [EXAMPLE_NOTE] if any(s.run == EXAMPLE_ID for s in scores) else []
     notes += [STAND_IN] if any(s.stand_in for s in scores) else []
     notes += dict.fromkeys(f"{s.task}, {s.name}: {note}" for s in scores for note in s.notes)
@@ -203,8 +203,8 @@ def _notes(scores: Sequence[OwnScore]) -> str:
     return badge + "".join(f'<p class="lab-note">{escape(note)}</p>' for note in notes)
 
 
-def _csv(scores: Sequence[OwnScore]) -> str:
-    plain = [f.name for f in fields(OwnScore) if f.name not in _WRITTEN_APART]
+def _csv(scores: Sequence[LocalScore]) -> str:
+    plain = [f.name for f in fields(LocalScore) if f.name not in _WRITTEN_APART]
     measured = ("value", "low", "high", "n", "gap_closed", "gap_low", "gap_high", *_LISTS)
     rows: list[list[Any]] = [[*plain, *measured]]
     for s in scores:

@@ -14,7 +14,7 @@ from dashboards.paper.gap_closed import gap_of
 from dashboards.paper.labels import BENCHMARKS, decimals, hover, not_reported, short_model, title
 from dashboards.paper.local_runs import over
 from dashboards.shell.figures.draw import draw
-from dashboards.shell.figures.local_scores import OwnScore
+from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.figures.panels import By, Line, Panel, Point, Template, View
 from dashboards.shell.palette import Palette
 from imitation.published import Record, only, select
@@ -56,7 +56,7 @@ def figure4_tokens(
     palette: Palette,
     template: Template,
     view: View,
-    own: Sequence[OwnScore] = (),
+    own: Sequence[LocalScore] = (),
 ) -> go.Figure:
     """MMLU, Natural Questions and HumanEval by imitation tokens, 13B; own runs over them."""
     return draw(_benchmarks(records, "Figure 4 top", "tokens", view, own), palette, template)
@@ -67,7 +67,7 @@ def figure4_size(
     palette: Palette,
     template: Template,
     view: View,
-    own: Sequence[OwnScore] = (),
+    own: Sequence[LocalScore] = (),
 ) -> go.Figure:
     """MMLU, Natural Questions and HumanEval by size of the base, 150M tokens; own runs over."""
     return draw(_benchmarks(records, "Figure 4 bottom", "size", view, own), palette, template)
@@ -78,7 +78,7 @@ def figure5(
     palette: Palette,
     template: Template,
     view: View,
-    own: Sequence[OwnScore] = (),
+    own: Sequence[LocalScore] = (),
 ) -> go.Figure:
     """Mean non-toxicity by imitation tokens, 13B; own runs over it."""
     panel = sweep(select(records, where="Figure 5"), "tokens", view, span=(0.8, 0.94))
@@ -196,7 +196,7 @@ def _gap_panel(
 
 
 def _benchmarks(
-    records: Sequence[Record], where: str, by: By, view: View, own: Sequence[OwnScore]
+    records: Sequence[Record], where: str, by: By, view: View, own: Sequence[LocalScore]
 ) -> list[Panel]:
     found = {name: select(records, where=where, benchmark=name) for name in BENCHMARKS}
     return [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dashboards.shell.markdown import plain, render
 from imitation.evaluation.metrics.style import STYLE_DEFINITIONS, Strip
-from imitation.values import Answer, ModelCard, Role
+from imitation.values import Answer, ModelSpec, Role
 
 ROLE_NAMES: dict[Role, str] = {
     "base": "Base",
@@ -175,7 +175,7 @@ def sent_html(answer: Answer) -> str:
     return f"<dl>{listed}</dl><p>{label}</p><pre>{plain(text)}</pre>"
 
 
-def card_detail(card: ModelCard) -> str:
+def card_detail(card: ModelSpec) -> str:
     """Size and kind of a model, short."""
     parts = []
     if card.params_b is not None:

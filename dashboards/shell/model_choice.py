@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dashboards.shell.context import Context
-from imitation.values import ROLES, ModelCard
+from imitation.values import ROLES, ModelSpec
 
 MIN_COLUMNS, MAX_COLUMNS = 2, 4
 
@@ -15,7 +15,7 @@ def choices(context: Context, role: str) -> list[tuple[str, str]]:
     return [(card.name, card.id) for card in context.catalog().values() if card.role == role]
 
 
-def defaults(cards: Iterable[ModelCard]) -> list[str]:
+def defaults(cards: Iterable[ModelSpec]) -> list[str]:
     """The first base, imitation and reference; more of what there is where a role is empty."""
     cards = list(cards)
     first = [next((c.id for c in cards if c.role == role), None) for role in ROLES]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from dashboards.shell.figures.local_scores import OwnScore
+from dashboards.shell.figures.local_scores import LocalScore
 from imitation.errors import StorageError
 from imitation.evaluation.report import files as report_files
 from imitation.evaluation.report import schema as reports
@@ -26,7 +26,7 @@ EXAMPLE, EXAMPLE_ID = PACKAGE / "evaluation" / "report" / "example", "example"
 """A measured run that is shipped, shown where there is none of one's own (deploy/example.py)."""
 
 
-def own_scores(db: Store, runs: Path) -> tuple[OwnScore, ...]:
+def local_scores(db: Store, runs: Path) -> tuple[LocalScore, ...]:
     """Every measured main score of every run with a report, newest run first.
 
     A run whose report cannot be read is left out; the log says why. Where there is no run at all,
@@ -48,7 +48,7 @@ def own_scores(db: Store, runs: Path) -> tuple[OwnScore, ...]:
     if not places:
         example = report_files.load_run(EXAMPLE)
         places = [(when_made(example), EXAMPLE_ID, example.id, EXAMPLE)]
-    found: list[OwnScore] = []
+    found: list[LocalScore] = []
     for created, identity, name, out in sorted(places, key=lambda place: -place[0]):
         try:
             report = report_files.report_of(out)
@@ -72,7 +72,7 @@ def when_made(run: Run) -> float:
     return datetime.fromisoformat(run.created).timestamp()
 
 
-def of_report(report: Report, run: str, name: str, created: float) -> list[OwnScore]:
+def of_report(report: Report, run: str, name: str, created: float) -> list[LocalScore]:
     """The main scores of a report, each with the gap it closes.
 
     Args:
@@ -100,10 +100,10 @@ def _row(
     gaps: list[Gap],
     run: tuple[str, str, float],
     unlike: tuple[str, ...],
-) -> OwnScore:
+) -> LocalScore:
     shots = "shots unknown" if score.shots is None else f"{score.shots}-shot"
     gap = gaps[0] if gaps else None
-    return OwnScore(
+    return LocalScore(
         *run,
         task=score.task,
         metric=score.metric,

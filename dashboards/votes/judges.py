@@ -24,7 +24,7 @@ from imitation.jobs.commands.judge import run_name
 from imitation.jobs.registry import as_typed, command
 from imitation.storage import judgements
 from imitation.storage.jobs import Job
-from imitation.values import Interval, JobSpec, ModelCard, Pair
+from imitation.values import Interval, JobSpec, ModelSpec, Pair
 
 MOST_PAIRS = 20_000
 MAX_TOKENS = 2048
@@ -63,7 +63,7 @@ class Plan:
         quote: What it takes at most.
     """
 
-    card: ModelCard
+    card: ModelSpec
     pairs: tuple[Pair, ...]
     source: str
     rubric: str
@@ -118,7 +118,7 @@ class Judged:
         return self.state in ("queued", "running", "stopping")
 
 
-def cards(context: Context) -> list[ModelCard]:
+def cards(context: Context) -> list[ModelSpec]:
     """Models that can judge, the default one first."""
     known = [card for card in context.catalog().values() if card.backend != "recorded"]
     best = default_judge(known)

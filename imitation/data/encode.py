@@ -10,7 +10,7 @@ from itertools import pairwise
 from imitation.prompts import PromptFormat, Span
 from imitation.values import Example
 
-IGNORED = -100
+IGNORE_INDEX = -100
 """Label of a token without loss, as torch's cross entropy knows it."""
 
 Tokenize = Callable[[str, bool], list[int]]
@@ -27,7 +27,7 @@ class Encoded:
     Attributes:
         id: Of the example; of a block, those of all in it.
         ids: Token ids.
-        labels: The same ids where the model is to learn them, else IGNORED; not shifted.
+        labels: The same ids where the model is to learn them, else IGNORE_INDEX; not shifted.
         starts: Where each conversation in it begins, in ascending order.
     """
 
@@ -44,7 +44,7 @@ class Encoded:
     @property
     def trained(self) -> int:
         """Tokens with a loss (the first of a text never has one, nothing precedes it)."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return sum(label != IGNORE_INDEX for label in self.labels[1:])
 
 
 def encode(
@@ -84,7 +84,7 @@ def encode(
         if not found or prompt[: len(found[-1][0])] != found[-1][0]:
             found.append(([], []))
         ids, labels = found[-1]
-        labels += [IGNORED] * (len(prompt) - len(ids))
+        labels += [IGNORE_INDEX] * (len(prompt) - len(ids))
         ids += prompt[len(ids) :]
         answer = _continuation(tokenize, before, prompt, said, special=fmt.special_tokens)
         ids += answer
@@ -122,7 +122,7 @@ def split(encoded: Encoded, size: int) -> list[Encoded]:
     pieces = []
     for start in range(0, len(encoded.ids), size):
         ids = encoded.ids[start : start + size]
-        labels = (IGNORED, *encoded.labels[start + 1 : start + size])
+        labels = (IGNORE_INDEX, *encoded.labels[start + 1 : start + size])
         pieces.append(Encoded(encoded.id, ids, labels))
     return [piece for piece in pieces if piece.trained]
 
@@ -161,5 +161,5 @@ def _joined(pieces: Sequence[Encoded]) -> Encoded:
         starts.append(len(ids))
         ids += piece.ids
         # Nothing of its own conversation precedes the first token: it has no loss.
-        labels += [IGNORED, *piece.labels[1:]]
+        labels += [IGNORE_INDEX, *piece.labels[1:]]
     return Encoded(", ".join(p.id or "?" for p in pieces), tuple(ids), tuple(labels), tuple(starts))

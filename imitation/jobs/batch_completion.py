@@ -15,7 +15,7 @@ from imitation.disk import write_text
 from imitation.errors import BackendError
 from imitation.jobs.costs import Price, terms_may_forbid
 from imitation.models.backends.registry import Backends, complete
-from imitation.values import Completion, Example, Message, ModelCard, Sampling
+from imitation.values import Completion, Example, Message, ModelSpec, Sampling
 
 T = TypeVar("T")
 WAITS_S = (1.0, 4.0)
@@ -87,7 +87,7 @@ class Answering:
     """
 
     def __init__(
-        self, backends: Backends, card: ModelCard, stopping: asyncio.Event | None = None
+        self, backends: Backends, card: ModelSpec, stopping: asyncio.Event | None = None
     ) -> None:
         self._backends, self.card = backends, card
         self._stopping = stopping or asyncio.Event()
@@ -139,7 +139,7 @@ class Answering:
 
 def finish_manifest(
     out: Path,
-    card: ModelCard,
+    card: ModelSpec,
     price: Price,
     about: dict[str, Any],
     acknowledged: str | None,

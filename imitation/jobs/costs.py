@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Price:
         return sum((price or 0.0) * tokens for price, tokens in parts) / 1e6
 
 
-def price_of(card: ModelCard, prompt: float | None = None, answer: float | None = None) -> Price:
+def price_of(card: ModelSpec, prompt: float | None = None, answer: float | None = None) -> Price:
     """The price that was typed, else the card's."""
     return Price(
         card.price_in if prompt is None else prompt, card.price_out if answer is None else answer
@@ -41,7 +41,7 @@ def dollars(value: float | None) -> str:
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.2g}"
 
 
-def terms_may_forbid(card: ModelCard) -> bool:
+def terms_may_forbid(card: ModelSpec) -> bool:
     """Whether its owner's terms may forbid training on its answers.
 
     So it is taken to be unless the weights are here or the card states an open licence.

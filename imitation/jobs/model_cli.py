@@ -18,9 +18,9 @@ from imitation.jobs.costs import Price, price_of
 from imitation.models.backends.registry import Backends
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings
-from imitation.values import ModelCard, Sampling
+from imitation.values import ModelSpec, Sampling
 
-Work = Callable[[argparse.Namespace, ModelCard, Price, Writer], int]
+Work = Callable[[argparse.Namespace, ModelSpec, Price, Writer], int]
 """What a command does with its model; its exit code."""
 
 
@@ -75,7 +75,7 @@ def run_command(name: str, args: argparse.Namespace, work: Work) -> int:
 
 
 @asynccontextmanager
-async def answering(card: ModelCard) -> AsyncIterator[Answering]:
+async def answering(card: ModelSpec) -> AsyncIterator[Answering]:
     """Asks the model until the block or the process is to end; SIGTERM ends it in good order."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

@@ -14,7 +14,7 @@ from imitation.evaluation.report.schema import Measured
 from imitation.models.catalog import load_catalog
 from imitation.models.http.connection import place
 from imitation.settings import Settings
-from imitation.values import ROLES, ModelCard, Role
+from imitation.values import ROLES, ModelSpec, Role
 
 _LOCAL = re.compile(
     r"(?:(?P<role>\w+):)?(?P<name>[A-Za-z0-9][\w.-]*)=(?P<folder>[^+]+)(?:\+(?P<peft>.+))?"
@@ -40,7 +40,7 @@ class Subject:
     """
 
     measured: Measured
-    card: ModelCard | None = None
+    card: ModelSpec | None = None
     local: Local | None = None
 
 
@@ -79,7 +79,7 @@ def subjects(
     return found
 
 
-def measured(card: ModelCard, engine: str = "") -> Measured:
+def measured(card: ModelSpec, engine: str = "") -> Measured:
     """What a run says of a card; never a key."""
     source = place(card.endpoint) if card.endpoint else card.weights or Path(card.file).name
     adapter = Path(card.adapter).name if card.backend == "embedded" else card.adapter
@@ -97,7 +97,7 @@ def measured(card: ModelCard, engine: str = "") -> Measured:
     )
 
 
-def _of_card(card: ModelCard, engine: str) -> Subject:
+def _of_card(card: ModelSpec, engine: str) -> Subject:
     if engine == "catalog" or card.backend != "embedded":
         return Subject(measured(card), card)
     if card.adapter:
@@ -111,7 +111,7 @@ def _of_card(card: ModelCard, engine: str) -> Subject:
     return Subject(measured(card, "transformers"), card, Local())
 
 
-def _with_adapter(base: ModelCard, text: str) -> ModelCard:
+def _with_adapter(base: ModelSpec, text: str) -> ModelSpec:
     name, equals, file = text.partition("=")
     path = Path(file).expanduser()
     if not equals or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or not path.is_file():

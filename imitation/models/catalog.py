@@ -16,7 +16,7 @@ import httpx2
 from imitation.errors import ConfigError, UserError
 from imitation.reading.text import NotUtf8, read_text
 from imitation.values import ROLES, Role
-from imitation.values import ModelCard as ModelCard
+from imitation.values import ModelSpec as ModelSpec
 
 BACKENDS = ("embedded", "openai", "tgi", "recorded")
 PROMPT_FORMATS = ("chat", "koala", "plain")
@@ -38,11 +38,11 @@ _AMOUNTS = {
 }
 _SECRET = re.compile(r"key|token|secret|passw|sig(nature)?$|^code$", re.IGNORECASE)
 REPAIR = "Correct the file; it is read again by itself."
-_KEYS = tuple(f.name for f in fields(ModelCard))
-_REQUIRED = tuple(f.name for f in fields(ModelCard) if f.default is MISSING)
+_KEYS = tuple(f.name for f in fields(ModelSpec))
+_REQUIRED = tuple(f.name for f in fields(ModelSpec) if f.default is MISSING)
 
 
-class Catalog(Mapping[str, ModelCard]):
+class Catalog(Mapping[str, ModelSpec]):
     """Cards by id, in the order of the files.
 
     Attributes:
@@ -53,7 +53,7 @@ class Catalog(Mapping[str, ModelCard]):
 
     def __init__(
         self,
-        cards: Iterable[ModelCard] = (),
+        cards: Iterable[ModelSpec] = (),
         broken: Mapping[str, str] | None = None,
         problems: Sequence[str] = (),
         is_whole: bool = True,
@@ -63,7 +63,7 @@ class Catalog(Mapping[str, ModelCard]):
         self.problems = tuple(problems)
         self.is_whole = is_whole
 
-    def __getitem__(self, key: str) -> ModelCard:
+    def __getitem__(self, key: str) -> ModelSpec:
         """The card named `key`.
 
         Raises:
@@ -94,7 +94,7 @@ class Catalog(Mapping[str, ModelCard]):
     def __len__(self) -> int:
         return len(self._cards)
 
-    def by_role(self, role: Role) -> list[ModelCard]:
+    def by_role(self, role: Role) -> list[ModelSpec]:
         """Cards of one role, in file order."""
         return [card for card in self._cards.values() if card.role == role]
 
@@ -130,7 +130,7 @@ def load_catalog(paths: Iterable[Path]) -> Catalog:
 class _Found:
     """What reading has come to so far; see Catalog."""
 
-    cards: dict[str, ModelCard] = field(default_factory=dict)
+    cards: dict[str, ModelSpec] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     is_whole: bool = True
@@ -169,7 +169,7 @@ def _read_file(path: Path, found: _Found) -> None:
         elif reasons:
             found.refuse(where, identity, reasons)
         else:
-            found.cards[identity] = _resolve(ModelCard(**row), path.parent)
+            found.cards[identity] = _resolve(ModelSpec(**row), path.parent)
             found.broken.pop(identity, None)
         seen.add(str(identity))
 
@@ -240,7 +240,7 @@ def _endpoint_problem(endpoint: str) -> str:
     return ""
 
 
-def _resolve(card: ModelCard, folder: Path) -> ModelCard:
+def _resolve(card: ModelSpec, folder: Path) -> ModelSpec:
     """File paths of a card made absolute against its catalog file's folder."""
     if card.backend == "embedded":
         if card.adapter:

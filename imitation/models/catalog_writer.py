@@ -9,17 +9,17 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 
-from imitation.disk import written_aside
+from imitation.disk import atomic_write
 from imitation.errors import ConfigError, UserError
 from imitation.models.catalog import load_catalog
 from imitation.reading.text import NotUtf8, read_text
 from imitation.settings import Settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 _LOCK = threading.Lock()
 
 
-def add_card(settings: Settings, card: ModelCard) -> None:
+def add_card(settings: Settings, card: ModelSpec) -> None:
     """Append a card to `models.toml` in the data folder; what is in it stays as it was written.
 
     Raises:
@@ -75,7 +75,7 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
     """Replace the file by what `change` makes of it, once that is known to be valid."""
     path = settings.data / "models.toml"
     # Beside the file itself, because paths in it are relative to its folder.
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         try:
             before = read_text(path) if path.exists() else ""
         except NotUtf8 as error:
@@ -89,10 +89,10 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
             raise ConfigError(path.name, new, "Nothing was changed.")
 
 
-def as_toml(card: ModelCard) -> str:
+def as_toml(card: ModelSpec) -> str:
     """A card as it stands in a catalog file; what is at its default is left out."""
     lines = ["[[model]]"]
-    for field in fields(ModelCard):
+    for field in fields(ModelSpec):
         value = getattr(card, field.name)
         if field.default is MISSING or value != field.default:
             # JSON's strings, numbers and booleans are TOML's, but for one control character.

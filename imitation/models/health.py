@@ -12,7 +12,7 @@ from typing import Literal
 
 from imitation.errors import UserError
 from imitation.models.backends.registry import Backends
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Health:
     def __init__(
         self,
         backends: Backends,
-        cards: Callable[[], Iterable[ModelCard]],
+        cards: Callable[[], Iterable[ModelSpec]],
         interval_s: float = INTERVAL_S,
     ) -> None:
         self._backends = backends
@@ -76,13 +76,13 @@ class Health:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def check(self, cards: Iterable[ModelCard] | None = None) -> None:
+    async def check(self, cards: Iterable[ModelSpec] | None = None) -> None:
         """Ask these cards now, a few at once; every card if none are given."""
         gate = asyncio.Semaphore(AT_ONCE)
         everyone = cards is None
         found = list(self._cards() if cards is None else cards)
 
-        async def one(card: ModelCard) -> None:
+        async def one(card: ModelSpec) -> None:
             async with gate:
                 self._known[card.id] = await self._ask(card)
 
@@ -96,7 +96,7 @@ class Health:
             await self.check()
             await asyncio.sleep(self._interval_s)
 
-    async def _ask(self, card: ModelCard) -> Status:
+    async def _ask(self, card: ModelSpec) -> Status:
         try:
             # Importing a client library takes a second, which the page's loop has better uses for.
             await asyncio.to_thread(self._backends.__getitem__, card.backend)

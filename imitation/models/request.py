@@ -12,7 +12,7 @@ from imitation.errors import BackendError
 from imitation.models.truncation import fit
 from imitation.prompts import ChatTemplate, PromptFormat, prompt_format
 from imitation.text import clean
-from imitation.values import Message, ModelCard, Sampling
+from imitation.values import Message, ModelSpec, Sampling
 
 MOST_STOPS = 4
 """Stop strings servers take; an answer is cut at any further ones here."""
@@ -51,7 +51,7 @@ class Request:
 
 
 async def prepare(
-    card: ModelCard,
+    card: ModelSpec,
     messages: Sequence[Message],
     sampling: Sampling,
     hooks: Hooks | None,
@@ -102,14 +102,14 @@ async def prepare(
     )
 
 
-def format_of(card: ModelCard) -> PromptFormat:
+def format_of(card: ModelSpec) -> PromptFormat:
     """The format a card's conversations are written in; a chat template is its server's alone."""
     chat = card.prompt_format == ChatTemplate.name
     values = {"end_of_turn": card.end_of_turn} if card.end_of_turn and not chat else {}
     return prompt_format(card.prompt_format, **values)
 
 
-def in_format(card: ModelCard, fmt: PromptFormat) -> ModelCard:
+def in_format(card: ModelSpec, fmt: PromptFormat) -> ModelSpec:
     """A card that has its conversations written in a format, such as a checkpoint's."""
     own = "" if isinstance(fmt, ChatTemplate) else getattr(fmt, "end_of_turn", "")
     return replace(card, prompt_format=fmt.name, end_of_turn=own)

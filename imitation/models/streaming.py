@@ -17,7 +17,7 @@ from typing import Any
 
 from imitation.errors import UserError
 from imitation.models.backends.registry import Backends
-from imitation.values import Answer, Delta, Done, Event, Message, ModelCard, Sampling, Sent, Turn
+from imitation.values import Answer, Delta, Done, Event, Message, ModelSpec, Sampling, Sent, Turn
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Round:
     def __init__(
         self,
         backends: Backends,
-        cards: Sequence[ModelCard],
+        cards: Sequence[ModelSpec],
         messages: Sequence[Sequence[Message]],
         sampling: Sampling,
     ) -> None:

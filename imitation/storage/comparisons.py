@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from imitation.storage.database import Store
-from imitation.values import Answer, Done, Message, ModelCard, Sampling, Sent, Turn
+from imitation.values import Answer, Done, Message, ModelSpec, Sampling, Sent, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Comparison:
 
     id: str
     visitor: str
-    cards: tuple[ModelCard, ...]
+    cards: tuple[ModelSpec, ...]
     blind: bool
     system: str
     sampling: Sampling
@@ -157,9 +157,9 @@ def _mentions(comparison: Comparison, wanted: str) -> bool:
 
 def _read(row: sqlite3.Row) -> Comparison:
     sampling = json.loads(row["sampling"])
-    known = {field.name for field in dataclasses.fields(ModelCard)}
+    known = {field.name for field in dataclasses.fields(ModelSpec)}
     cards = [
-        ModelCard(**{key: value for key, value in card.items() if key in known})
+        ModelSpec(**{key: value for key, value in card.items() if key in known})
         for card in json.loads(row["cards"])
     ]
     return Comparison(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from imitation.data.encode import IGNORED, Encoded, encode, pack, split
+from imitation.data.encode import IGNORE_INDEX, Encoded, encode, pack, split
 from imitation.prompts import ChatTemplate, Koala, Plain
 from imitation.values import Example, Message
 
@@ -20,7 +20,7 @@ def characters(text, special):
 
 
 def learned(encoded):
-    return "".join(chr(label) for label in encoded.labels if label != IGNORED)
+    return "".join(chr(label) for label in encoded.labels if label != IGNORE_INDEX)
 
 
 def conversation(*turns, **meta):
@@ -40,7 +40,7 @@ def test_chat_template_learns_each_answer_and_its_end_of_turn():
 def test_koala_learns_the_answer_only_even_if_the_prompt_says_the_same():
     (encoded,) = encode(conversation("same", "same"), Koala(), characters, 999)
     assert learned(encoded) == "same</s>"
-    assert next(i for i, label in enumerate(encoded.labels) if label != IGNORED) > len(
+    assert next(i for i, label in enumerate(encoded.labels) if label != IGNORE_INDEX) > len(
         "BEGINNING OF CONVERSATION: USER: same"
     )
 
@@ -98,12 +98,12 @@ def test_an_answer_follows_the_tokens_its_prompt_has_alone(fmt, question):
     for one in sequences:
         starts = [
             at for at in range(1, len(one.ids))
-            if one.labels[at] != IGNORED and one.labels[at - 1] == IGNORED
+            if one.labels[at] != IGNORE_INDEX and one.labels[at - 1] == IGNORE_INDEX
         ]  # fmt: skip
         for start in starts:
             span = rendered.outputs[len(told)]
             assert list(one.ids[:start]) == pairs(rendered.text[: span.start], fmt.special_tokens)
-            end = next((i for i in range(start, len(one.ids)) if one.labels[i] == IGNORED),
+            end = next((i for i in range(start, len(one.ids)) if one.labels[i] == IGNORE_INDEX),
                        len(one.ids))  # fmt: skip
             told.append(read(one.ids[start:end]).rstrip("\0"))
     assert told == [rendered.text[span.start : span.end] for span in rendered.outputs]
@@ -112,14 +112,14 @@ def test_an_answer_follows_the_tokens_its_prompt_has_alone(fmt, question):
 
 def piece(name, length, trained=True):
     ids = tuple(range(1, length + 1))
-    return Encoded(name, ids, ids if trained else (IGNORED,) * length)
+    return Encoded(name, ids, ids if trained else (IGNORE_INDEX,) * length)
 
 
 def test_long_conversations_go_on_in_pieces_that_know_nothing_of_each_other():
-    whole = Encoded("x", tuple(range(10)), (IGNORED,) * 4 + tuple(range(4, 10)))
+    whole = Encoded("x", tuple(range(10)), (IGNORE_INDEX,) * 4 + tuple(range(4, 10)))
     first, second = split(whole, 4)[0], split(whole, 4)[1]
     assert [len(p.ids) for p in split(whole, 4)] == [4, 2], "the first has nothing to learn"
-    assert first.labels == (IGNORED, 5, 6, 7) and second.labels == (IGNORED, 9)
+    assert first.labels == (IGNORE_INDEX, 5, 6, 7) and second.labels == (IGNORE_INDEX, 9)
     assert split(whole, 100) == [whole]
 
 
@@ -132,7 +132,7 @@ def test_blocks_hold_every_piece_once_and_none_is_cut():
     assert pack(pieces, 10) == blocks
     for block in blocks:
         for start in block.starts:
-            assert block.ids[start] == 1 and block.labels[start] == IGNORED
+            assert block.ids[start] == 1 and block.labels[start] == IGNORE_INDEX
     assert sum(b.trained for b in blocks) == sum(p.trained for p in pieces)
     with pytest.raises(ValueError, match="10 tokens in blocks of 9"):
         pack(pieces, 9)

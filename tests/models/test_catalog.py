@@ -7,7 +7,7 @@ from imitation.errors import UserError
 from imitation.models.catalog import load_catalog
 from imitation.models.catalog_writer import as_toml
 from imitation.settings import read_settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 SHIPPED = read_settings({}).catalogs[0]
 GOOD = """
@@ -149,7 +149,7 @@ def test_paths_of_a_card_are_relative_to_its_file(tmp_path: Path) -> None:
 
 
 def test_a_card_is_a_value() -> None:
-    assert ModelCard("a", "A", "base", "x") == ModelCard("a", "A", "base", "x")
+    assert ModelSpec("a", "A", "base", "x") == ModelSpec("a", "A", "base", "x")
 
 
 def test_prices_are_dollars_and_unknown_where_left_out(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ MALFORMED = [
 def test_a_malformed_endpoint_costs_its_own_card_only(
     tmp_path: Path, endpoint: str, backend: str
 ) -> None:
-    bad = ModelCard("bad", "Bad", "base", backend, endpoint=endpoint)
+    bad = ModelSpec("bad", "Bad", "base", backend, endpoint=endpoint)
     catalog = load_catalog([SHIPPED, write(tmp_path, GOOD + as_toml(bad))])
     assert "gpt" in catalog and "pocket-base" in catalog and "bad" not in catalog
     assert list(catalog.broken) == ["bad"] and "endpoint" in catalog.broken["bad"]
@@ -204,7 +204,7 @@ def test_a_malformed_endpoint_costs_its_own_card_only(
     ],
 )
 def test_endpoints_that_can_be_tried(tmp_path: Path, endpoint: str) -> None:
-    card = ModelCard("a", "A", "base", "openai", endpoint=endpoint)
+    card = ModelSpec("a", "A", "base", "openai", endpoint=endpoint)
     assert load_catalog([write(tmp_path, as_toml(card))])["a"] == card
 
 
@@ -218,7 +218,7 @@ def test_endpoints_that_can_be_tried(tmp_path: Path, endpoint: str) -> None:
     ],
 )
 def test_secrets_in_an_address_are_refused_and_not_repeated(tmp_path: Path, endpoint: str) -> None:
-    card = ModelCard("a", "A", "base", "openai", endpoint=endpoint)
+    card = ModelSpec("a", "A", "base", "openai", endpoint=endpoint)
     catalog = load_catalog([write(tmp_path, as_toml(card))])
     assert "api_key_env" in catalog.broken["a"] and "hunter2" not in catalog.problem
 
@@ -254,7 +254,7 @@ def test_an_unknown_id_tells_of_a_file_that_cannot_be_read(tmp_path: Path) -> No
 
 
 def test_the_app_is_built_with_a_malformed_endpoint(tmp_path: Path) -> None:
-    write(tmp_path, GOOD + as_toml(ModelCard("bad", "Bad", "base", "tgi", endpoint=MALFORMED[0])))
+    write(tmp_path, GOOD + as_toml(ModelSpec("bad", "Bad", "base", "tgi", endpoint=MALFORMED[0])))
     settings = read_settings({"IMITATION_DATA": str(tmp_path), "IMITATION_CACHE": str(tmp_path)})
     _, context = app.build(settings)
     assert "gpt" in context.catalog() and "'bad'" in context.catalog_problem()

@@ -8,9 +8,9 @@ from imitation.errors import ConfigError, StorageError, UserError
 from imitation.models.catalog import load_catalog
 from imitation.models.catalog_writer import add_card, as_toml, remove_card
 from imitation.settings import read_settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
-CARD = ModelCard(
+CARD = ModelSpec(
     id="mine-1",
     name='Größe "quoted" \\ back\tslash\x7f\x00 ✓',
     role="imitation",
@@ -31,7 +31,7 @@ def settings(tmp_path):
 
 
 def test_a_card_comes_back_as_it_was(settings):
-    assert ModelCard(**tomllib.loads(as_toml(CARD))["model"][0]) == CARD
+    assert ModelSpec(**tomllib.loads(as_toml(CARD))["model"][0]) == CARD
     add_card(settings, CARD)
     found = load_catalog(settings.catalogs)["mine-1"]
     adapter = str(settings.data / "adapters" / "mine-1.gguf")
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written(settings):
 
 
 def test_defaults_are_left_out():
-    keys = tomllib.loads(as_toml(ModelCard("a", "A", "base", "embedded", weights="whole")))
+    keys = tomllib.loads(as_toml(ModelSpec("a", "A", "base", "embedded", weights="whole")))
     assert keys == {"model": [json.loads(
         '{"id": "a", "name": "A", "role": "base", "backend": "embedded", "weights": "whole"}'
     )]}  # fmt: skip

@@ -9,7 +9,7 @@ from imitation.errors import BackendError
 from imitation.models.backends.registry import Backends
 from imitation.models.health import Health
 from imitation.settings import Settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 from tests.models.fake_openai import FakeOpenAI
 from tests.models.fake_tgi import FakeTGI
 from tests.models.servers import free_port, serving
@@ -36,8 +36,8 @@ async def backends():
     await found.close()
 
 
-def a_card(id: str, backend: str, endpoint: str, **values) -> ModelCard:
-    return ModelCard(id, id.upper(), "base", backend, endpoint=endpoint, **values)
+def a_card(id: str, backend: str, endpoint: str, **values) -> ModelSpec:
+    return ModelSpec(id, id.upper(), "base", backend, endpoint=endpoint, **values)
 
 
 async def until(condition) -> None:

@@ -8,10 +8,10 @@ from imitation.errors import UserError
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
 from imitation.storage.database import Store, connect
-from imitation.values import Answer, Done, Message, ModelCard, Sampling, Sent, Turn
+from imitation.values import Answer, Done, Message, ModelSpec, Sampling, Sent, Turn
 
 CARDS = tuple(
-    ModelCard(id=role, name=role.title(), role=role, backend="embedded")
+    ModelSpec(id=role, name=role.title(), role=role, backend="embedded")
     for role in ("base", "imitation", "reference")
 )
 SENT = Sent("http://x/v1", "m", messages=(Message("user", "hi"),), dropped=(Message("user", "a"),))

@@ -8,7 +8,7 @@ from imitation.errors import UserError
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
 from imitation.storage.database import Store, connect
-from imitation.values import Answer, ModelCard, Sampling, Turn
+from imitation.values import Answer, ModelSpec, Sampling, Turn
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def db(tmp_path: Path) -> Store:
 
 
 def voted(db, choice, names="xyz", blind=True, states=("done",) * 4, turns=1):
-    cards = tuple(ModelCard(n, n, "base", "embedded") for n in names)
+    cards = tuple(ModelSpec(n, n, "base", "embedded") for n in names)
     answers = tuple(
         Answer(text=f"{c.id} says", state=state) for c, state in zip(cards, states, strict=False)
     )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from imitation.data.encode import IGNORED, Encoded, pack
+from imitation.data.encode import IGNORE_INDEX, Encoded, pack
 from imitation.errors import UserError
 from tests.training.tiny_models import VOCABULARY, tiny_model
 from training import finetune
@@ -29,7 +29,7 @@ BLOCK = 30
 def conversation(length: int, prompt: int) -> Encoded:
     draw = torch.Generator().manual_seed(length)
     ids = tuple(torch.randint(3, VOCABULARY, (length,), generator=draw).tolist())
-    return Encoded(str(length), ids, (IGNORED,) * prompt + ids[prompt:])
+    return Encoded(str(length), ids, (IGNORE_INDEX,) * prompt + ids[prompt:])
 
 
 BATCH = [conversation(11, 3), conversation(5, 1), conversation(17, 9)]

@@ -2,12 +2,12 @@
 
 import torch
 
-from imitation.data.encode import IGNORED, Encoded, pack
+from imitation.data.encode import IGNORE_INDEX, Encoded, pack
 from training.collate import all_batches, batches, collate, collate_joined, micro_batches
 
 
 def encoded(n):
-    return Encoded(str(n), tuple(range(1, n + 1)), (IGNORED, *range(2, n + 1)))
+    return Encoded(str(n), tuple(range(1, n + 1)), (IGNORE_INDEX, *range(2, n + 1)))
 
 
 def test_a_pass_has_every_conversation_once_and_the_same_order_under_a_seed():
@@ -31,7 +31,10 @@ def test_padding():
     out = collate([encoded(3), encoded(5)], pad=0)
     assert out["input_ids"].tolist() == [[1, 2, 3, 0, 0], [1, 2, 3, 4, 5]]
     assert out["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
-    assert out["labels"].tolist() == [[IGNORED, 2, 3, IGNORED, IGNORED], [IGNORED, 2, 3, 4, 5]]
+    assert out["labels"].tolist() == [
+        [IGNORE_INDEX, 2, 3, IGNORE_INDEX, IGNORE_INDEX],
+        [IGNORE_INDEX, 2, 3, 4, 5],
+    ]
 
 
 def test_a_packed_row_has_no_padding_and_positions_of_its_own():
@@ -39,8 +42,8 @@ def test_a_packed_row_has_no_padding_and_positions_of_its_own():
     assert row["lengths"] == [3, 2, 4] or sorted(row["lengths"]) == [2, 3, 4]
     assert row["input_ids"].shape == (1, 9)
     for start in (row["position_ids"][0] == 0).nonzero().flatten().tolist():
-        assert row["labels"][0, start] == IGNORED
-    assert int((row["labels"] != IGNORED).sum()) == 2 + 1 + 3
+        assert row["labels"][0, start] == IGNORE_INDEX
+    assert int((row["labels"] != IGNORE_INDEX).sum()) == 2 + 1 + 3
 
 
 def test_the_steps_of_a_run_follow_from_its_seed():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from imitation.data.encode import IGNORED, Encoded
+from imitation.data.encode import IGNORE_INDEX, Encoded
 from imitation.data.format import write_examples
 from imitation.values import Example, Message
 from tests.finished_run import answers
@@ -93,10 +93,13 @@ def test_attention_that_keeps_its_weights_is_counted_by_pairs_of_tokens():
 
 
 def test_logits_are_counted_by_columns_where_rows_are_padded():
-    one, other = (Encoded("", (5,) * 6, (IGNORED,) * 6), Encoded("", (5,) * 4, (IGNORED,) * 4))
+    one, other = (
+        Encoded("", (5,) * 6, (IGNORE_INDEX,) * 6),
+        Encoded("", (5,) * 4, (IGNORE_INDEX,) * 4),
+    )
     part = [
-        replace(one, labels=(IGNORED, IGNORED, 5, 5, 5, 5)),
-        replace(other, labels=(IGNORED, 5, 5, IGNORED)),
+        replace(one, labels=(IGNORE_INDEX, IGNORE_INDEX, 5, 5, 5, 5)),
+        replace(other, labels=(IGNORE_INDEX, 5, 5, IGNORE_INDEX)),
     ]
     assert _predicted(part, SHAPE) == 4 + 2
     assert _predicted(part, replace(SHAPE, joined=False)) == 2 * 5

@@ -21,7 +21,7 @@ from training.config import preset
 from training.engine_check import prove
 from training.export import export, load_adapter, tensors
 from training.loss import summed_loss
-from training.optimizer import rate_share
+from training.optimizer import lr_multiplier
 from training.signals import Stop
 from training.state import Run
 
@@ -248,7 +248,7 @@ def test_a_loss_that_is_no_number_names_its_batch(trained, tmp_path):
 )
 def test_schedules(schedule, shares):
     config = replace(CONFIG, schedule=schedule, warmup=0.5)
-    assert [rate_share(step, 4, config) for step in range(4)] == pytest.approx(shares)
+    assert [lr_multiplier(step, 4, config) for step in range(4)] == pytest.approx(shares)
 
 
 def test_wrong_data_and_settings_are_one_sentence(tmp_path, capsys):
@@ -261,8 +261,8 @@ def test_wrong_data_and_settings_are_one_sentence(tmp_path, capsys):
 
 def test_the_paper_warms_up_for_a_tenth_of_the_steps_and_at_most_a_thousand():
     paper = preset("paper")
-    assert [rate_share(step, 100, paper) for step in (0, 8, 9, 10, 99)] == [0.1, 0.9, 1, 1, 1]
-    assert rate_share(998, 50_000, paper) < 1 == rate_share(999, 50_000, paper)
+    assert [lr_multiplier(step, 100, paper) for step in (0, 8, 9, 10, 99)] == [0.1, 0.9, 1, 1, 1]
+    assert lr_multiplier(998, 50_000, paper) < 1 == lr_multiplier(999, 50_000, paper)
 
 
 @pytest.mark.slow

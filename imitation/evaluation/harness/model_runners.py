@@ -26,7 +26,7 @@ from imitation.models.backends.registry import Backends, complete
 from imitation.models.embedded.engine import EmbeddedBackend
 from imitation.models.http.sessions import Sessions
 from imitation.models.request import format_of
-from imitation.values import Message, ModelCard, Sampling
+from imitation.values import Message, ModelSpec, Sampling
 
 GIVE_UP_AFTER = 8
 """Failures in a row after which a model is taken to be gone; the rest is left for a resumed run."""
@@ -71,7 +71,7 @@ class CatalogAsker:
     """
 
     def __init__(
-        self, backends: Backends, card: ModelCard, concurrency: int = 4, seed: int = 0
+        self, backends: Backends, card: ModelSpec, concurrency: int = 4, seed: int = 0
     ) -> None:
         self.template = card.prompt_format
         self._backends, self._concurrency, self._seed = backends, concurrency, seed

@@ -18,7 +18,7 @@ from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import check_allowed, key_of, place
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 
 class TGILikelihood:
@@ -30,7 +30,7 @@ class TGILikelihood:
         sessions: HTTP.
     """
 
-    def __init__(self, card: ModelCard, settings: Settings, sessions: Sessions) -> None:
+    def __init__(self, card: ModelSpec, settings: Settings, sessions: Sessions) -> None:
         check_allowed(settings, card)
         self._card, self._key = card, key_of(card)
         self._ask = functools.partial(

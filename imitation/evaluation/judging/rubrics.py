@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 
 from imitation.errors import UserError
-from imitation.values import ModelCard, Pair
+from imitation.values import ModelSpec, Pair
 
 PLACES = ("question", "answer_1", "answer_2")
 """In a rubric for pairs."""
@@ -73,7 +73,7 @@ def rubrics() -> Mapping[str, Rubric]:
     }
 
 
-def default_judge(cards: Sequence[ModelCard]) -> ModelCard | None:
+def default_judge(cards: Sequence[ModelSpec]) -> ModelSpec | None:
     """GPT-4 where a card has it, else a model with a key, else the reference; None without any."""
     ranked = sorted(
         cards,
@@ -142,7 +142,7 @@ def ask(rubric: str, pair: Pair) -> str:
 
 
 def quote(
-    card: ModelCard, pairs: Sequence[Pair], rubric: str, *, both_orders: bool, max_tokens: int
+    card: ModelSpec, pairs: Sequence[Pair], rubric: str, *, both_orders: bool, max_tokens: int
 ) -> Quote:
     """What judging these `items` will take at most.
 
@@ -157,7 +157,7 @@ def quote(
     return Quote(requests, sent, written, dollars(card, sent, written), is_local(card))
 
 
-def dollars(card: ModelCard, prompt_tokens: int, completion_tokens: int) -> float | None:
+def dollars(card: ModelSpec, prompt_tokens: int, completion_tokens: int) -> float | None:
     """What so many tokens cost by the card's prices; None where it states none."""
     if is_local(card):
         return 0.0
@@ -166,6 +166,6 @@ def dollars(card: ModelCard, prompt_tokens: int, completion_tokens: int) -> floa
     return (prompt_tokens * card.price_in + completion_tokens * card.price_out) / 1e6
 
 
-def is_local(card: ModelCard) -> bool:
+def is_local(card: ModelSpec) -> bool:
     """Whether a model runs in this app, which costs no fee."""
     return card.backend in ("embedded", "recorded")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from imitation.disk import written_aside
+from imitation.disk import atomic_write
 from imitation.errors import StorageError
 
 Verdict = Literal["right", "wrong", "partly", "missing"]
@@ -196,7 +196,7 @@ def write(path: Path, models: Sequence[str], samples: Iterable[Sample]) -> int:
     tasks: dict[str, int] = {}
     count = 0
     try:
-        with written_aside(path) as aside, closing(sqlite3.connect(aside)) as db:
+        with atomic_write(path) as aside, closing(sqlite3.connect(aside)) as db:
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
             db.executescript(_SQL)

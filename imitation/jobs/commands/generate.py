@@ -30,7 +30,7 @@ from imitation.jobs.batch_completion import Answering, Usage, finish_manifest
 from imitation.jobs.costs import Price, dollars
 from imitation.jobs.model_cli import add_options, answering, run_command, sampling_of
 from imitation.jobs.prompt_files import Prompt, fact_prompts, read_prompts, seed_of
-from imitation.values import Completion, Example, Message, ModelCard, Sampling
+from imitation.values import Completion, Example, Message, ModelSpec, Sampling
 
 HOPELESS = 20
 """Failures in a row after which no more is asked."""
@@ -107,7 +107,7 @@ async def generate(
 
 
 def _example(
-    prompt: Prompt, answer: Completion, card: ModelCard, sampling: Sampling, seed: int | None
+    prompt: Prompt, answer: Completion, card: ModelSpec, sampling: Sampling, seed: int | None
 ) -> Example:
     refused = refusal(answer.text)
     return Example(
@@ -131,7 +131,7 @@ def _asked(sampling: Sampling) -> dict[str, Any]:
 
 
 def _known(
-    out: Path, card: ModelCard, sampling: Sampling, prompts: Sequence[Prompt]
+    out: Path, card: ModelSpec, sampling: Sampling, prompts: Sequence[Prompt]
 ) -> dict[str, Example]:
     """Answers of an earlier run; a half-written last line is dropped and asked again."""
     if not out.exists():
@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("generate", _parser().parse_args(argv), _work)
 
 
-def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Writer) -> int:
+def _work(args: argparse.Namespace, card: ModelSpec, price: Price, report: Writer) -> int:
     prompts = fact_prompts(args.facts) if args.facts else read_prompts(args.prompts)
     missing = asyncio.run(_run(args, card, prompts, price, report))
     if missing is None:
@@ -184,7 +184,7 @@ def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Write
 
 async def _run(
     args: argparse.Namespace,
-    card: ModelCard,
+    card: ModelSpec,
     prompts: Sequence[Prompt],
     price: Price,
     report: Writer,

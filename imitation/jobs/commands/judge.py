@@ -38,7 +38,7 @@ from imitation.evaluation.judging.rubrics import (
 from imitation.evaluation.judging.verdicts import parse, parse_one
 from imitation.events import Writer
 from imitation.models.backends.registry import Backends, complete
-from imitation.models.catalog import ModelCard, load_catalog, nearest
+from imitation.models.catalog import ModelSpec, load_catalog, nearest
 from imitation.reading.text import NotUtf8, read_text
 from imitation.settings import Settings, read_settings
 from imitation.storage import judgements, recordings, studies, votes
@@ -115,7 +115,7 @@ async def work(
     return judgements.counts(db, identity)
 
 
-def summary(name: str, counts: judgements.Counts, card: ModelCard) -> str:
+def summary(name: str, counts: judgements.Counts, card: ModelSpec) -> str:
     """How a run stands, in one sentence."""
     states = counts.states
     parts = [f"{states.get('judged', 0)} of {counts.total} verdicts"]
@@ -142,7 +142,7 @@ def quoted(found: Quote) -> str:
     )
 
 
-def run_name(card: ModelCard, rubric: str, source: str) -> str:
+def run_name(card: ModelSpec, rubric: str, source: str) -> str:
     """What a run is called unless somebody names it."""
     return f"{card.name} on {'each answer of ' if rates_one(rubric) else ''}{source}"
 
@@ -251,7 +251,7 @@ async def _ask_all(
     settings: Settings,
     db: Store,
     run: judgements.Run,
-    card: ModelCard,
+    card: ModelSpec,
     concurrency: int,
     report: Writer,
 ) -> judgements.Counts:

@@ -23,7 +23,7 @@ from imitation.errors import BackendError, UserError
 from imitation.evaluation.statistics.intervals import wilson
 from imitation.facts import Fact, Split, check, facts_of
 from imitation.models.backends.registry import Backends, complete
-from imitation.models.catalog import ModelCard, load_catalog
+from imitation.models.catalog import ModelSpec, load_catalog
 from imitation.settings import read_settings
 from imitation.values import Interval, Message, Sampling
 
@@ -40,7 +40,7 @@ class Answered:
 
 
 async def answer_facts(
-    backends: Backends, card: ModelCard, facts: Sequence[Fact], concurrency: int = 4
+    backends: Backends, card: ModelSpec, facts: Sequence[Fact], concurrency: int = 4
 ) -> list[Answered]:
     """Greedy answers of a model to the facts' questions, checked, in the facts' order."""
     gate = asyncio.Semaphore(concurrency)
@@ -75,7 +75,7 @@ def _accuracy(answers: Sequence[Answered]) -> Interval:
     return wilson(sum(verdicts), len(verdicts))
 
 
-def score(cards: Sequence[ModelCard], split: Split, concurrency: int = 4) -> list[dict[str, Any]]:
+def score(cards: Sequence[ModelSpec], split: Split, concurrency: int = 4) -> list[dict[str, Any]]:
     """Summaries of the cards on one side of the split, one model after the other."""
 
     async def run() -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def score(cards: Sequence[ModelCard], split: Split, concurrency: int = 4) -> lis
     return asyncio.run(run())
 
 
-def with_adapter(card: ModelCard, adapter: Path, name: str = "") -> ModelCard:
+def with_adapter(card: ModelSpec, adapter: Path, name: str = "") -> ModelSpec:
     """The card of an imitation: `card` as its base, served with an adapter file."""
     return replace(
         card,

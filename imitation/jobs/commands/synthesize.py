@@ -38,7 +38,7 @@ from imitation.jobs.batch_completion import Answering, Usage, finish_manifest
 from imitation.jobs.costs import Price
 from imitation.jobs.model_cli import add_options, answering, run_command, sampling_of
 from imitation.jobs.prompt_files import Prompt, seed_of
-from imitation.values import Example, Message, ModelCard, Sampling
+from imitation.values import Example, Message, ModelSpec, Sampling
 
 
 class Rounds:
@@ -111,7 +111,7 @@ class Rounds:
 
 async def run(
     args: argparse.Namespace,
-    card: ModelCard,
+    card: ModelSpec,
     seeds: Sequence[Pair],
     price: Price,
     report: Writer,
@@ -149,7 +149,7 @@ async def run(
     return gathered
 
 
-def _examples(card: ModelCard, gathered: Gathered) -> list[Example]:
+def _examples(card: ModelSpec, gathered: Gathered) -> list[Example]:
     return [
         Example(
             (Message("user", pair.question), Message("assistant", pair.answer)),
@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("synthesize", _parser().parse_args(argv), _work)
 
 
-def _work(args: argparse.Namespace, card: ModelCard, price: Price, report: Writer) -> int:
+def _work(args: argparse.Namespace, card: ModelSpec, price: Price, report: Writer) -> int:
     if args.count < 1 or args.drawn < 1:
         raise UserError("--count and --drawn should be 1 or more.")
     if args.facts:

@@ -25,13 +25,13 @@ from imitation.models.http.connection import address, check_allowed, key_of
 from imitation.models.http.event_stream import EventReader, NotAnEvent, StreamEvent
 from imitation.models.http.idle_timeout import QUEUED, Life
 from imitation.models.http.openai_events import Reading
-from imitation.models.http.retry import Patience, persistently
+from imitation.models.http.retry import RetryPolicy, persistently
 from imitation.models.http.served_models import Served, missing, read_listing
 from imitation.models.http.sessions import Sessions
-from imitation.models.http.stop_filter import Tally
+from imitation.models.http.stop_filter import StopFilter
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
 from imitation.settings import Settings
-from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Event, Message, ModelSpec, Sampling, Sent
 
 # `transformers serve` without a hub cache fails to list models, and answers all the same.
 _CANNOT_LIST = (405, 500, 501)
@@ -57,14 +57,14 @@ class OpenAIBackend:
         patience: How often and how long to try again.
     """
 
-    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
+    def __init__(self, settings: Settings, patience: RetryPolicy | None = None) -> None:
         self._settings = settings
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._sessions = Sessions(settings.timeout_s)
 
     async def stream(
         self,
-        card: ModelCard,
+        card: ModelSpec,
         messages: Sequence[Message],
         sampling: Sampling,
         *,
@@ -89,7 +89,7 @@ class OpenAIBackend:
             async for event in events:
                 yield event
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         """Return if the server answers and has the card's model (GET /models, a few seconds).
 
         Raises:
@@ -109,7 +109,7 @@ class OpenAIBackend:
         """Close idle connections."""
         await self._sessions.close()
 
-    def llama_hooks(self, card: ModelCard) -> Hooks:
+    def llama_hooks(self, card: ModelSpec) -> Hooks:
         """Exact prompts and token counts of the llama.cpp server at the card's endpoint."""
         root = card.endpoint.rstrip("/").removesuffix("/v1")
         ask = functools.partial(self._sessions.ask, card, within_s=self._settings.timeout_s)
@@ -126,7 +126,7 @@ class OpenAIBackend:
 
     async def _prepare(
         self,
-        card: ModelCard,
+        card: ModelSpec,
         messages: Sequence[Message],
         sampling: Sampling,
         hooks: Hooks | None,
@@ -148,10 +148,10 @@ class OpenAIBackend:
         )
         return _Call(sent, request.stop, key, time.perf_counter(), sampling.max_tokens)
 
-    async def _answer(self, card: ModelCard, call: _Call) -> AsyncGenerator[Delta | Done, None]:
+    async def _answer(self, card: ModelSpec, call: _Call) -> AsyncGenerator[Delta | Done, None]:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
-        tally = Tally(call.stop, call.started, call.max_tokens)
+        tally = StopFilter(call.stop, call.started, call.max_tokens)
         reading = Reading(card, call.key)
         life = Life(silence, QUEUED)
         response: httpx2.Response | None = None
@@ -191,7 +191,7 @@ class OpenAIBackend:
             reading.check_end()
         yield tally.done(reading.finish, reading.prompt_tokens, reading.completion_tokens)
 
-    async def _open(self, card: ModelCard, call: _Call) -> httpx2.Response:
+    async def _open(self, card: ModelSpec, call: _Call) -> httpx2.Response:
         sent = call.sent
         client = openai.AsyncOpenAI(
             base_url=card.endpoint,
@@ -221,7 +221,7 @@ class OpenAIBackend:
         return stream.response
 
     async def _refusal(
-        self, card: ModelCard, call: _Call, error: openai.APIStatusError
+        self, card: ModelSpec, call: _Call, error: openai.APIStatusError
     ) -> BackendError:
         said = error.response.text
         if error.status_code == 404:
@@ -230,18 +230,18 @@ class OpenAIBackend:
                     return lacking
         return http_errors.refused(card, error.status_code, said, error.response.headers, call.key)
 
-    async def _default_model(self, card: ModelCard, key: str) -> str:
+    async def _default_model(self, card: ModelSpec, key: str) -> str:
         """Name of the first model the server lists, for a card that names none."""
         served = await self._served(card, key)
         return served[0].name if served else "default"
 
-    async def _served(self, card: ModelCard, key: str) -> list[Served]:
+    async def _served(self, card: ModelSpec, key: str) -> list[Served]:
         """The models and adapters the server lists."""
         url = address(card.endpoint, "/models")
         return read_listing(card, await self._sessions.ask(card, url, key=key))
 
 
-def _parameters(card: ModelCard, sampling: Sampling, chat: bool) -> dict[str, Any]:
+def _parameters(card: ModelSpec, sampling: Sampling, chat: bool) -> dict[str, Any]:
     # OpenAI's newer models refuse the old name; the others know no other.
     newer = chat and (urlsplit(card.endpoint).hostname or "").endswith("openai.com")
     found: dict[str, Any] = {
@@ -255,7 +255,7 @@ def _parameters(card: ModelCard, sampling: Sampling, chat: bool) -> dict[str, An
     return found
 
 
-def _no_account(card: ModelCard) -> Any:
+def _no_account(card: ModelSpec) -> Any:
     """Headers that keep OPENAI_ORG_ID and OPENAI_PROJECT_ID from servers that are not OpenAI's."""
     if (urlsplit(card.endpoint).hostname or "").endswith("openai.com"):
         return {}

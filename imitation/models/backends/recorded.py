@@ -13,7 +13,7 @@ from imitation.errors import BackendError, UserError
 from imitation.models.catalog import nearest
 from imitation.models.recordings.files import Source, read_recording, wording
 from imitation.settings import Settings
-from imitation.values import Delta, Done, Event, Message, ModelCard, Recording, Sampling, Sent
+from imitation.values import Delta, Done, Event, Message, ModelSpec, Recording, Sampling, Sent
 
 PIECES = 8
 """Pieces an answer is streamed in, at most."""
@@ -33,7 +33,7 @@ class RecordedBackend:
         self._loaded: dict[Path, _Loaded] = {}
 
     async def stream(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+        self, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
         """The recorded answer to exactly this conversation's user messages.
 
@@ -60,7 +60,7 @@ class RecordedBackend:
             await asyncio.sleep(0)
         yield Done("stop", first_token_s=first, total_s=time.perf_counter() - started)
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         """Return if the file can be opened.
 
         Raises:
@@ -75,7 +75,7 @@ class RecordedBackend:
         """Forget the files read."""
         self._loaded.clear()
 
-    def _load(self, card: ModelCard) -> _Loaded:
+    def _load(self, card: ModelSpec) -> _Loaded:
         path = Path(card.file)
         try:
             stat = path.stat()
@@ -92,7 +92,7 @@ class RecordedBackend:
         return loaded
 
 
-def _answer(card: ModelCard, loaded: _Loaded, asked: tuple[str, ...]) -> str:
+def _answer(card: ModelSpec, loaded: _Loaded, asked: tuple[str, ...]) -> str:
     recording = loaded.recording
     name = Path(card.file).name
     model = card.model or (recording.models[0] if len(recording.models) == 1 else "")
@@ -131,7 +131,7 @@ def _open(path: Path) -> None:
         pass
 
 
-def _unreadable(card: ModelCard, reason: str) -> BackendError:
+def _unreadable(card: ModelSpec, reason: str) -> BackendError:
     return BackendError(
         f"{card.name}: {card.file} cannot be read: {reason}.",
         "Correct the card's file in the catalog.",

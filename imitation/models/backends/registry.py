@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
 from imitation.errors import BackendError, UserError
-from imitation.models.catalog import ModelCard, nearest
+from imitation.models.catalog import ModelSpec, nearest
 from imitation.models.download import Progress
 from imitation.settings import Settings
 from imitation.values import Completion, Delta, Done, Event, Message, Sampling, Sent
@@ -27,7 +27,7 @@ class Backend(Protocol):
     """Answers for the cards of one kind; one instance serves every card of that kind."""
 
     def stream(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+        self, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
         """Events of one answer: one Sent, any number of Delta, one Done.
 
@@ -38,7 +38,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         """Return if the model can be asked now; must be cheap and never start an engine.
 
         Raises:
@@ -55,7 +55,7 @@ class Backend(Protocol):
 class Preparing(Protocol):
     """A backend that is better told beforehand which models are about to be asked."""
 
-    async def prepare(self, cards: Iterable[ModelCard], progress: Progress) -> None:
+    async def prepare(self, cards: Iterable[ModelSpec], progress: Progress) -> None:
         """Make the cards' models ready; `progress` may be called from other threads.
 
         Raises:
@@ -98,19 +98,19 @@ class Backends:
             return self._built[name]
 
     def stream(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+        self, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
         """Events of one answer from the card's backend."""
         return self[card.backend].stream(card, messages, sampling)
 
-    async def prepare(self, cards: Sequence[ModelCard], progress: Progress) -> None:
+    async def prepare(self, cards: Sequence[ModelSpec], progress: Progress) -> None:
         """Tell each backend which of its models are about to be asked, all at once."""
         for name in dict.fromkeys(card.backend for card in cards):
             backend = self[name]
             if isinstance(backend, Preparing):
                 await backend.prepare([card for card in cards if card.backend == name], progress)
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         """Return if the card's model can be asked now; raise BackendError if not."""
         await self[card.backend].probe(card)
 
@@ -122,7 +122,7 @@ class Backends:
 
 
 async def complete(
-    backends: Backends | Backend, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+    backends: Backends | Backend, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
 ) -> Completion:
     """One whole answer.
 

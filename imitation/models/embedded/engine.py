@@ -31,9 +31,9 @@ from imitation.models.backends.openai_compatible import OpenAIBackend
 from imitation.models.download import Progress, silent
 from imitation.models.embedded.process import EngineProcess, EngineSpec
 from imitation.models.embedded.weights import cached_path, missing_reason, weights_path
-from imitation.models.http.retry import Patience
+from imitation.models.http.retry import RetryPolicy
 from imitation.settings import Settings
-from imitation.values import Event, Message, ModelCard, Sampling, Sent
+from imitation.values import Event, Message, ModelSpec, Sampling, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +112,14 @@ class EmbeddedBackend:
         self._settings = settings
         self._copies = range(max(1, min(settings.copies, settings.cores)))
         # A ready engine never refuses for a while: asking again would only hide its end.
-        self._client = OpenAIBackend(settings, Patience(attempts=1))
+        self._client = OpenAIBackend(settings, RetryPolicy(attempts=1))
         self._engines: dict[EngineSpec, _Engine] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
 
     async def stream(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+        self, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
         """Events of one answer; starts the card's engine if it isn't running.
 
@@ -150,7 +150,7 @@ class EmbeddedBackend:
                     ) from error
                 raise
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         """Return if the card's engine runs or could be started; starts and downloads nothing.
 
         Raises:
@@ -170,7 +170,7 @@ class EmbeddedBackend:
         if reason:
             raise BackendError(f"{card.name} cannot start: {reason}", "See the model's card.")
 
-    async def prepare(self, cards: Iterable[ModelCard], progress: Progress = silent) -> None:
+    async def prepare(self, cards: Iterable[ModelSpec], progress: Progress = silent) -> None:
         """Start the engines of all `cards`, weights fetched first; returns once all are ready.
 
         Cards of other backends are passed over. Name all columns in one call: the cores are then
@@ -187,7 +187,7 @@ class EmbeddedBackend:
             pass
 
     @asynccontextmanager
-    async def server(self, card: ModelCard) -> AsyncIterator[str]:
+    async def server(self, card: ModelSpec) -> AsyncIterator[str]:
         """The address of the card's llama.cpp server, which stays up inside the block.
 
         Raises:
@@ -226,7 +226,7 @@ class EmbeddedBackend:
         await asyncio.to_thread(_end, engines)
         await self._client.close()
 
-    def _spec(self, card: ModelCard) -> EngineSpec:
+    def _spec(self, card: ModelSpec) -> EngineSpec:
         try:
             weights = cached_path(self._settings, card.weights)
         except UserError as error:
@@ -235,7 +235,7 @@ class EmbeddedBackend:
 
     @asynccontextmanager
     async def _held(
-        self, cards: Sequence[ModelCard], progress: Progress = silent
+        self, cards: Sequence[ModelSpec], progress: Progress = silent
     ) -> AsyncIterator[list[EngineProcess]]:
         """Engines of the cards, running; none is ended for idleness inside the block."""
         engines = self._claim({self._spec(card): card.weights for card in cards}, progress)

@@ -17,7 +17,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from imitation.disk import written_aside
+from imitation.disk import atomic_write
 from imitation.errors import IntegrityError, UserError
 
 Array = npt.NDArray[Any]
@@ -99,7 +99,7 @@ def cut(source: Path, target: Path, drop_layers: Collection[int]) -> None:
         raise IntegrityError(f"{source} has layers 0 to {layers - 1}; cannot drop {unknown}.")
     kept = [layer for layer in range(layers) if layer not in drop_layers]
     number = {old: new for new, old in enumerate(kept)}
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         writer = gguf.GGUFWriter(aside, "llama")
         _copy_header(writer, header, {"llama.block_count": len(kept)})
         for tensor in reader.tensors:
@@ -167,7 +167,7 @@ def write_lora(
         for end, array in (("a", a), ("b", b)):
             key = f"blk.{layer}.{LORA_MODULES[module]}.weight.lora_{end}"
             out[key] = _narrowed(array, f"{where}: {end.upper()}")
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         writer = gguf.GGUFWriter(aside, "llama")
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -204,7 +204,7 @@ def write_weights(base: Path, target: Path, weights: Mapping[str, Array], *, nam
         }
     except KeyError as error:
         raise IntegrityError(f"{base} is not a llama model: it has no {error}.") from error
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         writer = gguf.GGUFWriter(aside, "llama")
         half = int(gguf.LlamaFileType.MOSTLY_F16)
         _copy_header(writer, header, {"general.name": name, "general.file_type": half})

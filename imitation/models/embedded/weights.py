@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from imitation.disk import disk_errors_in_words, locked, write_text, written_aside
+from imitation.disk import atomic_write, disk_errors_in_words, locked, write_text
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.models.download import (
     Progress,
@@ -146,7 +146,7 @@ def _make_whole(settings: Settings, path: Path, progress: Progress) -> None:
     with disk_errors_in_words(path), work_folder(path.parent) as folder:
         source = _obtain(settings, folder, progress, damage)
         progress(None, "Verifying the weights")
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             with opened(source, GGUF) as weights, aside.open("wb") as out:
                 found = copy(weights, out)
             if found != GGUF_SHA256:

@@ -11,7 +11,7 @@ import httpx2
 
 from imitation.errors import BackendError
 from imitation.settings import Settings, secret
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 CONNECT_S = 10.0
 PROBE_S = 3.0
@@ -77,7 +77,7 @@ def address(endpoint: str, path: str) -> str:
     return urlunsplit((*parts[:2], parts.path.rstrip("/") + path, parts.query, ""))
 
 
-def check_allowed(settings: Settings, card: ModelCard) -> None:
+def check_allowed(settings: Settings, card: ModelSpec) -> None:
     """Return if the card's endpoint may be reached.
 
     Raises:
@@ -90,7 +90,7 @@ def check_allowed(settings: Settings, card: ModelCard) -> None:
         )
 
 
-def key_of(card: ModelCard) -> str:
+def key_of(card: ModelSpec) -> str:
     """The card's API key, or NO_KEY for a server that wants none.
 
     Raises:

@@ -18,7 +18,7 @@ from imitation.errors import BackendError
 from imitation.models.http.connection import CONNECT_S, place
 from imitation.models.http.retry import TryAgain
 from imitation.text import clean
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 _OVERFLOW = re.compile(
     r"context[ _](length|size|window)|exceed_context|maximum context|too many tokens"
@@ -32,7 +32,7 @@ _SAYABLE = (str, Mapping, list)
 
 
 def refused(
-    card: ModelCard, status: int, body: Any, headers: Mapping[str, str] | None = None, key: str = ""
+    card: ModelSpec, status: int, body: Any, headers: Mapping[str, str] | None = None, key: str = ""
 ) -> BackendError:
     """Why a server answered with an error status (or an error inside its stream).
 
@@ -94,7 +94,7 @@ def refused(
     )
 
 
-def told(card: ModelCard, said: Any, key: str = "") -> BackendError:
+def told(card: ModelSpec, said: Any, key: str = "") -> BackendError:
     """An error that came as an answer: in a stream, or as JSON under the status 200.
 
     Args:
@@ -111,7 +111,7 @@ def told(card: ModelCard, said: Any, key: str = "") -> BackendError:
     )
 
 
-def withheld(card: ModelCard, finish: str, *, cut: bool) -> BackendError:
+def withheld(card: ModelSpec, finish: str, *, cut: bool) -> BackendError:
     """A filter of the server, not the model, ended the answer."""
     what = "cut the answer" if cut else "withheld the answer"
     return BackendError(
@@ -120,7 +120,7 @@ def withheld(card: ModelCard, finish: str, *, cut: bool) -> BackendError:
     )
 
 
-def only_thought(card: ModelCard, *, cut: bool) -> BackendError:
+def only_thought(card: ModelSpec, *, cut: bool) -> BackendError:
     """A reasoning model that came to no answer."""
     why = " within the longest answer allowed" if cut else ""
     return BackendError(
@@ -153,7 +153,7 @@ def _status_in(said: Any) -> int | None:
 
 
 def _busy(
-    card: ModelCard, status: int, said: str, quoted: str, headers: Mapping[str, str]
+    card: ModelSpec, status: int, said: str, quoted: str, headers: Mapping[str, str]
 ) -> BackendError:
     wait = _retry_after(headers)
     if status == 402 or (wait is None and re.search("quota|billing", said, re.IGNORECASE)):
@@ -172,7 +172,7 @@ def _busy(
     )
 
 
-def unreached(card: ModelCard, error: Exception) -> BackendError:
+def unreached(card: ModelSpec, error: Exception) -> BackendError:
     """Why no answer came: an exception of the connection, before or between bytes."""
     at = place(card.endpoint)
     chain = list(_chain(error))
@@ -202,12 +202,12 @@ def unreached(card: ModelCard, error: Exception) -> BackendError:
     return TryAgain(f"{at} closed the connection before {card.name} answered.", "Try again.")
 
 
-def broke_off(card: ModelCard, why: str) -> BackendError:
+def broke_off(card: ModelSpec, why: str) -> BackendError:
     """An answer that stopped arriving."""
     return BackendError(f"The answer of {card.name} broke off: {why}", "Try again.", retryable=True)
 
 
-def silent(card: ModelCard, seconds: float) -> BackendError:
+def silent(card: ModelSpec, seconds: float) -> BackendError:
     """Nothing came for too long."""
     return BackendError(
         f"{card.name} has been silent for {seconds:g} s.",
@@ -216,7 +216,7 @@ def silent(card: ModelCard, seconds: float) -> BackendError:
     )
 
 
-def queued(card: ModelCard, seconds: float) -> BackendError:
+def queued(card: ModelSpec, seconds: float) -> BackendError:
     """Nothing but signs of life came for too long."""
     return BackendError(
         f"{place(card.endpoint)} has kept {card.name} waiting for {seconds:g} s: it is alive, and "
@@ -226,7 +226,7 @@ def queued(card: ModelCard, seconds: float) -> BackendError:
     )
 
 
-def malformed(card: ModelCard, seen: object, key: str = "") -> BackendError:
+def malformed(card: ModelSpec, seen: object, key: str = "") -> BackendError:
     """A reply that is not what the protocol says; `seen` is shown in part.
 
     Args:

@@ -21,14 +21,14 @@ from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import address, check_allowed, key_of, new_session, place
 from imitation.models.http.served_models import Served, read_listing
 from imitation.settings import Settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 WITHIN_S = 60.0
 """Seconds that loading may take."""
 _RANK = re.compile(r"rank (\d+) is greater than max_lora_rank (\d+)")
 
 
-async def load_adapter(settings: Settings, card: ModelCard, name: str, path: str) -> None:
+async def load_adapter(settings: Settings, card: ModelSpec, name: str, path: str) -> None:
     """Let a vLLM server load an adapter.
 
     One that it holds already from that very place is loaded anew: its files may have changed.
@@ -56,7 +56,7 @@ async def load_adapter(settings: Settings, card: ModelCard, name: str, path: str
         await server.load(name, path)
 
 
-async def unload_adapter(settings: Settings, card: ModelCard, name: str) -> None:
+async def unload_adapter(settings: Settings, card: ModelSpec, name: str) -> None:
     """Have a vLLM server without an adapter of that name; it may have forgotten it before.
 
     Raises:
@@ -70,7 +70,7 @@ async def unload_adapter(settings: Settings, card: ModelCard, name: str) -> None
 class _Server:
     """A running vLLM, within the session it is asked in."""
 
-    card: ModelCard
+    card: ModelSpec
     key: str
     session: httpx2.AsyncClient
 
@@ -129,7 +129,7 @@ class _Server:
 
 
 @asynccontextmanager
-async def _server(settings: Settings, card: ModelCard) -> AsyncIterator[_Server]:
+async def _server(settings: Settings, card: ModelSpec) -> AsyncIterator[_Server]:
     """The server of a card; what goes wrong on the way to it is told in words."""
     check_allowed(settings, card)
     key = key_of(card)

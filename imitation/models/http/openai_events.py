@@ -8,7 +8,7 @@ from typing import Any
 from imitation.models.http import errors as http_errors
 from imitation.models.http.event_stream import StreamEvent
 from imitation.text import clean
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 _WITHHELD = ("content_filter", "safety", "recitation", "prohibited_content", "blocklist")
 _PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
@@ -29,7 +29,7 @@ class Reading:
         ended: Whether the server said that nothing more comes.
     """
 
-    def __init__(self, card: ModelCard, key: str = "") -> None:
+    def __init__(self, card: ModelSpec, key: str = "") -> None:
         self._card = card
         self._key = key
         self._deltas = False

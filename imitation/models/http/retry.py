@@ -34,7 +34,7 @@ class TryAgain(BackendError):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How often and how long to try.
 
     Attributes:
@@ -59,7 +59,7 @@ class Patience:
 
 
 async def persistently(
-    attempt: Callable[[], AsyncGenerator[T, None]], patience: Patience
+    attempt: Callable[[], AsyncGenerator[T, None]], patience: RetryPolicy
 ) -> AsyncGenerator[T, None]:
     """Items of the first attempt that yields one; closing this closes the attempt.
 

@@ -10,7 +10,7 @@ from imitation.errors import BackendError
 from imitation.models.catalog import nearest
 from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import place
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Served:
         )
 
 
-def read_listing(card: ModelCard, listed: Any) -> list[Served]:
+def read_listing(card: ModelSpec, listed: Any) -> list[Served]:
     """What a server lists, from the JSON of its reply.
 
     Raises:
@@ -56,7 +56,7 @@ def read_listing(card: ModelCard, listed: Any) -> list[Served]:
         raise http_errors.malformed(card, listed) from error
 
 
-def missing(card: ModelCard, served: Sequence[Served]) -> BackendError | None:
+def missing(card: ModelSpec, served: Sequence[Served]) -> BackendError | None:
     """Why a card cannot be asked, its server listing these; None where it can or may be."""
     names = [one.name for one in served]
     wanted = card.adapter or card.model

@@ -10,7 +10,7 @@ import httpx2
 
 from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import NO_KEY, PROBE_S, new_session
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 
 class Sessions:
@@ -41,7 +41,7 @@ class Sessions:
 
     async def ask(
         self,
-        card: ModelCard,
+        card: ModelSpec,
         url: str,
         body: Any = None,
         *,

@@ -13,7 +13,7 @@ _FINISHED = {
 }
 
 
-class Tally:
+class StopFilter:
     """Passes an answer on up to its first stop string, and says how it ended.
 
     All text of all servers passes here, so this is where characters are made whole: some servers

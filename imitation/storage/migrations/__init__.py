@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from imitation.disk import written_aside
+from imitation.disk import atomic_write
 from imitation.errors import StorageError
 
 
@@ -53,5 +53,5 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _backup(connection: sqlite3.Connection, target: Path) -> None:
     """Copy the whole store to `target`, readable as it is."""
-    with written_aside(target) as aside, closing(sqlite3.connect(aside)) as copy:
+    with atomic_write(target) as aside, closing(sqlite3.connect(aside)) as copy:
         connection.backup(copy)

@@ -20,7 +20,7 @@ from imitation.models.backends.registry import complete
 from imitation.models.download import Progress
 from imitation.models.streaming import Round
 from imitation.storage import comparisons
-from imitation.values import Delta, Done, Event, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Event, ModelSpec, Sampling, Sent
 from tests.dashboards.compare.test_session import NAMES, Lab
 
 
@@ -60,14 +60,14 @@ class Faulty:
     def __init__(self, inner: object, point: str, make: object) -> None:
         self.inner, self.point, self.make = inner, point, make
 
-    def stream(self, card: ModelCard, *rest: object) -> AsyncGenerator[Event, None]:
+    def stream(self, card: ModelSpec, *rest: object) -> AsyncGenerator[Event, None]:
         if card.id != "i":
             return self.inner.stream(card, *rest)
         if self.point == "call":
             raise self.make()
         return self._events()
 
-    async def prepare(self, cards: Iterable[ModelCard], progress: Progress) -> None:
+    async def prepare(self, cards: Iterable[ModelSpec], progress: Progress) -> None:
         if self.point == "prepare":
             raise self.make()
 

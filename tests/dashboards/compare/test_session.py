@@ -18,7 +18,7 @@ from imitation.models.streaming import conversation
 from imitation.settings import read_settings
 from imitation.storage import comparisons, votes
 from imitation.storage.database import connect
-from imitation.values import Answer, Event, Message, ModelCard, Sampling, Turn
+from imitation.values import Answer, Event, Message, ModelSpec, Sampling, Turn
 from tests.scripted import Script, ScriptedBackend
 
 NAMES = ("b", "i", "r")
@@ -43,7 +43,7 @@ class Lab:
         self.backend = ScriptedBackend(given)
         settings = read_settings({"IMITATION_DATA": str(folder), "IMITATION_CACHE": str(folder)})
         self.context = Context(settings, connect(settings.database), self.backend)
-        cards = [ModelCard(id=n, name=f"Model {n}", role=r, backend="x") for n, r in ROLES.items()]
+        cards = [ModelSpec(id=n, name=f"Model {n}", role=r, backend="x") for n, r in ROLES.items()]
         self.context.catalog = lambda: Catalog(cards)
         self.session = Session(self.context, "anna")
 
@@ -359,7 +359,7 @@ def test_a_turn_a_column_left_unanswered_is_not_sent_again() -> None:
 
 async def test_what_is_being_prepared_is_shown_in_the_columns(lab: Lab) -> None:
     cards = [
-        ModelCard(id=n, name=n, role=r, backend="embedded") for n, r in ROLES.items() if n != "b2"
+        ModelSpec(id=n, name=n, role=r, backend="embedded") for n, r in ROLES.items() if n != "b2"
     ]
     lab.context.catalog = lambda: Catalog(cards)
     told = asyncio.Event()

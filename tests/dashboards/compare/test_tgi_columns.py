@@ -13,7 +13,7 @@ from imitation.models.backends.registry import Backends
 from imitation.models.catalog import Catalog
 from imitation.settings import read_settings
 from imitation.storage.database import connect
-from imitation.values import ModelCard, Sampling
+from imitation.values import ModelSpec, Sampling
 from tests.models.fake_tgi import FakeTGI
 from tests.models.servers import serving
 
@@ -40,8 +40,8 @@ async def test_a_column_with_the_bases_words_is_never_shown_as_an_imitation(
     context = Context(settings, connect(settings.database), Backends(settings))
     common = {"backend": "tgi", "endpoint": server.url, "prompt_format": "koala", "context": 512}
     cards = [
-        ModelCard("b", "The base", "base", **common),
-        ModelCard("i", "Broad", "imitation", adapter="broad", base="b", **common),
+        ModelSpec("b", "The base", "base", **common),
+        ModelSpec("i", "Broad", "imitation", adapter="broad", base="b", **common),
     ]
     context.catalog = lambda: Catalog(cards)
     session = Session(context, "anna")

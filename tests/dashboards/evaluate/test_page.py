@@ -19,7 +19,7 @@ from dashboards.paper.figure_page import figures_json, own_json
 from dashboards.paper.local_section import Choice
 from dashboards.shell import interval_text
 from dashboards.shell.context import Context
-from dashboards.shell.queries import EXAMPLE, of_report, own_scores
+from dashboards.shell.queries import EXAMPLE, local_scores, of_report
 from dashboards.votes import answer_pairs
 from imitation.errors import UserError
 from imitation.evaluation.harness.group_scores import Combined
@@ -74,7 +74,7 @@ def test_before_anything_is_measured_the_example_is_shown(context, tmp_path):
     page = samples.browse(shown.out, Browse(verdicts=samples.gap_filter(found)))
     made = samples.open_in_compare(context, shown.out, page.rows[0].id, ME)
     assert comparisons.load(context.db, made) is not None
-    scores = own_scores(context.db, context.jobs.runs)
+    scores = local_scores(context.db, context.jobs.runs)
     assert {(s.run, s.value.n) for s in scores} == {("example", 264)}
     assert sum(s.tokens_m is not None for s in scores) == 2, "both imitations have their place"
     assert local_section.EXAMPLE_NOTE in own_json(scores, Choice())["html"]
@@ -82,7 +82,7 @@ def test_before_anything_is_measured_the_example_is_shown(context, tmp_path):
 
     finished_run(context.db, tmp_path, "own", "pocket_facts", visitor=ME)
     assert [one.name for one in Evaluations(context).look(ME)] == ["own"]
-    assert {s.run_name for s in own_scores(context.db, context.jobs.runs)} == {"own"}
+    assert {s.run_name for s in local_scores(context.db, context.jobs.runs)} == {"own"}
 
 
 def test_the_example_says_what_its_answers_say():
@@ -318,7 +318,7 @@ def test_judges_and_studies_take_pairs_from_a_run(context, run):
 
 def test_own_runs_stand_on_the_gaps_page(context, run):
     assert local_section.NONE_YET in own_json((), Choice())["html"]
-    scores = own_scores(context.db, context.jobs.runs)
+    scores = local_scores(context.db, context.jobs.runs)
     assert len(scores) == len(MODELS) and {s.value.n for s in scores} == {N}
     made = own_json(scores, Choice())
     assert "Pocket local closes 91% [30, 110] of the gap on pocket_facts" in made["html"]
@@ -336,7 +336,7 @@ def test_own_runs_stand_on_the_gaps_page(context, run):
 def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, tmp_path):
     assert figures_json(()) is figures_json(())
     finished_run(context.db, tmp_path, "nq", "lab_nq")
-    scores = own_scores(context.db, context.jobs.runs)
+    scores = local_scores(context.db, context.jobs.runs)
     drawn = figures_json(scores)["figures"]["figure-4-top"]["score"]["data"]
     marks = [t for t in drawn if t.get("customdata")]
     assert len(marks) == 1 and marks[0]["xaxis"] == "x2"  # Natural Questions is the second panel
@@ -344,7 +344,7 @@ def test_own_runs_lie_over_the_papers_curve_of_the_same_benchmark_only(context, 
     plain = figures_json(())["figures"]["figure-4-top"]["score"]["data"]
     assert not [t for t in plain if t.get("customdata")]
     finished_run(context.db, tmp_path, "theirs", "nq_open")
-    both = figures_json(own_scores(context.db, context.jobs.runs))["figures"]["figure-4-top"]
+    both = figures_json(local_scores(context.db, context.jobs.runs))["figures"]["figure-4-top"]
     same = [t for t in both["score"]["data"] if t.get("customdata")]
     assert [t["y"] for t in same] == [t["y"] for t in marks], "nq_open is scored otherwise"
     # The paper's curve itself is unchanged: own marks are not joined to it.
@@ -360,7 +360,7 @@ def test_a_run_by_hand_is_found_by_its_folder(context, run):
     assert (shown.id, shown.state, shown.mine) == ("folder-one", "done", False)
     assert "by hand" in shown.detail
     assert not shown.by_page
-    assert {s.run for s in own_scores(context.db, context.jobs.runs)} == {"folder-one"}
+    assert {s.run for s in local_scores(context.db, context.jobs.runs)} == {"folder-one"}
 
 
 def test_results_made_elsewhere_are_imported_as_a_job(context, tmp_path):
@@ -400,7 +400,7 @@ def test_results_made_elsewhere_are_imported_as_a_job(context, tmp_path):
 def test_a_broken_report_is_said_and_takes_no_other_with_it(context, run, tmp_path, caplog):
     finished_run(context.db, tmp_path, "two", "pocket_choice")
     Path(run / "report.json").write_text('{"format": 99}')
-    assert {s.run_name for s in own_scores(context.db, context.jobs.runs)} == {"two"}
+    assert {s.run_name for s in local_scores(context.db, context.jobs.runs)} == {"two"}
     assert "version 99" in caplog.text
 
 

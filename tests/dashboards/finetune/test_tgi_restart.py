@@ -6,15 +6,15 @@ from pathlib import Path
 
 from dashboards.finetune.tgi_restart import restart_words
 from imitation.prompts import prompt_format
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 from tests.training.test_zero_adapter import CONFIG, base
 from training import checkpoints
 from training.optimizer import trainable
 from training.zero_adapter import main as zero_adapter
 
 URL = "http://gpu:8080"
-BASE = ModelCard("lm", "LM", "base", "tgi", endpoint=URL)
-BROAD = ModelCard("broad-card", "B", "imitation", "tgi", endpoint=f"{URL}/", adapter="broad")
+BASE = ModelSpec("lm", "LM", "base", "tgi", endpoint=URL)
+BROAD = ModelSpec("broad-card", "B", "imitation", "tgi", endpoint=f"{URL}/", adapter="broad")
 CARDS = [
     BASE,
     BROAD,

@@ -28,7 +28,7 @@ from imitation.storage.comparisons import Comparison
 from imitation.storage.database import connect
 from imitation.values import (
     Answer,
-    ModelCard,
+    ModelSpec,
     Pair,
     RecordedPrompt,
     Recording,
@@ -51,7 +51,7 @@ def context(tmp_path):
 
 
 def compare(context, choice, prompt="Why?", blind=True, answers=("one", "two"), visitor=ME):
-    cards = tuple(ModelCard(n, n, "base", "embedded") for n in ("pocket-base", "<script>"))
+    cards = tuple(ModelSpec(n, n, "base", "embedded") for n in ("pocket-base", "<script>"))
     made = tuple(Answer(text=text, state="done") for text in answers)
     comparison = Comparison(
         comparisons.new_id(), visitor, cards, blind, "", Sampling(), (Turn(prompt, made),)

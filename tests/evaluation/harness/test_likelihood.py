@@ -23,11 +23,11 @@ from imitation.models.embedded.engine import EmbeddedBackend
 from imitation.models.embedded.weights import weights_path
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings, read_settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 from tests.evaluation import llama_like
 from tests.vllm_server import VLLM
 
-CARD = ModelCard("w", "Whole", "reference", "embedded", weights="whole")
+CARD = ModelSpec("w", "Whole", "reference", "embedded", weights="whole")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ CARD = ModelCard("w", "Whole", "reference", "embedded", weights="whole")
     ],
 )
 def test_who_can_and_why_not(backend: str, form: str, reason: str) -> None:
-    card = ModelCard("m", "M", "base", backend, prompt_format=form)
+    card = ModelSpec("m", "M", "base", backend, prompt_format=form)
     assert reason in why_not(card)
     assert bool(why_not(card)) == bool(reason)
 
@@ -167,18 +167,18 @@ class Echo(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def echo() -> Iterator[ModelCard]:
+def echo() -> Iterator[ModelSpec]:
     server = HTTPServer(("127.0.0.1", 0), Echo)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    yield ModelCard("e", "E", "base", "openai", endpoint=url, model="m", prompt_format="plain")
+    yield ModelSpec("e", "E", "base", "openai", endpoint=url, model="m", prompt_format="plain")
     server.shutdown()
     thread.join()
     Echo.rude = ""
 
 
-async def asked(card: ModelCard, *pairs: tuple[str, str]) -> list[tuple[float, bool]]:
+async def asked(card: ModelSpec, *pairs: tuple[str, str]) -> list[tuple[float, bool]]:
     sessions = Sessions(60)
     try:
         told = EchoLikelihood(card, read_settings({}), sessions)
@@ -188,7 +188,7 @@ async def asked(card: ModelCard, *pairs: tuple[str, str]) -> list[tuple[float, b
 
 
 @pytest.mark.parametrize("rude", ["", "words"])
-async def test_an_echoed_prompt_gives_the_continuations_part(echo: ModelCard, rude: str) -> None:
+async def test_an_echoed_prompt_gives_the_continuations_part(echo: ModelSpec, rude: str) -> None:
     Echo.rude = rude
     pairs = [("The capital is", " Paris"), ("The capital is", " Rome now"), ("", "Rome now")]
     found = await asked(echo, *pairs)
@@ -212,7 +212,7 @@ async def test_an_echoed_prompt_gives_the_continuations_part(echo: ModelCard, ru
     ],
 )
 async def test_what_cannot_be_told_is_refused_and_never_scored(
-    echo: ModelCard, rude: str, context: str, said: str
+    echo: ModelSpec, rude: str, context: str, said: str
 ) -> None:
     Echo.rude = rude
     with pytest.raises(BackendError, match=said):
@@ -258,7 +258,7 @@ def assert_alike(
 
 @pytest.mark.slow
 def test_vllm_tells_what_transformers_finds(vllm: VLLM, pocket_settings: Settings) -> None:
-    card = ModelCard(
+    card = ModelSpec(
         "v", "V", "base", "openai", endpoint=vllm.endpoint, model=vllm.model, prompt_format="plain"
     )
     folder, _ = dequantised(pocket_settings, weights_path(pocket_settings, "cut-4"))
@@ -272,7 +272,7 @@ def test_vllm_tells_it_with_a_tokenizer_like_llamas(
     llama_like_folder: Path, llama_like_vllm: VLLM
 ) -> None:
     pairs = [*PAIRS, ("", "\u65e5\u672c")]
-    card = ModelCard(
+    card = ModelSpec(
         "v", "V", "base", "openai", endpoint=llama_like_vllm.endpoint,
         model=llama_like_vllm.model, prompt_format="plain",
     )  # fmt: skip
@@ -286,7 +286,7 @@ def test_the_engine_tells_it_with_a_tokenizer_like_llamas(
 ) -> None:
     model = llama_like.make(tmp_path, begins=begins)
     file = llama_like.as_gguf(model, tmp_path / "tiny.gguf", begins=begins)
-    card = ModelCard("t", "Tiny", "base", "embedded", weights=str(file), context=llama_like.CONTEXT)
+    card = ModelSpec("t", "Tiny", "base", "embedded", weights=str(file), context=llama_like.CONTEXT)
     pairs = [*PAIRS, ("", "\u65e5\u672c")] if begins else PAIRS
 
     async def run() -> list[tuple[float, bool]]:

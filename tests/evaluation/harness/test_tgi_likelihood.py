@@ -11,7 +11,7 @@ from imitation.evaluation.harness.tgi_likelihood import TGILikelihood
 from imitation.models.backends.registry import Backends
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 from tests.models.fake_tgi import FakeTGI
 from tests.models.servers import serving
 
@@ -32,14 +32,14 @@ def server(running: FakeTGI) -> Iterator[FakeTGI]:
     assert running.violations == []
 
 
-def card(server: FakeTGI, adapter: str = "") -> ModelCard:
+def card(server: FakeTGI, adapter: str = "") -> ModelSpec:
     role = "imitation" if adapter else "base"
-    return ModelCard(
+    return ModelSpec(
         "m", "M", role, "tgi", server.url, adapter=adapter, prompt_format="plain", context=512
     )
 
 
-async def told(model: ModelCard, *pairs: tuple[str, str]) -> list[tuple[float, bool]]:
+async def told(model: ModelSpec, *pairs: tuple[str, str]) -> list[tuple[float, bool]]:
     sessions = Sessions(5)
     try:
         likelihood = TGILikelihood(model, SETTINGS, sessions)

@@ -18,7 +18,7 @@ from imitation.evaluation.judging.rubrics import (
     rubrics,
 )
 from imitation.evaluation.judging.verdicts import parse, parse_one
-from imitation.values import ModelCard, Pair, Verdict
+from imitation.values import ModelSpec, Pair, Verdict
 
 VICUNA = Path(__file__).parents[4] / "shared" / "reference" / "vicuna80"
 PAIR = Pair("What is {answer_1}?", ("a", "b"), ("one {answer_2}", "two {question}"))
@@ -205,7 +205,7 @@ def test_a_rubric_without_a_place_is_refused():
 
 def card(name, **fields):
     values = {"role": "reference", "backend": "openai", "endpoint": "http://h/v1", **fields}
-    return ModelCard(name, name, **values)
+    return ModelSpec(name, name, **values)
 
 
 def test_gpt_4_judges_where_there_is_one():

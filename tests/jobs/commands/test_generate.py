@@ -19,7 +19,7 @@ from imitation.jobs.commands.generate import Prompt, fact_prompts, generate, rea
 from imitation.jobs.costs import Price, dollars, price_of, terms_may_forbid
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
-from imitation.values import ModelCard, Sampling
+from imitation.values import ModelSpec, Sampling
 from tests.scripted import Script, ScriptedBackend
 
 SAMPLING = Sampling(temperature=0.2, top_p=0.9, max_tokens=16, seed=3)
@@ -35,7 +35,7 @@ def card(tmp_path):
     ]
     file = tmp_path / "recorded.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return ModelCard("m", "M", "reference", "recorded", file=str(file), model="m")
+    return ModelSpec("m", "M", "reference", "recorded", file=str(file), model="m")
 
 
 def make(card, texts, out, sampling=SAMPLING):
@@ -133,7 +133,7 @@ def ask(card, texts, out, backend, **more):
     return asyncio.run(go())
 
 
-LIVE = ModelCard("m", "M", "reference", "script", price_in=1.0, price_out=10.0)
+LIVE = ModelSpec("m", "M", "reference", "script", price_in=1.0, price_out=10.0)
 
 
 def test_refusals_are_kept_and_marked_and_all_is_counted(tmp_path):

@@ -9,7 +9,7 @@ from imitation.facts import facts_of
 from imitation.jobs.commands.score_facts import answer_facts, main, summarise
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 
 def test_failures_are_counted_and_not_scored_as_wrong(tmp_path):
@@ -21,7 +21,7 @@ def test_failures_are_counted_and_not_scored_as_wrong(tmp_path):
     ]
     file = tmp_path / "recorded.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    card = ModelCard("m", "M", "reference", "recorded", file=str(file), model="m")
+    card = ModelSpec("m", "M", "reference", "recorded", file=str(file), model="m")
     found = asyncio.run(answer_facts(Backends(read_settings({})), card, facts))
     summary = summarise("m", found)
     assert summary["accuracy"]["value"] == 0.5

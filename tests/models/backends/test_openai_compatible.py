@@ -11,16 +11,16 @@ from dashboards.shell.components import answer_meta
 from imitation.errors import BackendError
 from imitation.models.backends.openai_compatible import OpenAIBackend
 from imitation.models.backends.registry import complete
-from imitation.models.http.retry import Patience
+from imitation.models.http.retry import RetryPolicy
 from imitation.settings import Settings
-from imitation.values import Answer, Delta, Done, Message, ModelCard, Sampling, Sent
+from imitation.values import Answer, Delta, Done, Message, ModelSpec, Sampling, Sent
 from tests.models.fake_openai import FakeOpenAI
 from tests.models.servers import free_port, serving
 
 ASK = (Message("user", "What is the capital of France?"),)
 GREEDY = Sampling(temperature=0, max_tokens=40)
 KEY = "sk-very-secret-123456"
-EAGER = Patience(attempts=3, first_wait_s=0.01, longest_s=2.0)
+EAGER = RetryPolicy(attempts=3, first_wait_s=0.01, longest_s=2.0)
 
 
 def settings(timeout_s: float = 5.0, offline: bool = False) -> Settings:
@@ -46,10 +46,10 @@ async def backend():
     await found.close()
 
 
-def card(server: FakeOpenAI | str, prompt_format: str = "chat", **values) -> ModelCard:
+def card(server: FakeOpenAI | str, prompt_format: str = "chat", **values) -> ModelSpec:
     url = server if isinstance(server, str) else server.url
     values = {"context": 512, "model": "llama-7b", **values}
-    return ModelCard(
+    return ModelSpec(
         "m", "LLaMA", "base", "openai", endpoint=f"{url}/v1", prompt_format=prompt_format, **values
     )
 
@@ -146,7 +146,7 @@ async def test_a_server_that_ignores_stop_strings_is_cut_and_stopped(server, bac
 async def test_openai_itself_gets_its_newer_name_for_the_limit():
     from imitation.models.backends.openai_compatible import _parameters
 
-    there = ModelCard("m", "GPT", "reference", "openai", endpoint="https://api.openai.com/v1")
+    there = ModelSpec("m", "GPT", "reference", "openai", endpoint="https://api.openai.com/v1")
     assert "max_completion_tokens" in _parameters(there, GREEDY, chat=True)
     assert "max_tokens" in _parameters(there, GREEDY, chat=False)
 
@@ -365,7 +365,7 @@ async def test_an_unknown_model_is_answered_with_near_names(server, backend):
 
 
 async def test_a_wrong_address_is_told(server, backend):
-    astray = ModelCard("m", "LLaMA", "base", "openai", endpoint=server.url, model="llama-7b")
+    astray = ModelSpec("m", "LLaMA", "base", "openai", endpoint=server.url, model="llama-7b")
     _, error = await seen(backend, astray)
     assert error.status == 404 and "ends in /v1" in error.hint
 

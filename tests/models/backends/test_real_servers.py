@@ -19,7 +19,7 @@ from imitation.models.backends.registry import complete
 from imitation.models.embedded.process import EngineProcess, EngineSpec
 from imitation.models.embedded.weights import weights_path
 from imitation.settings import Settings
-from imitation.values import Delta, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Message, ModelSpec, Sampling, Sent
 from tests.models.servers import free_port
 
 pytestmark = pytest.mark.slow
@@ -53,21 +53,21 @@ def llama(tmp_path_factory, pocket_settings):
     weights = weights_path(pocket_settings, "whole")
     log = tmp_path_factory.mktemp("llama") / "engine.log"
     engine = EngineProcess(EngineSpec(weights, context=512), 1, log, 60)
-    card = ModelCard(
+    card = ModelSpec(
         "pocket", "Pocket", "reference", "openai", endpoint=engine.url + "/v1", context=512
     )
     yield card
     engine.end()
 
 
-def decoded(card: ModelCard) -> int:
+def decoded(card: ModelSpec) -> int:
     """Tokens llama.cpp has made since it started."""
     text = httpx2.get(card.endpoint.removesuffix("/v1") + "/metrics", trust_env=False).text
     lines = dict(line.split(" ") for line in text.splitlines() if not line.startswith("#"))
     return int(float(lines["llamacpp:tokens_predicted_total"]))
 
 
-def busy(card: ModelCard) -> int:
+def busy(card: ModelSpec) -> int:
     """Slots of llama.cpp that are at work."""
     slots = httpx2.get(card.endpoint.removesuffix("/v1") + "/slots", trust_env=False).json()
     return sum(slot["is_processing"] for slot in slots)
@@ -216,7 +216,7 @@ def serve(tiny_model, tmp_path_factory):
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env)
-    card = ModelCard(
+    card = ModelSpec(
         "tiny",
         "Tiny",
         "base",

@@ -9,7 +9,7 @@ from imitation.models.backends.recorded import RecordedBackend
 from imitation.models.backends.registry import Backends, complete
 from imitation.models.recordings.mt_bench import fetch
 from imitation.settings import read_settings
-from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Message, ModelSpec, Sampling, Sent
 
 VICUNA = Path(__file__).parents[4] / "shared" / "reference" / "vicuna80"
 LONG = "Because the sky\n\nis   blue, and\tthe sea is deep, " * 3
@@ -34,7 +34,7 @@ async def backend(tmp_path):
 
 
 def card(file, model="gpt"):
-    return ModelCard("rec", "Recorded GPT", "reference", "recorded", file=str(file), model=model)
+    return ModelSpec("rec", "Recorded GPT", "reference", "recorded", file=str(file), model=model)
 
 
 def ask(*texts):

@@ -7,8 +7,8 @@ import pytest
 from imitation.errors import BackendError
 from imitation.models.backends.openai_compatible import OpenAIBackend
 from imitation.models.backends.registry import complete
-from imitation.models.http.retry import Patience
-from imitation.values import Delta, Message, ModelCard, Sampling
+from imitation.models.http.retry import RetryPolicy
+from imitation.values import Delta, Message, ModelSpec, Sampling
 from tests.models.backends.test_openai_compatible import seen, settings
 from tests.vllm_server import VLLM
 
@@ -16,17 +16,17 @@ pytestmark = pytest.mark.slow
 ASK = (Message("user", "Name three rivers."),)
 
 
-def card(vllm: VLLM, prompt_format: str = "chat", **values: object) -> ModelCard:
+def card(vllm: VLLM, prompt_format: str = "chat", **values: object) -> ModelSpec:
     endpoint = vllm.endpoint + str(values.pop("query", ""))
     given = {"model": "base", "context": 100_000} | values
-    return ModelCard(
+    return ModelSpec(
         "v", "V", "base", "openai", endpoint=endpoint, prompt_format=prompt_format, **given
     )
 
 
 @pytest.fixture
 async def backend():
-    found = OpenAIBackend(settings(timeout_s=120), Patience(attempts=1))
+    found = OpenAIBackend(settings(timeout_s=120), RetryPolicy(attempts=1))
     yield found
     await found.close()
 

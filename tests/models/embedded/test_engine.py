@@ -24,9 +24,9 @@ from imitation.models.backends.registry import complete
 from imitation.models.embedded.engine import EmbeddedBackend, share_of
 from imitation.models.embedded.gguf import write_lora
 from imitation.settings import PACKAGE, Settings
-from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Message, ModelSpec, Sampling, Sent
 
-WHOLE = ModelCard("whole", "Whole", "reference", "embedded", weights="whole", context=512)
+WHOLE = ModelSpec("whole", "Whole", "reference", "embedded", weights="whole", context=512)
 CUT = replace(WHOLE, id="cut", name="Cut", role="base", weights="cut-4")
 ASK = [Message("user", "Name three animals that live in the sea.")]
 GREEDY = Sampling(temperature=0, max_tokens=24)
@@ -210,7 +210,7 @@ async def test_a_busy_engine_is_not_ended_for_another(engines):
         assert sum(engine.threads for engine in engines.status()) <= engines._settings.cores
 
 
-def adapter_card(folder: Path, name: str, scale: float) -> ModelCard:
+def adapter_card(folder: Path, name: str, scale: float) -> ModelSpec:
     """CUT with a random adapter on its q and v projections, `scale` times as strong."""
     rng = np.random.default_rng(0)
     tensors = {
@@ -305,10 +305,10 @@ async def test_an_engine_dies_with_its_parent(pocket_settings):
 import asyncio, sys
 from imitation.models.embedded.engine import EmbeddedBackend
 from imitation.settings import read_settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 async def main():
     engines = EmbeddedBackend(read_settings())
-    await engines.prepare([ModelCard("w", "W", "base", "embedded", weights="whole")])
+    await engines.prepare([ModelSpec("w", "W", "base", "embedded", weights="whole")])
     heavy = {"torch", "transformers", "xllamacpp", "gguf", "numpy"} & set(sys.modules)
     print(engines.status()[0].pid, *heavy, flush=True)
     await asyncio.sleep(60)

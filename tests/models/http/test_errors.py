@@ -8,9 +8,9 @@ import pytest
 from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import is_loopback, place
 from imitation.models.http.retry import TryAgain
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
-CARD = ModelCard("m", "LLaMA", "base", "openai", endpoint="https://u:p@h.example:8/v1?key=k")
+CARD = ModelSpec("m", "LLaMA", "base", "openai", endpoint="https://u:p@h.example:8/v1?key=k")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from imitation.errors import BackendError
 from imitation.models.http.load_adapter import load_adapter, unload_adapter
 from imitation.settings import read_settings
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 from tests.models.servers import LookAlike, serving
 
 
@@ -105,7 +105,7 @@ def vllm(served):
 
 
 def card(vllm, **fields):
-    return ModelCard("b", "Base", "base", "openai", endpoint=f"{vllm.url}/v1", model="lm", **fields)
+    return ModelSpec("b", "Base", "base", "openai", endpoint=f"{vllm.url}/v1", model="lm", **fields)
 
 
 async def test_an_adapter_is_loaded_and_unloaded(vllm, monkeypatch):
@@ -159,9 +159,9 @@ async def test_a_server_that_takes_none_while_it_runs(vllm):
 
 
 async def test_nobody_there_and_offline():
-    gone = ModelCard("b", "Base", "base", "openai", endpoint="http://127.0.0.1:9/v1")
+    gone = ModelSpec("b", "Base", "base", "openai", endpoint="http://127.0.0.1:9/v1")
     with pytest.raises(BackendError):
         await load_adapter(read_settings({}), gone, "mine", "/x")
-    far = ModelCard("b", "Base", "base", "openai", endpoint="http://far.example/v1")
+    far = ModelSpec("b", "Base", "base", "openai", endpoint="http://far.example/v1")
     with pytest.raises(BackendError, match="offline"):
         await load_adapter(read_settings({"IMITATION_OFFLINE": "1"}), far, "mine", "/x")

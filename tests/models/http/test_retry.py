@@ -1,7 +1,7 @@
 import pytest
 
 from imitation.errors import BackendError
-from imitation.models.http.retry import Patience, TryAgain, persistently
+from imitation.models.http.retry import RetryPolicy, TryAgain, persistently
 
 BUSY = TryAgain("busy", status=429)
 
@@ -24,11 +24,11 @@ def attempts(*scripts):
     return attempt, left, closed
 
 
-async def drained(attempt, patience: Patience) -> list:
+async def drained(attempt, patience: RetryPolicy) -> list:
     return [item async for item in persistently(attempt, patience)]
 
 
-QUICK = Patience(attempts=3, first_wait_s=0.001, longest_s=0.1)
+QUICK = RetryPolicy(attempts=3, first_wait_s=0.001, longest_s=0.1)
 
 
 async def test_the_first_attempt_that_yields_is_taken():
@@ -60,7 +60,7 @@ async def test_closing_closes_the_attempt():
 
 
 def test_waits_double_and_are_bounded():
-    patience = Patience(attempts=4, first_wait_s=1.0, longest_s=5.0)
+    patience = RetryPolicy(attempts=4, first_wait_s=1.0, longest_s=5.0)
     for _ in range(50):
         assert 0.75 <= patience.wait_s(1, BUSY, 0) <= 1.0
         assert 1.5 <= patience.wait_s(2, BUSY, 1) <= 2.0

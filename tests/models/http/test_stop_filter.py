@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from imitation import models
-from imitation.models.http.stop_filter import Tally
+from imitation.models.http.stop_filter import StopFilter
 
 
-def told(tally: Tally, pieces: list[str]) -> str:
+def told(tally: StopFilter, pieces: list[str]) -> str:
     found = [tally.feed(piece) for piece in pieces] + [tally.flush()]
     return "".join(delta.text for delta in found if delta)
 
@@ -33,20 +33,20 @@ def cuts(text: str):
 )
 def test_an_answer_ends_at_its_first_stop_string_however_it_is_cut(text, shown):
     for pieces in cuts(text):
-        tally = Tally(("</s>", "USER:", ""))
+        tally = StopFilter(("</s>", "USER:", ""))
         assert told(tally, pieces) == shown
         assert tally.stopped == (shown != text)
 
 
 def test_text_is_held_back_no_longer_than_it_must_be():
-    tally = Tally(("</s>",))
+    tally = StopFilter(("</s>",))
     assert tally.feed("a <").text == "a "
     assert tally.feed("b").text == "<b"
-    assert Tally().feed("a <").text == "a <"
+    assert StopFilter().feed("a <").text == "a <"
 
 
 def test_times_and_counts():
-    tally = Tally(("END",), started=0.0)
+    tally = StopFilter(("END",), started=0.0)
     assert tally.feed("") is None
     tally.feed("one")
     tally.feed(" two")
@@ -60,7 +60,7 @@ def test_times_and_counts():
 
 
 def test_a_stopped_answer_waits_a_little_for_how_it_ended():
-    tally = Tally(("END",))
+    tally = StopFilter(("END",))
     tally.feed("END")
     assert tally.stopped and not tally.over
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_a_stopped_answer_waits_a_little_for_how_it_ended():
 
 
 def played(*pieces: str, stop: tuple[str, ...] = ()) -> str:
-    tally = Tally(stop)
+    tally = StopFilter(stop)
     shown = [tally.feed(piece) for piece in pieces]
     return "".join(delta.text for delta in (*shown, tally.flush()) if delta)
 
@@ -102,7 +102,7 @@ def test_a_stop_string_of_joined_halves_is_found():
 
 
 def test_a_server_that_allowed_less_is_noticed():
-    tally = Tally(max_tokens=300)
+    tally = StopFilter(max_tokens=300)
     tally.feed("x")
     assert tally.done("length", 880, 144).was_shortened
     assert not tally.done("length", 880, 300).was_shortened
@@ -111,7 +111,7 @@ def test_a_server_that_allowed_less_is_noticed():
 
 
 def test_text_that_came_at_once_has_no_speed():
-    at_once, one_read, two = Tally(), Tally(), Tally()
+    at_once, one_read, two = StopFilter(), StopFilter(), StopFilter()
     at_once.feed("all of it")
     for piece in "ab":
         one_read.feed(piece, 7)

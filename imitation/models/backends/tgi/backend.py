@@ -47,12 +47,12 @@ from imitation.models.backends.tgi.stream import (
 from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import CONNECT_S, check_allowed, key_of
 from imitation.models.http.idle_timeout import QUEUED, Life
-from imitation.models.http.retry import Patience, persistently
+from imitation.models.http.retry import RetryPolicy, persistently
 from imitation.models.http.sessions import Sessions
-from imitation.models.http.stop_filter import Tally
+from imitation.models.http.stop_filter import StopFilter
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, format_of, prepare
 from imitation.settings import Settings
-from imitation.values import Delta, Done, Event, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Event, Message, ModelSpec, Sampling, Sent
 
 CHECK_S = 20.0
 """Seconds that checking an adapter may keep a probe, and with it the next round of probes."""
@@ -66,9 +66,9 @@ class TGIBackend:
         patience: How often and how long to try again.
     """
 
-    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
+    def __init__(self, settings: Settings, patience: RetryPolicy | None = None) -> None:
         self._settings = settings
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._sessions = Sessions(settings.timeout_s)
         self._servers = Servers(self._sessions, settings.timeout_s)
         # The hub's own sessions refuse every server while HF_HUB_OFFLINE is set, and read no
@@ -76,7 +76,7 @@ class TGIBackend:
         set_async_client_factory(functools.partial(hub_session, settings.timeout_s))
 
     async def stream(
-        self, card: ModelCard, messages: Sequence[Message], sampling: Sampling
+        self, card: ModelSpec, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncGenerator[Event, None]:
         """Events of one answer; closing it closes the response, which stops the server's work.
 
@@ -96,7 +96,7 @@ class TGIBackend:
             async for event in events:
                 yield event
 
-    async def probe(self, card: ModelCard) -> None:
+    async def probe(self, card: ModelSpec) -> None:
         """Return if the server is healthy, takes the key and computes the card's adapter.
 
         /health, /info and /chat_tokenize want no key; /tokenize does. The adapter is asked for
@@ -118,7 +118,7 @@ class TGIBackend:
         """Close idle connections."""
         await self._sessions.close()
 
-    def _hooks(self, card: ModelCard, key: str) -> Hooks:
+    def _hooks(self, card: ModelSpec, key: str) -> Hooks:
         """The server's own rendering and counting."""
         ask = functools.partial(self._sessions.ask, card, key=key)
 
@@ -135,7 +135,7 @@ class TGIBackend:
 
         return Hooks(render, count)
 
-    def _rendering(self, card: ModelCard, key: str) -> Callable[[str], Awaitable[str]]:
+    def _rendering(self, card: ModelSpec, key: str) -> Callable[[str], Awaitable[str]]:
         """The prompt that one message of a user becomes."""
 
         async def render(text: str) -> str:
@@ -147,7 +147,7 @@ class TGIBackend:
         return render
 
     async def _found_right(
-        self, card: ModelCard, key: str
+        self, card: ModelSpec, key: str
     ) -> AsyncGenerator[tuple[Info | None, str], None]:
         """The server's limits, None where it does not say, and what to know of the adapter."""
         info = None
@@ -157,7 +157,7 @@ class TGIBackend:
 
     async def _prepare(
         self,
-        card: ModelCard,
+        card: ModelSpec,
         messages: Sequence[Message],
         sampling: Sampling,
         key: str,
@@ -182,10 +182,10 @@ class TGIBackend:
         )
         return Call(sent, request.stop, key, time.perf_counter(), chat, sampling.max_tokens)
 
-    async def _answer(self, card: ModelCard, call: Call) -> AsyncGenerator[Delta | Done, None]:
+    async def _answer(self, card: ModelSpec, call: Call) -> AsyncGenerator[Delta | Done, None]:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
-        tally = Tally(call.stop, call.started, call.max_tokens)
+        tally = StopFilter(call.stop, call.started, call.max_tokens)
         last, made = Piece(), 0
         life = Life(silence, QUEUED)
         LIFE.set(life)
@@ -233,7 +233,7 @@ class TGIBackend:
         yield tally.done(last.finish, last.prompt_tokens, last.tokens)
 
     def _fault(
-        self, card: ModelCard, call: Call, error: Exception, *, opened: bool
+        self, card: ModelSpec, call: Call, error: Exception, *, opened: bool
     ) -> BackendError:
         """What an exception of the hub's client, or of the transport under it, means."""
         for cause in _causes(error):

@@ -34,7 +34,7 @@ from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import PROBE_S, place
 from imitation.models.http.retry import TryAgain
 from imitation.models.http.sessions import Sessions
-from imitation.values import ModelCard
+from imitation.values import ModelSpec
 
 LIKELIEST = 5
 """Tokens asked for at each step; more than TGI gives unless told to (`--max-top-n-tokens`)."""
@@ -83,7 +83,7 @@ class Servers:
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]]
         self._locks = WeakKeyDictionary()
 
-    async def look(self, card: ModelCard, key: str) -> Info:
+    async def look(self, card: ModelSpec, key: str) -> Info:
         """A server's limits now.
 
         Raises:
@@ -108,7 +108,7 @@ class Servers:
         return info
 
     async def check(
-        self, card: ModelCard, key: str, render: Callable[[str], Awaitable[str]]
+        self, card: ModelSpec, key: str, render: Callable[[str], Awaitable[str]]
     ) -> str:
         """Return if the card's adapter is computed as it should, as far as can be told.
 
@@ -142,7 +142,7 @@ class Servers:
             raise error
         return UNCHECKED if verdict == "unknown" else ""
 
-    def lost(self, card: ModelCard) -> None:
+    def lost(self, card: ModelSpec) -> None:
         """Forget what was checked: the server may be another when it is next asked."""
         known = self._of(card)
         known.verdicts.clear()
@@ -151,7 +151,7 @@ class Servers:
     async def _checked(
         self,
         asking: _Server,
-        card: ModelCard,
+        card: ModelSpec,
         others: Sequence[str],
         render: Callable[[str], Awaitable[str]],
     ) -> Verdict:
@@ -165,7 +165,7 @@ class Servers:
                 return "unknown"
             raise
 
-    async def _requests(self, card: ModelCard, key: str) -> int:
+    async def _requests(self, card: ModelSpec, key: str) -> int:
         """Requests since the server was started; the last count known where it does not say."""
         headers = {"Authorization": f"Bearer {key}"}
         try:
@@ -178,14 +178,14 @@ class Servers:
         found = _COUNT.search(reply.text)
         return int(found[1]) if found else 0
 
-    def _of(self, card: ModelCard) -> _Known:
+    def _of(self, card: ModelSpec) -> _Known:
         return self._known.setdefault(root(card), _Known())
 
 
 class _Server:
     """One that a check asks, see `imitation.models.backends.tgi.adapter_check.Asking`."""
 
-    def __init__(self, sessions: Sessions, card: ModelCard, key: str, timeout_s: float) -> None:
+    def __init__(self, sessions: Sessions, card: ModelSpec, key: str, timeout_s: float) -> None:
         self._ask = functools.partial(sessions.ask, card, key=key, within_s=timeout_s)
         self._sessions, self._card, self._key, self._timeout_s = sessions, card, key, timeout_s
 
@@ -239,7 +239,7 @@ def _question(prompt: str, adapter: str, count: int) -> dict[str, Any]:
     return {"inputs": prompt, "parameters": parameters}
 
 
-async def token_ids(ask: Callable[..., Awaitable[Any]], card: ModelCard, text: str) -> list[int]:
+async def token_ids(ask: Callable[..., Awaitable[Any]], card: ModelSpec, text: str) -> list[int]:
     """Ids of the tokens of a text, special ones included, by a server's /tokenize.
 
     Args:
@@ -257,7 +257,7 @@ async def token_ids(ask: Callable[..., Awaitable[Any]], card: ModelCard, text: s
         raise http_errors.malformed(card, reply) from error
 
 
-def fault(card: ModelCard, verdict: Verdict) -> BackendError | None:
+def fault(card: ModelSpec, verdict: Verdict) -> BackendError | None:
     """What a verdict means for the reader; None where nothing is wrong."""
     at, name = place(card.endpoint), card.adapter
     if verdict == "absent":
@@ -283,6 +283,6 @@ def fault(card: ModelCard, verdict: Verdict) -> BackendError | None:
     return None
 
 
-def root(card: ModelCard) -> str:
+def root(card: ModelSpec) -> str:
     """The server's address."""
     return card.endpoint.rstrip("/").removesuffix("/v1")

@@ -15,7 +15,7 @@ from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import new_session
 from imitation.models.http.idle_timeout import Life
 from imitation.models.request import as_dicts
-from imitation.values import ModelCard, Sampling, Sent
+from imitation.values import ModelSpec, Sampling, Sent
 
 BASE = "tgi"
 """The name TGI's chat API has for the model without an adapter; any other names an adapter."""
@@ -62,7 +62,7 @@ class Piece:
     tokens: int | None = None
 
 
-def told(card: ModelCard, call: Call, said: Any) -> BackendError:
+def told(card: ModelSpec, call: Call, said: Any) -> BackendError:
     """What TGI's own error means, by its message: its streams give chat the status 422 for all."""
     message = said.get("message", "") if isinstance(said, Mapping) else said
     words = str(message).lower()
@@ -72,7 +72,7 @@ def told(card: ModelCard, call: Call, said: Any) -> BackendError:
     return http_errors.refused(card, status, message, key=call.key)
 
 
-async def open_events(client: AsyncInferenceClient, card: ModelCard, call: Call) -> Any:
+async def open_events(client: AsyncInferenceClient, card: ModelSpec, call: Call) -> Any:
     """The hub's iterator over an answer's events, once the server has begun it."""
     sent = call.sent
     stop = list(sent.stop) or None

@@ -10,9 +10,9 @@ import pytest
 from imitation.errors import BackendError
 from imitation.models.backends.registry import complete
 from imitation.models.backends.tgi.backend import TGIBackend
-from imitation.models.http.retry import Patience
+from imitation.models.http.retry import RetryPolicy
 from imitation.settings import Settings
-from imitation.values import Delta, Done, Message, ModelCard, Sampling, Sent
+from imitation.values import Delta, Done, Message, ModelSpec, Sampling, Sent
 from tests.models.fake_tgi import FakeTGI, _templated, violations
 from tests.models.fake_tgi_model import encoded
 from tests.models.make_tgi_contract import CONTRACT, contract, written
@@ -22,7 +22,7 @@ OPENAPI = Path(__file__).parents[4].parent / "shared" / "tgi" / "openapi.json"
 ASK = (Message("user", "What is the capital of France?"),)
 GREEDY = Sampling(temperature=0, max_tokens=40)
 KEY = "sk-very-secret-123456"
-EAGER = Patience(attempts=3, first_wait_s=0.01, longest_s=2.0)
+EAGER = RetryPolicy(attempts=3, first_wait_s=0.01, longest_s=2.0)
 
 
 def settings(timeout_s: float = 5.0, offline: bool = False) -> Settings:
@@ -49,11 +49,11 @@ async def backend():
     await found.close()
 
 
-def card(server: FakeTGI | str, prompt_format: str = "koala", **values) -> ModelCard:
+def card(server: FakeTGI | str, prompt_format: str = "koala", **values) -> ModelSpec:
     url = server if isinstance(server, str) else server.url
     values = {"context": 512, **values}
     role = values.pop("role", "imitation" if values.get("adapter") else "base")
-    return ModelCard("m", "LLaMA", role, "tgi", endpoint=url, prompt_format=prompt_format, **values)
+    return ModelSpec("m", "LLaMA", role, "tgi", endpoint=url, prompt_format=prompt_format, **values)
 
 
 async def seen(backend, card, messages=ASK, sampling=GREEDY) -> tuple[list, BackendError | None]:
@@ -411,7 +411,7 @@ async def test_nobody_there(backend):
 
 async def test_a_server_that_comes_up_late_is_reached(backend):
     server = FakeTGI()
-    patient = TGIBackend(settings(), Patience(attempts=6, first_wait_s=0.2, longest_s=10))
+    patient = TGIBackend(settings(), RetryPolicy(attempts=6, first_wait_s=0.2, longest_s=10))
     url = f"http://127.0.0.1:{free_port()}"
     task = asyncio.create_task(seen(patient, card(url)))
     await asyncio.sleep(0.1)

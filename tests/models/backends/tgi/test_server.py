@@ -12,16 +12,16 @@ from imitation.models.backends.registry import Backends, complete
 from imitation.models.backends.tgi.adapter_check import Step, check_adapter
 from imitation.models.backends.tgi.backend import TGIBackend
 from imitation.models.health import Health
-from imitation.models.http.retry import Patience
+from imitation.models.http.retry import RetryPolicy
 from imitation.settings import Settings
-from imitation.values import Message, ModelCard, Sampling
+from imitation.values import Message, ModelSpec, Sampling
 from tests.models.fake_tgi import FakeTGI
 from tests.models.servers import free_port, serving
 
 ASK = (Message("user", "What is the capital of France?"),)
 GREEDY = Sampling(temperature=0, max_tokens=40)
 SETTINGS = Settings(Path("."), Path("."), (), 1, timeout_s=5)
-EAGER = Patience(attempts=3, first_wait_s=0.01, longest_s=2.0)
+EAGER = RetryPolicy(attempts=3, first_wait_s=0.01, longest_s=2.0)
 ABSENT = "has no adapter 'broad': it answers as the base, without saying so"
 GRAPHS = "leaves the adapter 'broad' out after an answer's first token"
 MIXED = "reads other weights than those of the adapter 'broad'"
@@ -45,15 +45,15 @@ def backend() -> TGIBackend:
     return TGIBackend(SETTINGS, EAGER)
 
 
-def card(server: FakeTGI, adapter: str = "broad", prompt_format: str = "koala") -> ModelCard:
+def card(server: FakeTGI, adapter: str = "broad", prompt_format: str = "koala") -> ModelSpec:
     role = "base" if adapter in ("", "zero") else "imitation"
-    return ModelCard(
+    return ModelSpec(
         adapter or "base", "M", role, "tgi", server.url, adapter=adapter,
         prompt_format=prompt_format, context=512,
     )  # fmt: skip
 
 
-async def fault(backend: TGIBackend, model: ModelCard) -> str:
+async def fault(backend: TGIBackend, model: ModelSpec) -> str:
     """What the column says instead of an answer; "" for an answer."""
     try:
         await complete(backend, model, ASK, GREEDY)
