@@ -397,11 +397,12 @@ LIVE_STATES: tuple[JobState, ...] = ("queued", "running", "stopping")
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """A command line to be run as a job.
+    """What is to be run as a job.
 
     Attributes:
         kind: A key of `imitation.jobs.registry.KINDS`.
-        argv: The command line; never holds a secret.
+        parameters: The kind's parameters (`imitation.jobs.parameters`) as plain values; they
+            never hold a secret.
         name: What people read.
         device: "cpu", "io" or "gpu:N"; jobs of a device wait for each other.
         out: Absolute path of the folder or file it writes; no other live job may use it.
@@ -410,7 +411,7 @@ class JobSpec:
     """
 
     kind: str
-    argv: tuple[str, ...]
+    parameters: Mapping[str, Any]
     name: str
     device: str = "cpu"
     out: str = ""

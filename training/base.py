@@ -17,11 +17,12 @@ from typing import Any
 
 from imitation import prompts
 from imitation.errors import IntegrityError, UserError
-from imitation.models.catalog import ModelSpec, load_catalog, nearest
+from imitation.models.catalog import ModelSpec, load_catalog
 from imitation.models.embedded.dequantised import dequantised
 from imitation.models.embedded.weights import weights_path
 from imitation.prompts import ChatTemplate, Koala, PromptFormat, prompt_format
 from imitation.settings import Settings
+from imitation.validation import nearest
 from imitation.values import Message
 from training.architectures import check_architecture
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from imitation.errors import ConfigError, UserError
-from imitation.models.catalog import nearest
 from imitation.models.embedded.gguf import LORA_MODULES
 from imitation.reading.text import NotUtf8, read_text
+from imitation.validation import nearest
 from training.run_folder import ADAPTER, MODEL
 
 PRESETS = Path(__file__).parent / "presets"

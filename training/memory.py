@@ -36,7 +36,7 @@ OVERHEAD = 80 << 20
 """Bytes of the tokenizer, the data and the libraries' own buffers."""
 GAPS = {"lora": 1.1, "qlora": 1.1, "full": 0.5}
 """Bytes the heap loses between tensors of unlike size, per byte of activations and logits, unless
-`steady` is set. Measured with glibc on conversations of mixed length: 0.99 and 1.22 with an
+`tune_malloc` is called. Measured with glibc on conversations of mixed length: 0.99 and 1.22 with an
 adapter; 0.47 with all weights, whose gradients fill some."""
 NARROW_GAPS = 0.6
 """The same where 16 bits are computed with: 0.57 and 0.65 with an adapter, 0.49 to 0.68 with all

@@ -13,7 +13,7 @@ from typing import Any
 from dashboards.data import terms
 from dashboards.data.sources import uploads
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.data.steps.sample import estimated_tokens
 from imitation.errors import StorageError, UserError
 from imitation.events import parse

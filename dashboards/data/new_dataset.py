@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dashboards.data.sources import folder, named, source_of
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.shell.user_files import file_in
 from imitation.data.sources.load import Source
 from imitation.data.steps.sample import number_of_tokens

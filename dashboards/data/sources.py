@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.shell.user_files import file_in
 from imitation.data.library import data_name
 from imitation.data.sources.load import HUB, LOOKED_AT, Source

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.disk import folder_written_aside
 from imitation.errors import UserError
 from imitation.evaluation.harness.suites import Listed, check_names, expand, read_index, search

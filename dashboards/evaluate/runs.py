@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dashboards.shell.context import Context
 from dashboards.shell.evaluation_runs import Evaluation, evaluation_runs
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.errors import UserError
 from imitation.evaluation.report import files as report_files
 from imitation.jobs.queue.progress import tail

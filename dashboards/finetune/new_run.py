@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.shell.training_data import SHIPPED, uploads
 from dashboards.shell.user_files import file_in
 from imitation.data.format import read_examples

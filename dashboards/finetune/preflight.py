@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dashboards.finetune.new_run import OVERRIDES, Form, plan
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.errors import UserError
 from imitation.jobs.registry import command, kind_of
 from imitation.reading.text import lines_of

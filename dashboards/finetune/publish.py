@@ -13,7 +13,7 @@ from typing import Any
 from dashboards.finetune.new_run import form_of
 from dashboards.finetune.tgi_restart import restart_words
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.disk import write_text
 from imitation.errors import BackendError, StorageError, UserError
 from imitation.jobs.registry import as_typed, command

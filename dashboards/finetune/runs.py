@@ -19,7 +19,7 @@ from dashboards.finetune.new_run import (
 )  # fmt: skip
 from dashboards.finetune.publish import forget, full_card, keep
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed
+from dashboards.shell.owned_jobs import check_allowed
 from imitation.data.library import data_name
 from imitation.disk import copy_file
 from imitation.errors import UserError

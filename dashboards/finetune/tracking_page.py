@@ -12,8 +12,8 @@ import gradio as gr
 from dashboards.finetune.new_run import form_of
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import command_html, problem_html
-from dashboards.shell.job_permission import check_allowed
 from dashboards.shell.markdown import plain
+from dashboards.shell.owned_jobs import check_allowed
 from dashboards.shell.scripts import CLICK_JS
 from imitation.errors import UserError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dashboards.shell.job_permission import check_allowed
+from dashboards.shell.owned_jobs import check_allowed
 from imitation.errors import UserError
 from imitation.evaluation.judging.rubrics import is_tone
 from imitation.evaluation.metrics.style_report import StyleReport, report, with_tone

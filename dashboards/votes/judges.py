@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dashboards.shell.context import Context
-from dashboards.shell.job_permission import check_allowed, submit
+from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.votes.answer_pairs import Choice, find
 from imitation.errors import UserError
 from imitation.evaluation.judging.rubrics import (

@@ -11,7 +11,7 @@ from pathlib import Path
 from imitation.data.sources import load
 from imitation.data.sources.load import Source
 from imitation.errors import UserError
-from imitation.models.catalog import nearest
+from imitation.validation import nearest
 
 PRESET = "preset:"
 

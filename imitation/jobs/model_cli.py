@@ -2,76 +2,102 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
 
 from imitation.errors import UserError
 from imitation.events import Writer
 from imitation.jobs.batch_completion import Answering
 from imitation.jobs.costs import Price, price_of
+from imitation.jobs.parameters import JobParameters, run
 from imitation.models.backends.registry import Backends
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings
 from imitation.values import ModelSpec, Sampling
 
-Work = Callable[[argparse.Namespace, ModelSpec, Price, Writer], int]
+
+def _date(text: str) -> str:
+    """A date as ISO 8601 writes it; "today" and "True" (earlier versions) are today."""
+    if text in ("today", "True"):
+        return datetime.now(UTC).date().isoformat()
+    return date.fromisoformat(text).isoformat() if text else ""
+
+
+class AsksModel(JobParameters):
+    """Parameters of every command that asks one model: model, result, sampling, costs."""
+
+    model: Annotated[str, Field(description="id in the catalog")]
+    out: Annotated[Path, Field(description="JSONL of conversations")]
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="of an answer")] = 256
+    seed: int = 0
+    concurrency: Annotated[int, Field(ge=1, le=256, description="requests at once")] = 4
+    price_in: Annotated[
+        float | None,
+        Field(ge=0, le=1e6, description="dollars per million prompt tokens, else the card's"),
+    ] = None
+    price_out: Annotated[
+        float | None,
+        Field(ge=0, le=1e6, description="dollars per million tokens of answers, else the card's"),
+    ] = None
+    terms_acknowledged: Annotated[
+        str,
+        AfterValidator(_date),
+        Field(
+            description='when the terms of the model were read, "today" or a date, for the '
+            "manifest: they may forbid training"
+        ),
+    ] = ""
+    progress: Annotated[Path | None, Field(description="JSON lines for whoever watches")] = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """How answers are drawn."""
+        return Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
+
+
+Asking = TypeVar("Asking", bound=AsksModel)
+Work = Callable[[Asking, ModelSpec, Price, Writer], int]
 """What a command does with its model; its exit code."""
 
 
-def add_options(
-    parser: argparse.ArgumentParser, temperature: float, top_p: float, max_tokens: int
-) -> None:
-    """The options of model, result, sampling, costs and progress, sampling with these defaults."""
-    add = parser.add_argument
-    add("--model", required=True, help="id in the catalog")
-    add("--out", type=Path, required=True, help="JSONL of conversations")
-    add("--temperature", type=float, default=temperature)
-    add("--top-p", type=float, default=top_p)
-    add("--max-tokens", type=int, default=max_tokens)
-    add("--seed", type=int, default=0)
-    add("--concurrency", type=int, default=4, help="requests at once")
-    add("--price-in", type=float, help="dollars per million prompt tokens, else the card's")
-    add("--price-out", type=float, help="dollars per million tokens of answers, else the card's")
-    add(
-        "--terms-acknowledged",
-        metavar="DATE",
-        nargs="?",
-        type=lambda text: date.fromisoformat(text).isoformat(),
-        const=datetime.now(UTC).date().isoformat(),
-        help="note in the manifest that the model's terms were read (today, or then): they may "
-        "forbid training",
-    )
-    add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")
-
-
-def sampling_of(args: argparse.Namespace) -> Sampling:
-    """As the options say."""
-    return Sampling(args.temperature, args.top_p, args.max_tokens, args.seed)
-
-
-def run_command(name: str, args: argparse.Namespace, work: Work) -> int:
+def run_command(
+    name: str,
+    kind: type[Asking],
+    work: Work[Asking],
+    argv: Sequence[str] | None,
+    about: str,
+) -> int:
     """Do the work with the model of the options; what goes wrong is said, and told the page.
 
     Returns:
         The work's exit code; 2 where a `UserError` ended it, 130 where a key did.
     """
-    report = Writer(None)
-    try:
-        report = Writer(args.progress)
-        card = load_catalog(read_settings().catalogs)[args.model]
-        return work(args, card, price_of(card, args.price_in, args.price_out), report)
-    except UserError as error:
-        report.failed(name, error)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; run the same command to go on.", file=sys.stderr)
-        return 130
+
+    def asked(parameters: Asking) -> int:
+        report = Writer(None)
+        try:
+            report = Writer(parameters.progress)
+            card = load_catalog(read_settings().catalogs)[parameters.model]
+            price = price_of(card, parameters.price_in, parameters.price_out)
+            return work(parameters, card, price, report)
+        except UserError as error:
+            report.failed(name, error)
+            return 2
+        except KeyboardInterrupt:
+            print("\nInterrupted; run the same command to go on.", file=sys.stderr)
+            return 130
+
+    return run(kind, asked, argv, prog=f"python -m imitation.jobs.commands.{name}", about=about)
 
 
 @asynccontextmanager

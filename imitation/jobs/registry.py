@@ -1,7 +1,8 @@
-"""The kinds of jobs, and their command lines."""
+"""The kinds of jobs: the command of each, and its parameters."""
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -9,8 +10,10 @@ from dataclasses import dataclass, field
 
 from imitation.errors import UserError
 from imitation.events import LEARNED
-from imitation.models.catalog import nearest
+from imitation.jobs.parameters import JobParameters
 from imitation.settings import PACKAGE
+from imitation.validation import nearest
+from imitation.values import JobSpec
 
 ROOT = PACKAGE.parent
 """Where command lines are run."""
@@ -24,6 +27,8 @@ class Kind:
 
     Attributes:
         module: What is run, `python -m module ...`.
+        parameters: Class of its parameters; "module:Class" where the command's own module is
+            too heavy for the page.
         device: Where it computes unless told otherwise: "cpu", "io" (hardly at all) or "gpu:N".
         lower: What to do where it ran out of memory.
         elsewhere: The same by what it had told of last, where `lower` is no cure.
@@ -31,6 +36,7 @@ class Kind:
     """
 
     module: str
+    parameters: str
     device: str = "cpu"
     lower: str = "Lower --concurrency, or choose a smaller model."
     elsewhere: Mapping[str, str] = field(default_factory=dict)
@@ -49,30 +55,48 @@ _EXPORT = (
 KINDS: Mapping[str, Kind] = {
     "finetune": Kind(
         "training.finetune",
+        "training.run_options:Finetune",
         lower="Lower micro_batch (Computed at once) first and set checkpointing, which do not "
         "change the result; then max_tokens (Longest conversation).",
         elsewhere={**dict.fromkeys(("", "setup"), _BASE), **dict.fromkeys(LEARNED, _EXPORT)},
     ),
-    "batch": Kind("training.preview", "io"),
-    "estimate": Kind("training.estimate", "io", "Lower micro_batch (Computed at once)."),
-    "generate": Kind("imitation.jobs.commands.generate"),
-    "synthesize": Kind("imitation.jobs.commands.synthesize"),
-    "score": Kind("imitation.jobs.commands.score_facts"),
-    "judge": Kind("imitation.jobs.commands.judge"),
+    "batch": Kind("training.preview", "training.run_options:RunOptions", "io"),
+    "estimate": Kind(
+        "training.estimate",
+        "training.run_options:Estimate",
+        "io",
+        "Lower micro_batch (Computed at once).",
+    ),
+    "generate": Kind("imitation.jobs.commands.generate", "Generate"),
+    "synthesize": Kind("imitation.jobs.commands.synthesize", "Synthesize"),
+    "score": Kind("imitation.jobs.commands.score_facts", "ScoreFacts"),
+    "judge": Kind("imitation.jobs.commands.judge", "Judge"),
     "evaluate": Kind(
         "imitation.jobs.commands.evaluate",
+        "Evaluate",
         lower="Lower --concurrency or --batch-size, or choose a smaller model.",
     ),
     "dataset": Kind(
         "imitation.jobs.commands.build_dataset",
+        "BuildDataset",
         lower="Build from fewer sources at once.",
         result="manifest.json",
     ),
-    "preview": Kind("imitation.jobs.commands.build_dataset", "io"),
-    "tasks": Kind("imitation.jobs.commands.list_tasks"),
-    "results": Kind("imitation.jobs.commands.import_results", "io"),
-    "push": Kind("training.publish", "io", "Send it from a machine with more memory."),
-    "import": Kind("imitation.jobs.commands.import_recorded", "io", "Import fewer files at once."),
+    "preview": Kind("imitation.jobs.commands.build_dataset", "BuildDataset", "io"),
+    "tasks": Kind("imitation.jobs.commands.list_tasks", "ListTasks"),
+    "results": Kind("imitation.jobs.commands.import_results", "ImportResults", "io"),
+    "push": Kind(
+        "training.publish",
+        "training.run_options:Publish",
+        "io",
+        "Send it from a machine with more memory.",
+    ),
+    "import": Kind(
+        "imitation.jobs.commands.import_recorded",
+        "ImportRecorded",
+        "io",
+        "Import fewer files at once.",
+    ),
 }
 
 
@@ -87,13 +111,35 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-def command(kind: str, arguments: Iterable[str]) -> tuple[str, ...]:
-    """The command line of a kind of job.
+def parameters_of(spec: JobSpec) -> JobParameters:
+    """What a job was told, typed.
+
+    Raises:
+        UserError: Unknown kind, or parameters that this version does not know.
+    """
+    kind = kind_of(spec.kind)
+    module, _, name = f"{kind.module}:{kind.parameters}".rpartition(":")
+    module = module if ":" not in module else module.rpartition(":")[2]
+    found: type[JobParameters] = getattr(importlib.import_module(module), name)
+    return found.of(spec.parameters)
+
+
+def command(kind: str, parameters: JobParameters) -> tuple[str, ...]:
+    """The command line of a job, derived from its parameters.
 
     Raises:
         UserError: Unknown kind.
     """
-    return (sys.executable, "-m", kind_of(kind).module, *arguments)
+    return (sys.executable, "-m", kind_of(kind).module, *parameters.options())
+
+
+def command_of(spec: JobSpec) -> tuple[str, ...]:
+    """The command line that a job runs.
+
+    Raises:
+        UserError: As `parameters_of`.
+    """
+    return command(spec.kind, parameters_of(spec))
 
 
 def as_typed(argv: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ import httpx2
 
 from imitation.errors import ConfigError, UserError
 from imitation.reading.text import NotUtf8, read_text
+from imitation.validation import nearest
 from imitation.values import ROLES, Role
 from imitation.values import ModelSpec as ModelSpec
 
@@ -97,15 +97,6 @@ class Catalog(Mapping[str, ModelSpec]):
     def by_role(self, role: Role) -> list[ModelSpec]:
         """Cards of one role, in file order."""
         return [card for card in self._cards.values() if card.role == role]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The nearest names as a question, or the list of what is known."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return "Did you mean " + " or ".join(repr(c) for c in close) + "?"
-    return "Known: " + ", ".join(known) + "." if known else ""
 
 
 def load_catalog(paths: Iterable[Path]) -> Catalog:

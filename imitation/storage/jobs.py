@@ -82,14 +82,14 @@ def add(db: Store, identity: str, spec: JobSpec, limit: int) -> Job:
                     "Choose another name, or wait until it has ended.",
                 )
         row = db.execute(
-            "INSERT INTO jobs (id, visitor, kind, name, argv, device, out, progress, state,"
+            "INSERT INTO jobs (id, visitor, kind, name, parameters, device, out, progress, state,"
             " created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
             (
                 identity,
                 spec.visitor,
                 spec.kind,
                 spec.name,
-                json.dumps(spec.argv),
+                json.dumps(dict(spec.parameters)),
                 spec.device,
                 spec.out,
                 spec.progress,
@@ -208,7 +208,7 @@ def _read(row: sqlite3.Row) -> Job:
         number=row["number"],
         spec=JobSpec(
             kind=row["kind"],
-            argv=tuple(json.loads(row["argv"])),
+            parameters=json.loads(row["parameters"]),
             name=row["name"],
             device=row["device"],
             out=row["out"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,10 +13,18 @@ import pytest
 
 from imitation.jobs.queue import exit_status, processes
 from imitation.jobs.queue.runner import Runner
+from imitation.jobs.registry import KINDS, Kind
 from imitation.settings import Settings, read_settings
 from imitation.storage.database import Store, connect
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec
+from tests.jobs.script import Script
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of job for tests: any Python code."""
+    monkeypatch.setitem(KINDS, "script", Kind("tests.jobs.script", "Script"))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -56,8 +63,8 @@ def runner(make_runner: Callable[..., Runner]) -> Runner:
 
 def python(code: str, *arguments: str, name: str = "a job", **fields: object) -> JobSpec:
     """A job that runs Python code."""
-    argv = (sys.executable, "-c", code, *arguments)
-    return JobSpec(kind="score", argv=argv, name=name, **fields)  # type: ignore[arg-type]
+    table = Script(code=code, arguments=arguments).as_json()
+    return JobSpec(kind="script", parameters=table, name=name, **fields)  # type: ignore[arg-type]
 
 
 def until(true: Callable[[], object], within_s: float = 30.0) -> None:

@@ -17,9 +17,9 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 from imitation.errors import UserError
-from imitation.models.catalog import nearest
 from imitation.reading.text import lines_of
 from imitation.settings import Settings, secret
+from imitation.validation import nearest
 
 OPENAI_MODEL = "omni-moderation-latest"
 _CLEAN = ("non-toxic", "nontoxic", "neutral", "not toxic", "clean", "safe", "normal")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from imitation.errors import UserError
 from imitation.evaluation.report.files import as_json
 from imitation.evaluation.report.schema import Report, Score, is_share
-from imitation.models.catalog import nearest
 from imitation.spreadsheet import csv_text
+from imitation.validation import nearest
 from imitation.values import Interval
 
 

@@ -11,7 +11,6 @@ cost. Exits with 0, or 1 where some prompts have no answer, or 2 where nothing c
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -19,7 +18,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, Literal, Self, TextIO
+
+from pydantic import Field, model_validator
 
 from imitation.data.format import read_examples, sha256_of, to_row, write_examples
 from imitation.data.steps.filters import refusal
@@ -28,9 +29,26 @@ from imitation.errors import BackendError, UserError
 from imitation.events import Writer
 from imitation.jobs.batch_completion import Answering, Usage, finish_manifest
 from imitation.jobs.costs import Price, dollars
-from imitation.jobs.model_cli import add_options, answering, run_command, sampling_of
+from imitation.jobs.model_cli import AsksModel, answering, run_command
 from imitation.jobs.prompt_files import Prompt, fact_prompts, read_prompts, seed_of
 from imitation.values import Completion, Example, Message, ModelSpec, Sampling
+
+
+class Generate(AsksModel):
+    """Parameters of `generate`."""
+
+    prompts: Annotated[Path | None, Field(description='JSONL of {"id", "prompt", ...}')] = None
+    facts: Annotated[
+        Literal["train", "evaluate", "show"] | None,
+        Field(description="questions of the packaged facts, in place of --prompts"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.prompts is None) == (self.facts is None):
+            raise ValueError("name either --prompts or --facts")
+        return self
+
 
 HOPELESS = 20
 """Failures in a row after which no more is asked."""
@@ -163,11 +181,11 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command("generate", _parser().parse_args(argv), _work)
+    return run_command("generate", Generate, _work, argv, __doc__ or "")
 
 
-def _work(args: argparse.Namespace, card: ModelSpec, price: Price, report: Writer) -> int:
-    prompts = fact_prompts(args.facts) if args.facts else read_prompts(args.prompts)
+def _work(args: Generate, card: ModelSpec, price: Price, report: Writer) -> int:
+    prompts = read_prompts(args.prompts) if args.prompts else fact_prompts(args.facts or "show")
     missing = asyncio.run(_run(args, card, prompts, price, report))
     if missing is None:
         print("Stopped; run the same command to go on.", file=sys.stderr)
@@ -183,14 +201,14 @@ def _work(args: argparse.Namespace, card: ModelSpec, price: Price, report: Write
 
 
 async def _run(
-    args: argparse.Namespace,
+    args: Generate,
     card: ModelSpec,
     prompts: Sequence[Prompt],
     price: Price,
     report: Writer,
 ) -> int | None:
     """Generate with everything around it; None where it was stopped before the end."""
-    sampling, used, told = sampling_of(args), Usage(), 0.0
+    sampling, used, told = args.sampling, Usage(), 0.0
 
     def tell(answered: int, failed: int, usage: Usage) -> None:
         nonlocal told, used
@@ -210,31 +228,16 @@ async def _run(
         finally:
             if args.out.exists():
                 about = {"sampling": _asked(sampling), "prompts": _about(args, prompts)}
-                finish_manifest(args.out, card, price, about, args.terms_acknowledged)
+                finish_manifest(args.out, card, price, about, args.terms_acknowledged or None)
     print(f"{used.words()}, cost {dollars(used.cost(price))}", file=sys.stderr)
     return None if asking.stopped and missing else missing
 
 
-def _about(args: argparse.Namespace, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    if args.facts:
+def _about(args: Generate, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    if args.prompts is None:
         return {"facts": args.facts, "count": len(prompts)}
-    return {
-        "file": args.prompts.name, "sha256": sha256_of(args.prompts), "count": len(prompts)
-    }  # fmt: skip
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.generate",
-        description="Answers of a catalog model to a file of prompts.",
-    )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--prompts", type=Path, help='JSONL of {"id", "prompt", ...}')
-    source.add_argument(
-        "--facts", choices=("train", "evaluate", "show"), help="questions of the packaged facts"
-    )
-    add_options(parser, temperature=0.7, top_p=0.95, max_tokens=256)
-    return parser
+    digest = sha256_of(args.prompts)
+    return {"file": args.prompts.name, "sha256": digest, "count": len(prompts)}
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from imitation.evaluation.harness.results import TaskResult, read_file, result_f
 from imitation.evaluation.report import build as build_report
 from imitation.evaluation.report.files import save
 from imitation.evaluation.report.schema import RESULTS, RUN, Measured, Report, Run
-from imitation.models.catalog import nearest
 from imitation.reading.json_text import read_json
 from imitation.settings import read_settings
+from imitation.validation import nearest
 from imitation.values import ROLES, Role
 
 

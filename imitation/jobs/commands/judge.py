@@ -38,11 +38,12 @@ from imitation.evaluation.judging.rubrics import (
 from imitation.evaluation.judging.verdicts import parse, parse_one
 from imitation.events import Writer
 from imitation.models.backends.registry import Backends, complete
-from imitation.models.catalog import ModelSpec, load_catalog, nearest
+from imitation.models.catalog import ModelSpec, load_catalog
 from imitation.reading.text import NotUtf8, read_text
 from imitation.settings import Settings, read_settings
 from imitation.storage import judgements, recordings, studies, votes
 from imitation.storage.database import Store, connect
+from imitation.validation import nearest
 from imitation.values import Completion, Message, Pair, Sampling
 
 Completer = Callable[[str], Awaitable[Completion]]

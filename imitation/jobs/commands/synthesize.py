@@ -11,14 +11,15 @@ were enough, or 2 where nothing could start.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from imitation.data.format import read_rows, write_examples
 from imitation.data.synthesize import (
@@ -36,9 +37,33 @@ from imitation.events import Writer
 from imitation.facts import facts_of
 from imitation.jobs.batch_completion import Answering, Usage, finish_manifest
 from imitation.jobs.costs import Price
-from imitation.jobs.model_cli import add_options, answering, run_command, sampling_of
+from imitation.jobs.model_cli import AsksModel, answering, run_command
 from imitation.jobs.prompt_files import Prompt, seed_of
 from imitation.values import Example, Message, ModelSpec, Sampling
+
+
+class Synthesize(AsksModel):
+    """Parameters of `synthesize`."""
+
+    seeds: Annotated[Path | None, Field(description="file of pairs: question and answer")] = None
+    facts: Annotated[
+        Literal["train", "show"] | None,
+        Field(description="seeds of the packaged facts, in place of --seeds"),
+    ] = None
+    count: Annotated[int, Field(ge=1, le=1_000_000, description="new pairs to stop at")]
+    pool: Annotated[int, Field(ge=1, description="seed pairs, drawn where the file has more")] = (
+        POOL
+    )
+    drawn: Annotated[int, Field(ge=1, description="of them shown in each prompt")] = DRAWN
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="of an answer")] = 512
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.seeds is None) == (self.facts is None):
+            raise ValueError("name either --seeds or --facts")
+        return self
 
 
 class Rounds:
@@ -110,7 +135,7 @@ class Rounds:
 
 
 async def run(
-    args: argparse.Namespace,
+    args: Synthesize,
     card: ModelSpec,
     seeds: Sequence[Pair],
     price: Price,
@@ -121,7 +146,7 @@ async def run(
     Raises:
         UserError: The files hold something else, or cannot be written.
     """
-    sampling = sampling_of(args)
+    sampling = args.sampling
     asked = {
         "model": card.id,
         "sampling": {**asdict(sampling), "stop": []},
@@ -145,7 +170,7 @@ async def run(
     write_examples(args.out, _examples(card, gathered))
     counts = {key: value for key, value in gathered.as_json().items() if key != "new"}
     about = {**asked, "synthesized": counts, "asked_for": args.count}
-    finish_manifest(args.out, card, price, about, args.terms_acknowledged, rounds.usage)
+    finish_manifest(args.out, card, price, about, args.terms_acknowledged or None, rounds.usage)
     return gathered
 
 
@@ -163,21 +188,19 @@ def _examples(card: ModelSpec, gathered: Gathered) -> list[Example]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command("synthesize", _parser().parse_args(argv), _work)
+    return run_command("synthesize", Synthesize, _work, argv, __doc__ or "")
 
 
-def _work(args: argparse.Namespace, card: ModelSpec, price: Price, report: Writer) -> int:
-    if args.count < 1 or args.drawn < 1:
-        raise UserError("--count and --drawn should be 1 or more.")
-    if args.facts:
-        known = [Pair(fact.question, fact.answers[0]) for fact in facts_of(args.facts)]
+def _work(args: Synthesize, card: ModelSpec, price: Price, report: Writer) -> int:
+    if args.seeds is None:
+        known = [Pair(fact.question, fact.answers[0]) for fact in facts_of(args.facts or "train")]
         seeds = drawn_from(known, args.pool, args.seed)
     else:
         seeds = seed_pairs(args.seeds, args.pool, args.seed)
     return _ended(args, asyncio.run(run(args, card, seeds, price, report)), report)
 
 
-def _ended(args: argparse.Namespace, gathered: Gathered, report: Writer) -> int:
+def _ended(args: Synthesize, gathered: Gathered, report: Writer) -> int:
     found = len(gathered.pairs)
     print(
         f"{found} of {args.count} pairs from {gathered.rounds} answers: {gathered.empty} without "
@@ -196,23 +219,6 @@ def _ended(args: argparse.Namespace, gathered: Gathered, report: Writer) -> int:
         return 1
     report.write("end")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.synthesize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--seeds", type=Path, help="file of pairs: question and answer")
-    source.add_argument("--facts", choices=("train", "show"), help="seeds of the packaged facts")
-    add = parser.add_argument
-    add("--count", type=int, required=True, help="new pairs to stop at")
-    add("--pool", type=int, default=POOL, help="seed pairs, drawn where the file has more")
-    add("--drawn", type=int, default=DRAWN, help="of them shown in each prompt")
-    add_options(parser, temperature=1.0, top_p=1.0, max_tokens=512)
-    return parser
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import psutil
 from imitation.disk import write_text
 from imitation.errors import StorageError, UserError
 from imitation.jobs.queue import exit_status, processes, worker
-from imitation.jobs.registry import ROOT, SLOTS, kind_of
+from imitation.jobs.registry import ROOT, SLOTS, command_of
 from imitation.settings import Settings, leaked_secret
 from imitation.storage import jobs as table
 from imitation.storage.database import Store
@@ -80,10 +80,10 @@ class Runner:
                 to, or too many jobs of one visitor.
             StorageError: Its folder or its row could not be written.
         """
-        kind_of(spec.kind)
-        if not spec.argv or any("\0" in part for part in spec.argv):
-            raise UserError(f"{spec.argv!r} is no command line.")
-        if name := leaked_secret((spec.name, spec.out, *spec.argv)):
+        argv = command_of(spec)
+        if any("\0" in part for part in argv):
+            raise UserError(f"{argv!r} is no command line.")
+        if name := leaked_secret((spec.name, spec.out, *argv)):
             raise UserError(
                 f"The command line holds the value of {name}.",
                 "Leave it out: jobs get the environment, and read keys from there.",
@@ -236,7 +236,12 @@ class Runner:
 
     def _lay_out(self, identity: str, spec: JobSpec) -> None:
         place = self.folder / identity
-        asked = {"id": identity, "argv": spec.argv, "cwd": str(ROOT), "grace_s": self._grace_s}
+        asked = {
+            "id": identity,
+            "argv": command_of(spec),
+            "cwd": str(ROOT),
+            "grace_s": self._grace_s,
+        }
         write_text(place / worker.JOB, json.dumps(asked))
 
     def _start(self, job: Job) -> None:

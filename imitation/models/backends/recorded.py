@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imitation.errors import BackendError, UserError
-from imitation.models.catalog import nearest
 from imitation.models.recordings.files import Source, read_recording, wording
 from imitation.settings import Settings
+from imitation.validation import nearest
 from imitation.values import Delta, Done, Event, Message, ModelSpec, Recording, Sampling, Sent
 
 PIECES = 8

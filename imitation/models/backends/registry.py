@@ -15,9 +15,10 @@ from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
 from imitation.errors import BackendError, UserError
-from imitation.models.catalog import ModelSpec, nearest
+from imitation.models.catalog import ModelSpec
 from imitation.models.download import Progress
 from imitation.settings import Settings
+from imitation.validation import nearest
 from imitation.values import Completion, Delta, Done, Event, Message, Sampling, Sent
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from imitation.errors import BackendError
-from imitation.models.catalog import nearest
 from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import place
+from imitation.validation import nearest
 from imitation.values import ModelSpec
 
 

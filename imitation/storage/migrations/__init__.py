@@ -39,12 +39,13 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if todo and have:
         _backup(connection, path.with_name(f"{path.stem}.before-v{newest}{path.suffix}"))
     for number, name in todo:
-        sql = importlib.import_module(f"{__name__}.{name}").SQL
+        version = importlib.import_module(f"{__name__}.{name}")
         # executescript commits by itself: the transaction is written into the script.
         try:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;{sql};PRAGMA user_version = {number};COMMIT;"
-            )
+            connection.executescript(f"BEGIN IMMEDIATE;{version.SQL};")
+            if convert := getattr(version, "convert", None):  # what SQL alone can't do
+                convert(connection)
+            connection.executescript(f"PRAGMA user_version = {number};COMMIT;")
         except sqlite3.Error:
             if connection.in_transaction:
                 connection.rollback()

@@ -14,7 +14,7 @@ from dashboards.evaluate.runs import Evaluations
 from dashboards.finetune import new_run as finetune
 from dashboards.finetune import preflight, publish, runs
 from dashboards.recorded import actions as recorded
-from dashboards.shell import job_permission
+from dashboards.shell import owned_jobs
 from dashboards.shell.context import Context
 from dashboards.votes import judges
 from imitation.data.sources.load import Source
@@ -54,7 +54,7 @@ CALLS = {
     "finetune.runs.resume": lambda c: runs.Runs(c).resume("x", ME),
     "finetune.runs.retry": lambda c: runs.Runs(c).retry("x", ME),
     "data.sources.ask_hub": lambda c: sources.ask_hub(c, HUB, ME),
-    "shell.job_permission.submit": lambda c: job_permission.submit(c, SPEC),
+    "shell.owned_jobs.submit": lambda c: owned_jobs.submit(c, SPEC),
 }
 
 
