@@ -27,7 +27,7 @@ def check_name(name: str, of_what: str) -> None:
 
 
 def free_name(stem: str, taken: Collection[str]) -> str:
-    """The first of stem-1, stem-2, ... that is not taken; a number the stem ends with is replaced."""
+    """The first of stem-1, stem-2, ... that is not taken; a number at its end is replaced."""
     stem = re.sub(r"-\d{1,4}$", "", stem)[:75]
     number = 1
     while f"{stem}-{number}" in taken:
