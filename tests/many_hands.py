@@ -22,14 +22,17 @@ from dashboards.recorded import actions as recorded
 from dashboards.shell.context import Context
 from dashboards.votes import studies
 from imitation.jobs.queue.runner import Runner
+from imitation.jobs.registry import KINDS, Kind
 from imitation.models.catalog import Catalog
 from imitation.settings import read_settings
 from imitation.storage import judgements, study_ratings
 from imitation.storage import studies as study_table
 from imitation.storage.database import open_store
-from imitation.values import JobSpec, ModelSpec, Pair, Verdict
+from imitation.values import ModelSpec, Pair, Verdict
+from tests.jobs.conftest import python
 from tests.scripted import Script, ScriptedBackend
 
+KINDS["script"] = Kind("tests.jobs.script", "Script")  # type: ignore[index]
 HANDS = 16
 SQL = {
     "comparison": "SELECT id FROM comparisons",
@@ -111,7 +114,7 @@ class Hands:
         self.notes.add("recording", done.identity)
 
     def queue(self, name: str) -> None:
-        job = self.context.jobs.submit(JobSpec("score", (sys.executable,), name, visitor=name))
+        job = self.context.jobs.submit(python("pass", name=name, visitor=name))
         self.context.jobs.stop(job.id)
         self.notes.add("job", job.id)
 

@@ -118,10 +118,9 @@ def parameters_of(spec: JobSpec) -> JobParameters:
         UserError: Unknown kind, or parameters that this version does not know.
     """
     kind = kind_of(spec.kind)
-    module, _, name = f"{kind.module}:{kind.parameters}".rpartition(":")
-    module = module if ":" not in module else module.rpartition(":")[2]
-    found: type[JobParameters] = getattr(importlib.import_module(module), name)
-    return found.of(spec.parameters)
+    module, _, name = kind.parameters.rpartition(":")
+    parameters: type[JobParameters] = getattr(importlib.import_module(module or kind.module), name)
+    return parameters.of(spec.parameters)
 
 
 def command(kind: str, parameters: JobParameters) -> tuple[str, ...]:

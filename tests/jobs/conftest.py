@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,11 @@ from tests.jobs.script import Script
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kind of job for tests: any Python code."""
+    """Kinds of jobs for tests: any Python code, told apart by what their kind is like."""
     monkeypatch.setitem(KINDS, "script", Kind("tests.jobs.script", "Script"))  # type: ignore[arg-type]
+    for name in ("finetune", "dataset"):
+        like = replace(KINDS[name], module="tests.jobs.script", parameters="Script")
+        monkeypatch.setitem(KINDS, f"{name} script", like)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
+import importlib
+import json
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from imitation.errors import StorageError, UserError
-from imitation.storage import jobs
+from imitation.jobs.commands.generate import Generate
+from imitation.storage import jobs, migrations
 from imitation.storage.database import connect
 from imitation.values import LIVE_STATES, JobSpec
 
 SPEC = JobSpec(
     kind="finetune",
-    argv=("python", "-c", "print('ünï \"q\"')", ""),
+    parameters={"code": "print('ünï \"q\"')", "arguments": ["", 1, None]},
     name="One <b>run</b>",
     device="gpu:1",
     out="/data/runs/one",
@@ -128,5 +133,54 @@ def test_a_full_disk_is_said_in_words(db):
         db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageError, match="full"):
         for n in range(200):
-            other(db, n, limit=999, argv=("x" * 5000,))
-    assert all(job.spec.argv == ("x" * 5000,) for job in jobs.newest(db)), "none is half there"
+            other(db, n, limit=999, parameters={"x": "x" * 5000})
+    assert all(job.spec.parameters == {"x": "x" * 5000} for job in jobs.newest(db)), (
+        "none is half there"
+    )
+
+
+OLD_COMMANDS = {
+    "imitation.jobs.generate": (
+        ["--model", "m", "--facts", "train", "--temperature", "0.5", "--out", "/o", "--seed", "3"],
+        {"model": "m", "facts": "train", "temperature": "0.5", "out": "/o", "seed": "3"},
+    ),
+    "training.finetune": (
+        ["--preset", "pocket-broad", "--set", "epochs=1", "--set", "rank=4", "--data", "/d",
+         "--out", "/o", "--resume"],
+        {"preset": "pocket-broad", "set": ["epochs=1", "rank=4"], "data": "/d", "out": "/o",
+         "resume": True},
+    ),
+    "imitation.jobs.import_results": (
+        ["/kept/a", "/kept/b", "--roles", "x=base", "y=reference", "--out", "/o"],
+        {"source": ["/kept/a", "/kept/b"], "roles": ["x=base", "y=reference"], "out": "/o"},
+    ),
+    "imitation.jobs.evaluate": (
+        ["--models", "a", "b", "--tasks", "pocket", "--limit", "100", "--out", "/o"],
+        {"models": ["a", "b"], "tasks": ["pocket"], "limit": "100", "out": "/o"},
+    ),
+}  # fmt: skip
+
+
+def test_command_lines_of_earlier_versions_become_parameters(tmp_path):
+    path = tmp_path / "lab.sqlite3"
+    with closing(sqlite3.connect(path)) as old:
+        for number, name in migrations.versions()[:4]:
+            old.executescript(importlib.import_module(f"{migrations.__name__}.{name}").SQL)
+            old.execute(f"PRAGMA user_version = {number}")
+        for module, (options, _) in OLD_COMMANDS.items():
+            argv = json.dumps(["/usr/bin/python", "-m", module, *options])
+            old.execute(
+                "INSERT INTO jobs (id, kind, name, argv, device, out, progress, state, created)"
+                " VALUES (?, 'k', 'n', ?, 'cpu', '', '', 'done', 1)",
+                (module, argv),
+            )
+        old.commit()
+    with closing(connect(path)) as db:
+        for module, (_, table) in OLD_COMMANDS.items():
+            assert jobs.get(db, module).spec.parameters == table
+
+
+def test_a_migrated_command_is_read_typed(tmp_path):
+    table = OLD_COMMANDS["imitation.jobs.generate"][1]
+    read = Generate.of(table)
+    assert (read.temperature, read.seed, read.out) == (0.5, 3, Path("/o"))

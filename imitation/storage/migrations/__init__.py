@@ -40,12 +40,13 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         _backup(connection, path.with_name(f"{path.stem}.before-v{newest}{path.suffix}"))
     for number, name in todo:
         version = importlib.import_module(f"{__name__}.{name}")
-        # executescript commits by itself: the transaction is written into the script.
         try:
+            # executescript commits what was begun before it: it begins the transaction itself.
             connection.executescript(f"BEGIN IMMEDIATE;{version.SQL};")
             if convert := getattr(version, "convert", None):  # what SQL alone can't do
                 convert(connection)
-            connection.executescript(f"PRAGMA user_version = {number};COMMIT;")
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.commit()
         except sqlite3.Error:
             if connection.in_transaction:
                 connection.rollback()

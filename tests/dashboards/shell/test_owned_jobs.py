@@ -19,17 +19,17 @@ from dashboards.shell.context import Context
 from dashboards.votes import judges
 from imitation.data.sources.load import Source
 from imitation.errors import UserError
+from imitation.jobs.commands.generate import Generate
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
-from imitation.values import JobSpec
 
 DASHBOARDS = Path(dashboards.__file__).parent
 STARTS = {"submit", "fetch", "snapshot_download", "load_adapter", "Popen"}
 """What starts a job or a process, fetches from elsewhere, or loads into a server."""
 ME = "a" * 64
+ANY = Generate(model="m", out="x", facts="train")
 HUB = Source("x", "hub:a/b")
-SPEC = JobSpec("preview", ("x",), "x")
 TUNE = finetune.Form("one", "pocket-broad", "pocket-base", str(sources.SHIPPED / "broad.jsonl"))
 RUN = evaluate.Form("one", ("pocket-base",), ())
 ASK = answers.Form("generate", "pocket-reference", answers.FACTS, "one")
@@ -54,7 +54,7 @@ CALLS = {
     "finetune.runs.resume": lambda c: runs.Runs(c).resume("x", ME),
     "finetune.runs.retry": lambda c: runs.Runs(c).retry("x", ME),
     "data.sources.ask_hub": lambda c: sources.ask_hub(c, HUB, ME),
-    "shell.owned_jobs.submit": lambda c: owned_jobs.submit(c, SPEC),
+    "shell.owned_jobs.submit": lambda c: owned_jobs.submit(c, "generate", ANY, "x", ME),
 }
 
 

@@ -19,12 +19,13 @@ from imitation.events import Writer
 from imitation.jobs.queue import exit_status, processes, worker
 from imitation.jobs.queue.progress import Reader
 from imitation.jobs.queue.runner import Runner
-from imitation.jobs.registry import KINDS, ROOT, as_typed, command
+from imitation.jobs.registry import KINDS, ROOT, as_typed, command, command_of
 from imitation.settings import read_settings
 from imitation.storage import jobs as table
 from imitation.storage.database import connect
 from imitation.values import JobSpec
 from tests.jobs.conftest import ended, python, says, until
+from tests.jobs.script import Script
 from tests.small_disk import small_disk
 
 SLEEP = "import sys, time; open(sys.argv[1], 'w').write('x'); time.sleep(60)"
@@ -77,7 +78,7 @@ def test_odd_arguments_arrive_as_they_are(runner, tmp_path):
     spec = python(code, str(target), *odd)
     assert ended(runner, runner.submit(spec)).state == "done"
     assert json.loads(target.read_text()) == odd
-    shown = as_typed(spec.argv)
+    shown = as_typed(command_of(spec))
     target.unlink()
     subprocess.run(["sh", "-c", shown], check=True, cwd="/")
     assert json.loads(target.read_text()) == odd, "typed by hand it does the same"
@@ -230,10 +231,11 @@ def test_a_dataset_that_is_there_is_done_however_its_job_ended(make_runner, lab)
         "talk = Example((Message('user', 'q'), Message('assistant', 'a')), 's', '1', {})\n"
         "write_dataset(Path(sys.argv[1]), [talk], {}); os.kill(os.getpid(), int(sys.argv[2]))"
     )
-    spec = replace(python(code, str(out), "9"), kind="dataset", out=str(out))
+    spec = replace(python(code, str(out), "9"), kind="dataset script", out=str(out))
     assert ended(runner, runner.submit(spec)).state == "done"
     time.sleep(0.1)
-    again = ended(runner, runner.submit(replace(spec, argv=(*spec.argv[:-1], "15"))))
+    told = {**spec.parameters, "arguments": [str(out), "15"]}
+    again = ended(runner, runner.submit(replace(spec, parameters=told)))
     assert (again.state, (out / "manifest.json").is_file()) == ("failed", True), "not of this one"
 
 
@@ -302,8 +304,10 @@ def test_failures_say_how(runner, code, detail):
     assert (job.state, job.detail) == ("failed", detail)
 
 
-def test_a_command_that_is_not_there(runner):
-    job = runner.submit(JobSpec("score", ("/no/such command", "x"), "nothing"))
+def test_a_command_that_is_not_there(runner, monkeypatch):
+    argv = ("/no/such command", "x")
+    monkeypatch.setattr("imitation.jobs.queue.runner.command_of", lambda spec: argv)
+    job = runner.submit(python("pass"))
     job = ended(runner, job)
     assert job.state == "failed"
     assert "'/no/such command' could not be started" in job.detail
@@ -330,7 +334,7 @@ def test_out_of_memory_is_a_state_of_its_own_with_advice(runner, tmp_path, code)
     with Writer(path := tmp_path / "told") as told:
         told.write("step", step=1)
     code = f"import pathlib; pathlib.Path({str(path)!r}).touch(); {code}"
-    spec = replace(python(code), kind="finetune", progress=str(path))
+    spec = replace(python(code), kind="finetune script", progress=str(path))
     job = ended(runner, runner.submit(spec))
     assert job.state == "out_of_memory"
     assert "Lower micro_batch" in job.detail
@@ -445,11 +449,13 @@ def test_the_death_of_the_page_harms_no_job(make_runner, lab, tmp_path):
         "from imitation.jobs.queue.runner import Runner\n"
         "from imitation.settings import read_settings\n"
         "from imitation.storage.database import connect\n"
-        "from imitation.values import JobSpec\n"
+        "from imitation.jobs.registry import KINDS, Kind\n"
+        "from tests.jobs.conftest import python\n"
+        "KINDS['script'] = Kind('tests.jobs.script', 'Script')\n"
         f"lab = read_settings({{'IMITATION_DATA': {str(lab.data)!r}}})\n"
         "runner = Runner(lab, connect(lab.database))\n"
-        f"argv = (sys.executable, '-c', {child!r}, {str(ready)!r}, {str(go)!r})\n"
-        "for name in ('first', 'second'): runner.submit(JobSpec('score', argv, name))\n"
+        f"spec = python({child!r}, {str(ready)!r}, {str(go)!r})\n"
+        "for name in ('first', 'second'): runner.submit(spec)\n"
         "time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", page], cwd=ROOT, start_new_session=True)
@@ -546,19 +552,25 @@ def test_one_visitor_cannot_fill_the_queue(runner, tmp_path, monkeypatch):
     assert runner.submit(python("pass", visitor="b")).state == "queued"
 
 
-@pytest.mark.parametrize("argv", [(), ("a", "b\0c")])
-def test_what_is_no_command_line_is_refused(runner, argv):
+def test_what_is_no_command_line_is_refused(runner):
     with pytest.raises(UserError, match="no command line"):
-        runner.submit(JobSpec("score", argv, "x"))
+        runner.submit(python("pass", "b\0c"))
+
+
+def test_parameters_of_another_version_are_refused_with_all_that_is_wrong(runner):
+    table = {"cod": "pass", "arguments": 3}
+    with pytest.raises(UserError, match="unknown key 'cod'") as refused:
+        runner.submit(JobSpec("script", table, "x"))
+    assert "code is missing" in str(refused.value) and "should be a list" in str(refused.value)
 
 
 def test_unknown_kinds_offer_the_nearest(runner):
     with pytest.raises(UserError, match="'finetune'"):
-        runner.submit(JobSpec("finetun", ("x",), "x"))
+        runner.submit(JobSpec("finetun", {}, "x"))
     with pytest.raises(UserError, match="'finetune'"):
-        command("finetun", ())
+        command("finetun", Script(code=""))
     for kind in KINDS:
-        assert command(kind, ["--help"])[1:] == ("-m", KINDS[kind].module, "--help")
+        assert command(kind, Script(code="x"))[1:] == ("-m", KINDS[kind].module, "--code", "x")
         assert (ROOT / f"{KINDS[kind].module.replace('.', '/')}.py").is_file()
 
 
