@@ -1,27 +1,42 @@
-"""Configuring and starting an evaluation; no Gradio in here."""
+"""Configuring and starting an evaluation, or an import of results made elsewhere."""
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from dashboards.shell.context import Context
 from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.disk import folder_written_aside
 from imitation.errors import UserError
-from imitation.evaluation.harness.suites import Listed, check_names, expand, read_index, search
+from imitation.evaluation.harness.suites import (
+    INDEX,
+    Listed,
+    check_names,
+    expand,
+    read_index,
+    search,
+)
+from imitation.evaluation.report.schema import PROGRESS
 from imitation.evaluation.statistics.sample_size import Budget, estimate
-from imitation.jobs.commands.import_results import read_roles
-from imitation.jobs.registry import command
+from imitation.jobs.commands.evaluate import Evaluate
+from imitation.jobs.commands.import_results import ImportResults
+from imitation.jobs.commands.list_tasks import ListTasks
+from imitation.jobs.parameters import Parameters
+from imitation.names import NAME, RULE, free_name
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec
+from imitation.validation import problems
 
 MOST_MODELS = 8
+WHOLE_LIST = 100
+"""Tasks from which on the picker's list is taken for all of lm-eval's, not for ours alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +48,12 @@ class Form:
         models: Ids in the catalog.
         tasks: lm-eval's names, or names of suites.
         limit: Samples a task at most, None for all.
-        seed: Seed of whatever is drawn.
     """
 
     name: str
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     limit: int | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +61,14 @@ class Plan:
     """What a form comes to.
 
     Attributes:
-        argv: The command line.
-        out: Folder of the results.
+        parameters: Of the job.
         tasks: Every task asked for.
         listed: What is known of them, in the same order; None where nothing is.
         unsized: Tasks whose size is not known before they are downloaded.
         budget: Time and certainty; unsized tasks count with the limit, or not at all.
     """
 
-    argv: tuple[str, ...]
-    out: Path
+    parameters: Evaluate
     tasks: tuple[str, ...]
     listed: tuple[Listed | None, ...]
     unsized: tuple[str, ...]
@@ -89,16 +100,12 @@ def import_results(
             "Choose what lm_eval wrote: results_*.json, and samples_*.jsonl for the browser.",
         )
     pairs = roles.replace(",", " ").split()
-    read_roles(pairs)
     kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
+    parameters = _checked(ImportResults, source=(kept,), roles=tuple(pairs), out=out)
     with folder_written_aside(kept) as aside:
         for path in files:
             shutil.copyfile(path, aside / _free_name(aside, path))
-    arguments = [str(kept), *(["--roles", *pairs] if pairs else []), "--out", str(out)]
-    return submit(
-        context,
-        JobSpec("results", command("results", arguments), name, "io", str(out), visitor=visitor),
-    )
+    return submit(context, "results", parameters, name, visitor, out=out)
 
 
 def _free_name(folder: Path, path: Path) -> str:
@@ -123,8 +130,7 @@ def default_name(context: Context) -> str:
     day = datetime.now().strftime("%Y-%m-%d")
     taken = {path.name for path in context.jobs.runs.glob("*")}
     taken |= {job.spec.name for job in context.jobs.look()}
-    number = next(n for n in range(1, 10_000) if f"{day}-{n}" not in taken)
-    return f"{day}-{number}"
+    return free_name(f"{day}-1", taken)
 
 
 def found_tasks(context: Context, text: str) -> list[Listed]:
@@ -148,28 +154,19 @@ def plan(context: Context, form: Form) -> Plan:
             f"{len(form.models)} models are chosen.",
             f"Choose 1 to {MOST_MODELS}; a gap needs a base, its imitation and a reference.",
         )
-    if not form.tasks:
-        raise UserError("No benchmark is chosen.", "Choose a suite or a task.")
-    if form.limit is not None and form.limit < 1:
-        raise UserError(f"{form.limit} samples are too few.", "At least 1, or empty for all.")
+    parameters = _checked(Evaluate, models=form.models, tasks=form.tasks, limit=form.limit, out=out)
     catalog = context.catalog()
     for model in form.models:
         catalog[model]  # raises with the nearest names
     index = {line.name: line for line in read_index(context.settings)}
     tasks = tuple(expand(form.tasks))
-    if len(index) > 100:  # without the whole list, the job itself checks the names
+    if len(index) > WHOLE_LIST:  # without the whole list, the job itself checks the names
         check_names(tasks, index)
     listed = tuple(index.get(task) for task in tasks)
-    arguments = ["--models", *form.models, "--tasks", *form.tasks]
-    if form.limit is not None:
-        arguments += ["--limit", str(form.limit)]
-    if form.seed:
-        arguments += ["--seed", str(form.seed)]
-    arguments += ["--out", str(out)]
     sizes = {task: line.n if line else None for task, line in zip(tasks, listed, strict=True)}
     unsized = tuple(task for task, n in sizes.items() if n is None)
     budget = estimate(sizes, len(form.models), form.limit)
-    return Plan(command("evaluate", arguments), out, tasks, listed, unsized, budget)
+    return Plan(parameters, tasks, listed, unsized, budget)
 
 
 def start(context: Context, form: Form, visitor: str) -> Job:
@@ -179,17 +176,15 @@ def start(context: Context, form: Form, visitor: str) -> Job:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
     check_allowed(context.settings)
-    made = plan(context, form)
+    parameters = plan(context, form).parameters
     return submit(
         context,
-        JobSpec(
-            kind="evaluate",
-            argv=made.argv,
-            name=form.name,
-            out=str(made.out),
-            progress=str(made.out / "progress.jsonl"),
-            visitor=visitor,
-        ),
+        "evaluate",
+        parameters,
+        form.name,
+        visitor,
+        out=parameters.out,
+        progress=parameters.out / PROGRESS,
     )
 
 
@@ -200,26 +195,32 @@ def write_index(context: Context, visitor: str) -> Job:
         UserError: Jobs are switched off, or one is under way already.
     """
     check_allowed(context.settings)
-    out = context.settings.cache / "lm-eval-tasks.json"
     return submit(
         context,
-        JobSpec(
-            kind="tasks",
-            argv=command("tasks", ()),
-            name="List of lm-eval tasks",
-            device="io",
-            out=str(out),
-            visitor=visitor,
-        ),
+        "tasks",
+        ListTasks(),
+        "List of lm-eval tasks",
+        visitor,
+        device="io",
+        out=context.settings.cache / INDEX,
     )
 
 
+def _checked(kind: type[Parameters], **values: Any) -> Parameters:
+    """Parameters of what a form says.
+
+    Raises:
+        UserError: What is wrong with them, in whole sentences.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise UserError(" ".join(problems(error, kind))) from None
+
+
 def _free_folder(context: Context, name: str) -> Path:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
-        raise UserError(
-            f"The name {name!r} cannot be a folder's.",
-            "Use letters, digits, dots, dashes and underscores, at most 80.",
-        )
+    if not NAME.fullmatch(name):
+        raise UserError(f"The name {name!r} cannot be a folder's.", RULE)
     out = context.jobs.runs / name
     if out.exists():
         raise UserError(f"There is a run {name!r} already.", "Choose another name.")

@@ -30,7 +30,7 @@ from imitation.evaluation.report import export
 from imitation.evaluation.report.files import report_of
 from imitation.evaluation.report.sample_index import LETTERS
 from imitation.evaluation.report.schema import Report
-from imitation.jobs.registry import as_typed
+from imitation.jobs.registry import as_typed, command
 
 LEDE = (
     "A benchmark asks what a model can do; style asks only how it sounds. Measure a base, its "
@@ -132,7 +132,7 @@ class _Handlers:
             made = actions.plan(self.context, _form_of(fields))
         except UserError as error:
             return problem_html(error.message, error.hint)
-        return view.plan_html(made, as_typed(made.argv))
+        return view.plan_html(made, as_typed(command("evaluate", made.parameters)))
 
     def start(self, token: str, text: str, *fields: Any) -> list[Any]:
         """Start the run of the form and show it."""

@@ -1,13 +1,13 @@
-"""Evaluation runs as the page sees them: their state, scores and samples; no Gradio in here."""
+"""Evaluation runs as the page sees them: their state, scores and samples."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 from dashboards.shell.context import Context
 from dashboards.shell.evaluation_runs import Evaluation, evaluation_runs
-from dashboards.shell.owned_jobs import check_allowed, submit
+from dashboards.shell.owned_jobs import OwnedJobs
+from dashboards.shell.queries import KINDS
 from imitation.errors import UserError
 from imitation.evaluation.report import files as report_files
 from imitation.jobs.queue.progress import tail
@@ -19,6 +19,7 @@ class Evaluations:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._jobs = OwnedJobs(context, *KINDS)
 
     def look(self, visitor: str) -> list[Evaluation]:
         """The newest runs, newest first (`evaluation_runs`)."""
@@ -41,7 +42,7 @@ class Evaluations:
         Raises:
             UserError: It is not this visitor's, or is gone.
         """
-        self._context.jobs.stop(self._own(identity, visitor).id, kill=kill)
+        self._jobs.stop(identity, visitor, kill=kill)
 
     def delete(self, identity: str, visitor: str) -> None:
         """Delete a run that has ended, with its results.
@@ -50,7 +51,7 @@ class Evaluations:
             UserError: It is not this visitor's, is gone, or still runs.
             StorageError: A file could not be deleted.
         """
-        self._context.jobs.delete(self._own(identity, visitor).id)
+        self._jobs.delete(identity, visitor)
 
     def resume(self, identity: str, visitor: str) -> Job:
         """Queue a run's command once more: it goes on where it ended, and repeats no sample.
@@ -58,14 +59,4 @@ class Evaluations:
         Raises:
             UserError: It is not this visitor's, is gone or still runs, or jobs are switched off.
         """
-        check_allowed(self._context.settings)
-        job = self._own(identity, visitor)
-        if job.is_live:
-            raise UserError(f"{job.spec.name} has not ended.", "Stop it first, or wait.")
-        return submit(self._context, replace(job.spec, visitor=visitor))
-
-    def _own(self, identity: str, visitor: str) -> Job:
-        job = self._context.jobs.job(identity)
-        if job.spec.visitor != visitor:
-            raise UserError("Only who started a run can change it.")
-        return job
+        return self._jobs.resume(identity, visitor)

@@ -13,9 +13,9 @@ from imitation.errors import UserError
 from imitation.evaluation.report import files as report_files
 from imitation.evaluation.report import schema
 from imitation.evaluation.report.schema import LiveScore
-from imitation.jobs.registry import as_typed
+from imitation.jobs.registry import as_typed, command_of
 from imitation.storage.jobs import Job
-from imitation.values import JobState
+from imitation.values import LIVE_STATES, JobState
 
 SHOWN = 50
 """Runs in the list, the newest."""
@@ -56,7 +56,7 @@ class Evaluation:
     @property
     def is_live(self) -> bool:
         """Whether it has not ended."""
-        return self.state in ("queued", "running", "stopping")
+        return self.state in LIVE_STATES
 
     @property
     def by_page(self) -> bool:
@@ -72,26 +72,27 @@ def evaluation_runs(context: Context, visitor: str) -> list[Evaluation]:
     """
     jobs = context.jobs.look()
     live = [job for job in jobs if job.is_live]
-    found = [_evaluation(job, visitor, live) for job in jobs if job.spec.kind in KINDS]
-    outs = {run.out for run in found}
-    found += [_by_hand(*made) for made in by_hand(context.jobs.runs, outs)]
-    return sorted(found, key=lambda run: -run.created)[:SHOWN] or [_example()]
+    runs = [_of_job(job, visitor, live) for job in jobs if job.spec.kind in KINDS]
+    known = {run.out for run in runs}
+    runs += [_of_folder(*folder) for folder in by_hand(context.jobs.runs, known)]
+    return sorted(runs, key=lambda run: -run.created)[:SHOWN] or [_example()]
 
 
 def _example() -> Evaluation:
     """The shipped run, so that there is something to look at before anything was measured."""
     run = report_files.load_run(EXAMPLE)
-    made = when_made(run)
+    created = when_made(run)
+    day = time.strftime("%Y-%m-%d", time.gmtime(created))
     return replace(
-        _by_hand(made, EXAMPLE),
+        _of_folder(created, EXAMPLE),
         id=EXAMPLE_ID,
         name=run.id,
-        detail=f"An example, measured on {time.strftime('%Y-%m-%d', time.gmtime(made))}, that is "
-        "shipped with the app. The first run of your own takes its place.",
+        detail=f"An example, measured on {day}, that is shipped with the app. The first run of "
+        "your own takes its place.",
     )
 
 
-def _by_hand(made: float, folder: Path) -> Evaluation:
+def _of_folder(created: float, folder: Path) -> Evaluation:
     """A run that a command wrote, rather than a job of the page."""
     ended = (folder / schema.REPORT).is_file()
     try:
@@ -104,7 +105,7 @@ def _by_hand(made: float, folder: Path) -> Evaluation:
         state="done" if ended else "stopped",
         mine=False,
         detail="Run by hand, not from this page.",
-        created=made,
+        created=created,
         seconds=None,
         ahead=0,
         command=command,
@@ -114,9 +115,12 @@ def _by_hand(made: float, folder: Path) -> Evaluation:
     )
 
 
-def _evaluation(job: Job, visitor: str, live: Sequence[Job]) -> Evaluation:
-    out = Path(job.spec.out)
-    spec = job.spec
+def _of_job(job: Job, visitor: str, live: Sequence[Job]) -> Evaluation:
+    spec, out = job.spec, Path(job.spec.out)
+    try:
+        command = as_typed(command_of(spec))
+    except UserError as error:  # a row of a version that knew other options
+        command = str(error)
     return Evaluation(
         id=job.id,
         name=spec.name,
@@ -125,8 +129,8 @@ def _evaluation(job: Job, visitor: str, live: Sequence[Job]) -> Evaluation:
         detail=job.detail,
         created=job.created,
         seconds=(job.ended or time.time()) - job.started if job.started else None,
-        ahead=sum(one.spec.device == spec.device and one.number < job.number for one in live),
-        command=as_typed(spec.argv),
+        ahead=sum(other.spec.device == spec.device and other.number < job.number for other in live),
+        command=command,
         out=out,
         scores=tuple(report_files.live_scores(out)),
         reported=(out / schema.REPORT).is_file(),

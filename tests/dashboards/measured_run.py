@@ -10,6 +10,7 @@ from imitation.evaluation.report import sample_index, schema
 from imitation.evaluation.report.sample_index import Reply, Sample
 from imitation.evaluation.report.schema import Difference, Gap, Measured, Report, Run, Score
 from imitation.evaluation.statistics.intervals import wilson
+from imitation.jobs.commands.evaluate import Evaluate
 from imitation.storage import jobs
 from imitation.storage.database import Store
 from imitation.values import Interval, JobSpec
@@ -40,7 +41,9 @@ def finished_run(
     run = Run(name, "2026-11-24T10:00:00+00:00", ("evaluate",), MODELS, (task,), limit=N)
     save(run, out, task)
     identity = jobs.new_id()
-    spec = JobSpec("evaluate", ("true",), name, out=str(out), visitor=visitor)
+    models = tuple(model.id for model in MODELS)
+    parameters = Evaluate(models=models, tasks=(task,), limit=N, out=out)
+    spec = JobSpec("evaluate", parameters.as_json(), name, out=str(out), visitor=visitor)
     jobs.add(db, identity, spec, 100)
     jobs.claim(db, {"cpu": 100})
     jobs.finish(db, identity, "done", time.time(), "")

@@ -12,17 +12,18 @@ to the run. One model or task that fails takes no other with it. What the folder
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from imitation.errors import UserError
 from imitation.evaluation.harness import results
@@ -34,59 +35,121 @@ from imitation.evaluation.report import build as build_report
 from imitation.evaluation.report.files import save
 from imitation.evaluation.report.schema import PROGRESS, RESPONSES, RESULTS, Report
 from imitation.events import Writer
+from imitation.jobs import parameters
 from imitation.jobs.evaluation_progress import Progress
 from imitation.jobs.evaluation_run import run_of
 from imitation.jobs.model_selection import Local, Subject, subjects
+from imitation.jobs.parameters import JobParameters
+from imitation.jobs.registry import command
 from imitation.models.backends.registry import Backends
 from imitation.models.embedded.dequantised import dequantised
 from imitation.models.embedded.weights import weights_path
 from imitation.settings import Settings, read_settings
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One command: where to, how, and for whom.
-
-    Attributes:
-        out: The run's folder.
-        asking: How tasks are run.
-        shots: Task -> examples in the prompt, where not the task's own number.
-        concurrency: Requests at once, of catalog models.
-        batch_size: Requests computed together, of local transformers.
-        device: For local transformers.
-    """
-
-    out: Path
-    asking: Asking
-    shots: Mapping[str, int]
-    concurrency: int = 4
-    batch_size: int = 8
-    device: str = "cpu"
+GUESSED_SAMPLES = 300
+"""Samples of a task before lm-eval has counted them, for the share of the work that is done."""
 
 
-def evaluate(
-    job: Job, chosen: Sequence[Subject], tasks: Sequence[str], argv: Sequence[str]
-) -> Report:
+class Evaluate(JobParameters):
+    """Parameters of `evaluate`."""
+
+    models: Annotated[tuple[str, ...], Field(description="ids in the catalog")] = ()
+    local: Annotated[
+        tuple[str, ...],
+        Field(
+            description="models of transformers, with or without a PEFT adapter, each "
+            "ROLE:NAME=FOLDER or ROLE:NAME=FOLDER+PEFT"
+        ),
+    ] = ()
+    adapter: Annotated[
+        tuple[str, ...],
+        Field(
+            description="adapter GGUFs to serve the one base among --models with, each NAME=FILE"
+        ),
+    ] = ()
+    engine: Annotated[
+        Literal["catalog", "transformers"],
+        Field(
+            description="transformers: compute embedded models with torch instead of asking "
+            "their engine"
+        ),
+    ] = "catalog"
+    tasks: Annotated[
+        tuple[str, ...],
+        Field(description="names of lm-eval's tasks, or of suites: pocket, study"),
+    ]
+    tasks_from: Annotated[tuple[Path, ...], Field(description="folders of more task files")] = ()
+    shots: Annotated[
+        tuple[str, ...], Field(description="examples in the prompt, N for all or TASK=N")
+    ] = ()
+    limit: Annotated[int | None, Field(description="samples of each task at most")] = None
+    seed: Annotated[int, Field(description="of the examples")] = SEED
+    concurrency: Annotated[int, Field(ge=1, le=256, description="requests at once")] = 4
+    batch_size: Annotated[
+        int, Field(ge=1, description="requests computed together, of local transformers")
+    ] = 8
+    device: Annotated[str, Field(description="of local transformers")] = "cpu"
+    out: Annotated[Path, Field(description="the run's folder")]
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        problems = []
+        if not self.tasks:
+            problems.append("No benchmark is chosen: name a suite or a task.")
+        if self.limit is not None and self.limit < 1:
+            problems.append(f"{self.limit} samples are too few: at least 1, or none named for all.")
+        for text in self.shots:
+            number = text.rpartition("=")[2]
+            if not (number.isascii() and number.isdecimal()):
+                problems.append(f"--shots {text!r} is no number: write 5, or mmlu=5 nq_open=3.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, absolute."""
+        return self.out.expanduser().resolve()
+
+    @property
+    def task_shots(self) -> dict[str, int]:
+        """Task -> examples in its prompt, of those that have a number of their own."""
+        return {task: number for task, number in self._shots().items() if task}
+
+    def asking(self, task: str = "") -> Asking:
+        """How a task is run; without one, how all are whose shots are not named."""
+        shots = self._shots()
+        return Asking(shots.get(task, shots.get("")), self.limit, self.seed, self.tasks_from)
+
+    def _shots(self) -> dict[str, int]:
+        """Task, "" for all others -> number."""
+        parts = (text.rpartition("=") for text in self.shots)
+        return {task: int(number) for task, _, number in parts}
+
+
+def evaluate(args: Evaluate) -> Report:
     """Run what is left of a run and build its report.
 
     Raises:
         UserError: Unknown tasks, or the folder holds another run.
         StorageError: The folder cannot be written.
     """
-    settings = read_settings()
+    settings, out = read_settings(), args.folder
+    models = subjects(settings, args.models, args.local, args.engine, args.adapter)
+    names = expand(args.tasks)
     # Wrong names end it here, before anything is written or asked.
-    tasks = without_tags(tasks, manager(tasks, job.asking.more_tasks))
-    whole = run_of(job.out, chosen, tasks, job.asking, job.shots, argv)
-    save(whole, job.out)
-    pairs = [(subject.measured.id, task) for subject in chosen for task in tasks]
-    progress = Progress(job.out / PROGRESS, pairs, job.asking.limit or 300)
+    tasks = without_tags(names, manager(names, args.tasks_from))
+    whole = run_of(out, models, tasks, args.asking(), args.task_shots, command("evaluate", args))
+    save(whole, out)
+    pairs = [(subject.measured.id, task) for subject in models for task in tasks]
+    progress = Progress(out / PROGRESS, pairs, args.limit or GUESSED_SAMPLES)
     notes = [note for task in whole.tasks for note in _notes(settings, task)]
     with closing(progress):
-        progress.write("start", models=[m for m, _ in pairs], tasks=list(tasks))
-        for subject in chosen:
-            _one_model(settings, job, subject, tasks, progress)
+        progress.write("start", models=[model for model, _ in pairs], tasks=list(tasks))
+        for subject in models:
+            _evaluate_model(settings, args, subject, tasks, progress)
         progress.write("report")
-        report = build_report.build(job.out, notes)
+        report = build_report.build(out, notes)
         if report.complete:
             progress.write("end")
         else:
@@ -94,28 +157,30 @@ def evaluate(
     return report
 
 
-def _one_model(
+def _evaluate_model(
     settings: Settings,
-    job: Job,
+    args: Evaluate,
     subject: Subject,
     tasks: Sequence[str],
     progress: Progress,
 ) -> None:
     """All tasks of one model; what fails is reported and the next goes on."""
-    left = [task for task in tasks if not _finished(job, subject.measured.id, task)]
+    model = subject.measured.id
+    left = [task for task in tasks if not _finished(args, model, task)]
     for task in (task for task in tasks if task not in left):
-        print(f"{subject.measured.id}, {task}: already done", file=sys.stderr)
+        print(f"{model}, {task}: already done", file=sys.stderr)
+    # Made for the first task, not before: a model whose tasks are all done starts no engine.
     asker: Asker | None = None
-    answers = Answers(job.out / RESPONSES / f"{subject.measured.id}.jsonl")
+    answers = Answers(args.folder / RESPONSES / f"{model}.jsonl")
     try:
         for task in left:
-            progress.on(subject.measured.id, task)
+            progress.on(model, task)
             try:
                 if asker is None:
-                    asker = _asker(settings, job, subject)
-                _one_task(job, subject, task, asker, answers, progress)
+                    asker = _asker(settings, args, subject)
+                _evaluate_task(args, subject, task, asker, answers, progress)
             except UserError as error:
-                print(f"{subject.measured.id}, {task}: {error}", file=sys.stderr)
+                print(f"{model}, {task}: {error}", file=sys.stderr)
                 progress.end("refused", reason=str(error))
             except Exception as error:
                 # The boundary between tasks: the log has the trace, the report the reason.
@@ -127,54 +192,55 @@ def _one_model(
             asker.close()
 
 
-def _one_task(
-    job: Job, subject: Subject, task: str, asker: Asker, answers: Answers, progress: Progress
+def _evaluate_task(
+    args: Evaluate, subject: Subject, task: str, asker: Asker, answers: Answers, progress: Progress
 ) -> None:
     model = subject.measured.id
-    asking = replace(job.asking, shots=job.shots.get(task, job.asking.shots))
+    asking = args.asking(task)
     print(f"{model}, {task}", file=sys.stderr, flush=True)
     ran = run(task, asker, answers, asking, progress)
     missing = sum(len(rows) for rows in ran.missing.values())
-    write(ran, job.out / RESULTS, model, _about(subject, asking), asker.template)
+    about = {**asdict(subject.measured), "asking": _conditions(asking)}
+    write(ran, args.folder / RESULTS, model, about, asker.template)
     reasons = [reason for rows in ran.missing.values() for reason in rows.values()]
-    said = f"{missing} of {sum(ran.asked.values())} samples have no answer: " if missing else ""
+    count = f"{missing} of {sum(ran.asked.values())} samples have no answer: " if missing else ""
     state = "failed" if ran.results is None else "done"
-    progress.end(state, missing, said + (reasons[0] if reasons else ""))
+    progress.end(state, missing, count + (reasons[0] if reasons else ""))
 
 
-def _about(subject: Subject, asking: Asking) -> dict[str, Any]:
-    how = {"limit": asking.limit, "shots": asking.shots, "seed": asking.seed}
-    return {**asdict(subject.measured), "asking": how}
+def _conditions(asking: Asking) -> dict[str, Any]:
+    """What decides whether an earlier result may stand."""
+    return {"limit": asking.limit, "shots": asking.shots, "seed": asking.seed}
 
 
-def _finished(job: Job, model: str, task: str) -> bool:
+def _finished(args: Evaluate, model: str, task: str) -> bool:
     """Whether a run before left a whole result, asked in the same way."""
     try:
-        found = results.read(job.out / RESULTS / model)
+        rows = results.read(args.folder / RESULTS / model)
     except UserError:
         return False
-    asking = replace(job.asking, shots=job.shots.get(task, job.asking.shots))
-    how = {"limit": asking.limit, "shots": asking.shots, "seed": asking.seed}
-    same = [one for one in found if one.task == task]
-    said = [one.about.get("model_args", {}).get("asking") for one in same]
-    parts = [one for one in found if one.task in (same[0].subtasks if same else ())]
-    return said == [how] and not any(one.missing for one in (*same, *parts))
+    whole = [row for row in rows if row.task == task]
+    conditions = [row.about.get("model_args", {}).get("asking") for row in whole]
+    parts = [row for row in rows if whole and row.task in whole[0].subtasks]
+    missing = any(row.missing for row in (*whole, *parts))
+    return conditions == [_conditions(args.asking(task))] and not missing
 
 
-def _asker(settings: Settings, job: Job, subject: Subject) -> Asker:
+def _asker(settings: Settings, args: Evaluate, subject: Subject) -> Asker:
     if subject.card is not None and subject.local is None:
-        backends = Backends(replace(settings, copies=job.concurrency))
-        return CatalogAsker(backends, subject.card, job.concurrency, job.asking.seed)
+        backends = Backends(replace(settings, copies=args.concurrency))
+        return CatalogAsker(backends, subject.card, args.concurrency, args.seed)
     local = subject.local
-    if local is None or not local.folder:  # a pocket model's weights
+    if local is None or not local.folder:
+        # A pocket model's weights: the GGUF as the engine has it, made readable to torch.
         assert subject.card is not None
         folder, _ = dequantised(settings, weights_path(settings, subject.card.weights))
         local = Local(str(folder), local.peft if local else "")
     return TransformersAsker(
         Path(local.folder),
         Path(local.peft) if local.peft else None,
-        batch_size=job.batch_size,
-        device=job.device,
+        batch_size=args.batch_size,
+        device=args.device,
         chat=subject.measured.template == "chat",
     )
 
@@ -205,74 +271,27 @@ def _ended_in_order() -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    typed = list(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(typed)
+    name = "python -m imitation.jobs.commands.evaluate"
+    return parameters.run(Evaluate, _work, argv, prog=name, about=__doc__ or "")
+
+
+def _work(args: Evaluate) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of how tasks are meant to be
     try:
-        chosen = subjects(read_settings(), args.models, args.local, args.engine, args.adapter)
-        shots, asking = _shots(args)
-        out = args.out.expanduser().resolve()
-        job = Job(out, asking, shots, args.concurrency, args.batch_size, args.device)
-        command = [sys.executable, "-m", "imitation.jobs.commands.evaluate", *typed]
         with _ended_in_order():
-            report = evaluate(job, chosen, expand(args.tasks), command)
+            report = evaluate(args)
     except UserError as error:
-        Writer(None).failed("evaluate", error)
+        Writer(None).failed("evaluate", error)  # for the page too, as a job's last words
         return 2
     except KeyboardInterrupt:
-        print(f"\nStopped; the same command goes on: {shlex.join(typed)}", file=sys.stderr)
+        typed = shlex.join(args.options())
+        print(f"\nStopped; the same command goes on: {typed}", file=sys.stderr)
         return 130
     from imitation.evaluation.report.export import as_markdown
 
     print(as_markdown(report))
     return 0 if report.complete else 1
-
-
-def _shots(args: argparse.Namespace) -> tuple[dict[str, int], Asking]:
-    """Shots by task, and what is the same for all tasks."""
-    each: dict[str, int] = {}
-    every: int | None = None
-    for text in args.shots or ():
-        task, equals, number = str(text).rpartition("=")
-        if not number.isdigit():
-            raise UserError(f"--shots {text!r} is no number.", "Write 5, or mmlu=5 nq_open=3.")
-        if equals:
-            each[task] = int(number)
-        else:
-            every = int(number)
-    folders = tuple(args.tasks_from or ())
-    return each, Asking(every, args.limit, args.seed, folders)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.evaluate",
-        description="Benchmarks of models by lm-eval.",
-    )
-    parser.add_argument("--models", nargs="*", default=[], metavar="ID", help="of the catalog")
-    parser.add_argument(
-        "--local", nargs="*", default=[], metavar="ROLE:NAME=FOLDER[+PEFT]",
-        help="models of transformers, with or without a PEFT adapter",
-    )  # fmt: skip
-    parser.add_argument(
-        "--adapter", nargs="*", default=[], metavar="NAME=FILE",
-        help="adapter GGUFs to serve the one base among --models with",
-    )  # fmt: skip
-    parser.add_argument(
-        "--engine", choices=("catalog", "transformers"), default="catalog",
-        help="transformers: compute embedded models with torch instead of asking their engine",
-    )  # fmt: skip
-    parser.add_argument("--tasks", nargs="+", required=True, help="of lm-eval, or pocket, study")
-    parser.add_argument("--tasks-from", nargs="*", type=Path, help="folders of more task files")
-    parser.add_argument("--shots", nargs="*", metavar="N or TASK=N", help="examples in the prompt")
-    parser.add_argument("--limit", type=int, help="samples of each task at most")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the examples")
-    parser.add_argument("--concurrency", type=int, default=4, help="requests at once")
-    parser.add_argument("--batch-size", type=int, default=8, help="of local transformers")
-    parser.add_argument("--device", default="cpu", help="of local transformers")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
-    return parser
 
 
 if __name__ == "__main__":

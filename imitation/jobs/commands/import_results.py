@@ -13,7 +13,6 @@ samples (`--log_samples`) have scores, but neither gaps nor a browser.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -22,6 +21,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator
 
 from imitation.disk import copy_file, write_text
 from imitation.errors import UserError
@@ -29,10 +31,34 @@ from imitation.evaluation.harness.results import TaskResult, read_file, result_f
 from imitation.evaluation.report import build as build_report
 from imitation.evaluation.report.files import save
 from imitation.evaluation.report.schema import RESULTS, RUN, Measured, Report, Run
+from imitation.events import Writer
+from imitation.jobs import parameters
+from imitation.jobs.parameters import JobParameters
+from imitation.jobs.registry import command
 from imitation.reading.json_text import read_json
 from imitation.settings import read_settings
 from imitation.validation import nearest
 from imitation.values import ROLES, Role
+
+
+class ImportResults(JobParameters):
+    """Parameters of `import_results`."""
+
+    positional: ClassVar[str] = "source"
+    source: Annotated[tuple[Path, ...], Field(description="folders lm_eval wrote, or files")]
+    roles: Annotated[
+        tuple[str, ...], Field(description="MODEL=ROLE or MODEL=imitation:BASE; others are bases")
+    ] = ()
+    out: Annotated[Path, Field(description="the run's folder")]
+
+    @field_validator("roles")
+    @classmethod
+    def _known(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            read_roles(roles)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return roles
 
 
 def import_results(
@@ -58,31 +84,32 @@ def import_results(
     if (out / RUN).exists():
         raise UserError(f"{out} holds a run already.", "Name another folder.")
     units = _named(_units(sources))
-    found = [one for unit in units for one in unit.results]
-    models = list(dict.fromkeys(one.model for one in found))
+    results = [result for unit in units for result in unit.results]
+    models = list(dict.fromkeys(result.model for result in results))
     bases = bases or {}
     for name in (*roles, *bases.values()):
         if name not in models:
             raise UserError(f"The results hold no model {name!r}.", nearest(name, models))
     for unit in units:
         _copy(unit, out / RESULTS)
-    below = {task for one in found for task in one.subtasks}
+    # A group's tasks come with it: listed themselves, they would stand in the report twice.
+    below = {task for result in results for task in result.subtasks}
     run = Run(
         id=out.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=tuple(argv),
         models=tuple(
-            _measured(model, found, roles.get(model, "base"), bases.get(model, ""))
+            _measured(model, results, roles.get(model, "base"), bases.get(model, ""))
             for model in models
         ),
-        tasks=tuple(dict.fromkeys(one.task for one in found if one.task not in below)),
-        versions={"lm_eval": ", ".join(sorted({one.lm_eval for one in found if one.lm_eval}))},
+        tasks=tuple(dict.fromkeys(row.task for row in results if row.task not in below)),
+        versions={"lm_eval": ", ".join(sorted({row.lm_eval for row in results if row.lm_eval}))},
     )
     save(run, out)
     notes = [
-        f"{one.model}, {one.task}: its samples were not logged."
-        for one in found
-        if one.samples is None and not one.subtasks
+        f"{result.model}, {result.task}: its samples were not logged."
+        for result in results
+        if result.samples is None and not result.subtasks
     ]
     return build_report.build(out, ["Imported from runs of lm-eval made elsewhere.", *notes])
 
@@ -115,7 +142,7 @@ class _Unit:
 
 def _units(sources: Sequence[Path]) -> list[_Unit]:
     """What was given, apart by source, folder, name without date and model; each file once."""
-    found: dict[tuple[object, ...], dict[Path, list[TaskResult]]] = {}
+    groups: dict[tuple[object, ...], dict[Path, list[TaskResult]]] = {}
     seen: set[Path] = set()
     for number, source in enumerate(sources):
         if not source.exists():
@@ -124,15 +151,15 @@ def _units(sources: Sequence[Path]) -> list[_Unit]:
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
-            for one in read_file(file):
-                key = (number, file.parent, stem(file), one.model)
-                found.setdefault(key, {}).setdefault(file, []).append(one)
+            for result in read_file(file):
+                key = (number, file.parent, stem(file), result.model)
+                groups.setdefault(key, {}).setdefault(file, []).append(result)
     return [
         _Unit(
             tuple(files),
-            tuple({one.task: one for rows in files.values() for one in rows}.values()),
+            tuple({row.task: row for rows in files.values() for row in rows}.values()),
         )
-        for files in found.values()
+        for files in groups.values()
     ]
 
 
@@ -140,15 +167,16 @@ def _named(units: Sequence[_Unit]) -> list[_Unit]:
     """Units of one model with the same task are named apart: none of them vanishes."""
     kept: list[_Unit] = []
     for unit in units:
-        tasks = {one.task for one in unit.results}
-        same = [one for one in kept if one.model == unit.model]
-        if any(tasks & {one.task for one in other.results} for other in same):
+        tasks = {result.task for result in unit.results}
+        same = [other for other in kept if other.model == unit.model]
+        if any(tasks & {result.task for result in other.results} for other in same):
             taken = {label for other in same for label in other.labels()}
             numbers = (str(number) for number in count(2))
             labels = chain((label for label in unit.labels() if label not in taken), numbers)
-            names = {one.model for one in kept}
+            names = {other.model for other in kept}
             name = next(n for label in labels if (n := f"{unit.model}@{label}") not in names)
-            unit = _Unit(unit.files, tuple(replace(o, model=name) for o in unit.results), True)
+            renamed = tuple(replace(result, model=name) for result in unit.results)
+            unit = _Unit(unit.files, renamed, True)
         kept.append(unit)
     return kept
 
@@ -168,13 +196,13 @@ def _copy(unit: _Unit, target: Path) -> None:
             write_text(folder / file.name, json.dumps(table, indent=1, ensure_ascii=False))
         else:
             copy_file(file, folder / file.name)
-        for one in read_file(file):
-            if one.samples is not None:
-                copy_file(one.samples, folder / one.samples.name)
+        for result in read_file(file):
+            if result.samples is not None:
+                copy_file(result.samples, folder / result.samples.name)
 
 
-def _measured(model: str, found: Sequence[TaskResult], role: Role, base: str) -> Measured:
-    first = next(one for one in found if one.model == model)
+def _measured(model: str, results: Sequence[TaskResult], role: Role, base: str) -> Measured:
+    first = next(result for result in results if result.model == model)
     return Measured(
         id=model,
         name=model,
@@ -186,24 +214,6 @@ def _measured(model: str, found: Sequence[TaskResult], role: Role, base: str) ->
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    typed = list(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(typed)
-    command = [sys.executable, "-m", "imitation.jobs.commands.import_results", *typed]
-    try:
-        read_settings()
-        roles, bases = read_roles(args.roles)
-        report = import_results(args.source, args.out.resolve(), roles, command, bases)
-    except UserError as error:
-        print(f"import_results: {error}", file=sys.stderr)
-        return 2
-    from imitation.evaluation.report.export import as_markdown
-
-    print(as_markdown(report))
-    return 0
-
-
 def read_roles(texts: Sequence[str]) -> tuple[dict[str, Role], dict[str, str]]:
     """Model -> role, and imitation -> its base, of MODEL=ROLE and MODEL=imitation:BASE.
 
@@ -213,8 +223,8 @@ def read_roles(texts: Sequence[str]) -> tuple[dict[str, Role], dict[str, str]]:
     roles: dict[str, Role] = {}
     bases: dict[str, str] = {}
     for text in texts:
-        model, _, told = text.rpartition("=")
-        role, colon, base = told.partition(":")
+        model, _, rest = text.rpartition("=")
+        role, colon, base = rest.partition(":")
         if not model or role not in ROLES or (colon and (role != "imitation" or not base)):
             raise UserError(
                 f"{text!r} gives no role.",
@@ -226,15 +236,25 @@ def read_roles(texts: Sequence[str]) -> tuple[dict[str, Role], dict[str, str]]:
     return roles, bases
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.import_results",
-        description="Results of lm-eval runs made elsewhere, as a run of this app.",
-    )
-    parser.add_argument("source", nargs="+", type=Path, help="folders lm_eval wrote, or files")
-    parser.add_argument("--roles", nargs="*", default=[], metavar="MODEL=ROLE[:BASE]")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
-    return parser
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    name = "python -m imitation.jobs.commands.import_results"
+    return parameters.run(ImportResults, _work, argv, prog=name, about=__doc__ or "")
+
+
+def _work(args: ImportResults) -> int:
+    try:
+        read_settings()
+        roles, bases = read_roles(args.roles)
+        typed = command("results", args)
+        report = import_results(args.source, args.out.resolve(), roles, typed, bases)
+    except UserError as error:
+        Writer(None).failed("import_results", error)
+        return 2
+    from imitation.evaluation.report.export import as_markdown
+
+    print(as_markdown(report))
+    return 0
 
 
 if __name__ == "__main__":

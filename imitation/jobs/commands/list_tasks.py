@@ -9,7 +9,6 @@ and the number of samples is known for our own tasks only. lm-eval's own list ta
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,14 @@ from typing import Any
 from imitation.disk import write_text
 from imitation.errors import UserError
 from imitation.evaluation.harness.suites import INDEX, INSTEAD, OURS, SHOTS, TASKS, Listed
+from imitation.events import Writer
+from imitation.jobs import parameters
+from imitation.jobs.parameters import JobParameters
 from imitation.settings import Settings, read_settings
+
+
+class ListTasks(JobParameters):
+    """Parameters of `list_tasks`: there is nothing to choose."""
 
 
 def list_tasks() -> list[Listed]:
@@ -51,16 +57,16 @@ def write_index(settings: Settings, lines: Sequence[Listed]) -> None:
 
 def _parents(index: Mapping[str, Any]) -> dict[str, str]:
     """The first group or tag that names each task."""
-    found: dict[str, str] = {}
+    parents: dict[str, str] = {}
     for name, entry in index.items():
         children = (entry.cfg or {}).get("task") if entry.kind.name == "GROUP" else None
         for child in children if isinstance(children, list) else ():
             if isinstance(child, str):
-                found.setdefault(child, name)
+                parents.setdefault(child, name)
     for name, entry in index.items():
         if entry.kind.name == "TASK" and entry.tags:
-            found.setdefault(name, sorted(entry.tags)[0])
-    return found
+            parents.setdefault(name, sorted(entry.tags)[0])
+    return parents
 
 
 def _line(name: str, entry: Any, parent: str) -> Listed:
@@ -123,16 +129,17 @@ def _count(name: str) -> int | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.list_tasks",
-        description="Write the list of lm-eval's tasks that the page's picker reads.",
-    ).parse_args(argv)
+    name = "python -m imitation.jobs.commands.list_tasks"
+    return parameters.run(ListTasks, _work, argv, prog=name, about=__doc__ or "")
+
+
+def _work(args: ListTasks) -> int:
     try:
         settings = read_settings()
         lines = list_tasks()
         write_index(settings, lines)
     except UserError as error:
-        print(f"list_tasks: {error}", file=sys.stderr)
+        Writer(None).failed("list_tasks", error)
         return 2
     print(f"{len(lines)} tasks in {settings.cache / INDEX}")
     return 0

@@ -9,25 +9,51 @@ before it has a card. Failed questions are counted and named, never scored as wr
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from imitation.disk import write_text
 from imitation.errors import BackendError, UserError
 from imitation.evaluation.statistics.intervals import wilson
+from imitation.events import Writer
 from imitation.facts import Fact, Split, check, facts_of
+from imitation.jobs import parameters
+from imitation.jobs.parameters import JobParameters
 from imitation.models.backends.registry import Backends, complete
 from imitation.models.catalog import ModelSpec, load_catalog
 from imitation.settings import read_settings
 from imitation.values import Interval, Message, Sampling
 
 SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=32, seed=0)
+"""Greedy: the same model scores the same twice, and 32 tokens hold any answer there is."""
+
+
+class ScoreFacts(JobParameters):
+    """Parameters of `score_facts`."""
+
+    models: Annotated[tuple[str, ...], Field(description="ids in the catalog")]
+    adapter: Annotated[Path | None, Field(description="adapter GGUF to serve the model with")] = (
+        None
+    )
+    name: Annotated[str, Field(description="what to call it in the result")] = ""
+    split: Annotated[Split, Field(description="of the facts")] = "evaluate"
+    concurrency: Annotated[int, Field(ge=1, le=256, description="requests at once")] = 4
+    out: Annotated[
+        Path | None, Field(description="JSON file; without it the result is printed")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_base(self) -> Self:
+        if self.adapter is not None and len(self.models) != 1:
+            raise ValueError("--adapter goes with exactly one model, its base")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +71,7 @@ async def answer_facts(
     """Greedy answers of a model to the facts' questions, checked, in the facts' order."""
     gate = asyncio.Semaphore(concurrency)
 
-    async def one(fact: Fact) -> Answered:
+    async def answered(fact: Fact) -> Answered:
         async with gate:
             try:
                 done = await complete(backends, card, [Message("user", fact.question)], SAMPLING)
@@ -54,7 +80,7 @@ async def answer_facts(
                 return Answered(fact, str(error), None)
             return Answered(fact, done.text, check(fact, done.text))
 
-    return list(await asyncio.gather(*(one(fact) for fact in facts)))
+    return list(await asyncio.gather(*(answered(fact) for fact in facts)))
 
 
 def summarise(name: str, answers: Sequence[Answered]) -> dict[str, Any]:
@@ -79,16 +105,16 @@ def score(cards: Sequence[ModelSpec], split: Split, concurrency: int = 4) -> lis
     """Summaries of the cards on one side of the split, one model after the other."""
 
     async def run() -> list[dict[str, Any]]:
-        backends, found = Backends(read_settings()), []
+        backends, summaries = Backends(read_settings()), []
         try:
             for card in cards:
                 answers = await answer_facts(backends, card, facts_of(split), concurrency)
-                found.append(summarise(card.id, answers))
-                value = found[-1]["accuracy"]
+                summaries.append(summarise(card.id, answers))
+                value = summaries[-1]["accuracy"]
                 print(json.dumps({"model": card.id, "accuracy": value}), file=sys.stderr)
         finally:
             await backends.close()
-        return found
+        return summaries
 
     return asyncio.run(run())
 
@@ -107,40 +133,32 @@ def with_adapter(card: ModelSpec, adapter: Path, name: str = "") -> ModelSpec:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
+    name = "python -m imitation.jobs.commands.score_facts"
+    return parameters.run(ScoreFacts, _work, argv, prog=name, about=__doc__ or "")
+
+
+def _work(args: ScoreFacts) -> int:
     try:
-        catalog = load_catalog(read_settings().catalogs)
-        cards = [catalog[name] for name in args.models]
-        if args.adapter:
-            if len(cards) != 1:
-                raise UserError("--adapter goes with exactly one model, its base.")
-            if not args.adapter.is_file():
-                raise UserError(f"The adapter {args.adapter} does not exist.")
-            cards = [with_adapter(cards[0], args.adapter, args.name)]
-        found = score(cards, cast(Split, args.split), args.concurrency)
+        summaries = score(_cards(args), args.split, args.concurrency)
     except UserError as error:
-        print(f"score_facts: {error}", file=sys.stderr)
+        Writer(None).failed("score_facts", error)
         return 2
-    text = json.dumps({"split": args.split, "models": found}, indent=1, ensure_ascii=False)
+    text = json.dumps({"split": args.split, "models": summaries}, indent=1, ensure_ascii=False)
     if args.out:
         write_text(args.out, text + "\n")
     else:
         print(text)
-    return 1 if any(model["failed"] for model in found) else 0
+    return 1 if any(summary["failed"] for summary in summaries) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.score_facts",
-        description="Accuracy of models on the packaged facts, with Wilson intervals.",
-    )
-    parser.add_argument("--models", nargs="+", required=True, metavar="ID")
-    parser.add_argument("--adapter", type=Path, help="adapter GGUF to serve the model with")
-    parser.add_argument("--name", default="", help="what to call it in the result")
-    parser.add_argument("--split", choices=("evaluate", "show", "train"), default="evaluate")
-    parser.add_argument("--concurrency", type=int, default=4)
-    parser.add_argument("--out", type=Path, help="JSON file; without it the result is printed")
-    return parser
+def _cards(args: ScoreFacts) -> list[ModelSpec]:
+    catalog = load_catalog(read_settings().catalogs)
+    cards = [catalog[name] for name in args.models]
+    if args.adapter is None:
+        return cards
+    if not args.adapter.is_file():
+        raise UserError(f"The adapter {args.adapter} does not exist.")
+    return [with_adapter(cards[0], args.adapter, args.name)]
 
 
 if __name__ == "__main__":

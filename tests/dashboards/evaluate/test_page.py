@@ -34,6 +34,7 @@ from imitation.evaluation.report.sample_index import Query, Samples
 from imitation.evaluation.report.schema import Measured, Run
 from imitation.evaluation.statistics.intervals import wilson
 from imitation.facts import check, facts_of, find
+from imitation.jobs.registry import command, command_of
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
 from imitation.storage import comparisons
@@ -160,7 +161,7 @@ def test_what_a_share_of_the_gap_rests_on_is_said_beside_it(tmp_path):
 def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
     made = actions.plan(context, Form("mine", TRIPLE, ("pocket",), limit=100))
     assert made.tasks == ("pocket_ask", "pocket_facts", "pocket_choice", "pocket_toxicity")
-    assert made.argv[2:] == (
+    assert command("evaluate", made.parameters)[2:] == (
         "imitation.jobs.commands.evaluate",
         "--models", *TRIPLE, "--tasks", "pocket", "--limit", "100",
         "--out", str(context.settings.data / "runs" / "mine"),
@@ -368,7 +369,7 @@ def test_results_made_elsewhere_are_imported_as_a_job(context, tmp_path):
     result.write_text("{}")
     job = actions.import_results(context, ME, "other", [result], "llama=base, gpt=reference")
     kept = context.settings.data / "uploads" / ME[:16] / "results-other"
-    assert job.spec.argv[2:] == (
+    assert command_of(job.spec)[2:] == (
         "imitation.jobs.commands.import_results",
         str(kept), "--roles", "llama=base", "gpt=reference",
         "--out", str(context.settings.data / "runs" / "other"),
