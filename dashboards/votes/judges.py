@@ -1,14 +1,20 @@
-"""Judges: what one would cost, starting, watching and stopping it; no Gradio in here."""
+"""Judges: what one would cost, starting, watching and stopping it.
+
+A judge's run has a row of its own, made before its job is queued; its jobs (one for each start and
+resume) only name it, so its verdicts outlive them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dashboards.shell.context import Context
-from dashboards.shell.owned_jobs import check_allowed, submit
+from dashboards.shell.owned_jobs import OwnedJobs, check_allowed, submit
 from dashboards.votes.answer_pairs import Choice, find
-from imitation.errors import UserError
+from imitation.errors import ConfigError, UserError
+from imitation.evaluation.judging.judge_run import run_name
 from imitation.evaluation.judging.rubrics import (
     Quote,
     check_rubric,
@@ -20,11 +26,11 @@ from imitation.evaluation.judging.rubrics import (
     rubrics,
 )
 from imitation.evaluation.statistics.intervals import share
-from imitation.jobs.commands.judge import run_name
+from imitation.jobs.commands.judge import Judge
 from imitation.jobs.registry import as_typed, command
 from imitation.storage import judgements
 from imitation.storage.jobs import Job
-from imitation.values import Interval, JobSpec, ModelSpec, Pair
+from imitation.values import Interval, ModelSpec, Pair
 
 MOST_PAIRS = 20_000
 MAX_TOKENS = 2048
@@ -199,7 +205,7 @@ def stop(context: Context, visitor: str, identity: str) -> None:
     """
     _own(context, visitor, identity)
     for job in _jobs(context).get(identity, ())[:1]:
-        context.jobs.stop(job.id)
+        OwnedJobs(context, "judge").stop(job.id, visitor)
 
 
 def delete(context: Context, visitor: str, identity: str) -> None:
@@ -210,7 +216,7 @@ def delete(context: Context, visitor: str, identity: str) -> None:
     """
     _own(context, visitor, identity)
     for job in _jobs(context).get(identity, ()):
-        context.jobs.delete(job.id)
+        OwnedJobs(context, "judge").delete(job.id, visitor)
     judgements.delete(context.db, identity, visitor)
 
 
@@ -232,26 +238,25 @@ def _own(context: Context, visitor: str, identity: str) -> judgements.Run:
     return run
 
 
-def _argv(context: Context, identity: str) -> tuple[str, ...]:
-    progress = context.jobs.runs / f"judge-{identity}.jsonl"
-    return command("judge", ("--run", identity, "--progress", str(progress)))
+def _parameters(context: Context, identity: str) -> Judge:
+    """What goes on with a run."""
+    return Judge(run=identity, progress=context.jobs.runs / f"judge-{identity}.jsonl")
 
 
 def _submit(context: Context, run: judgements.Run, visitor: str) -> None:
-    argv = _argv(context, run.id)
-    submit(
-        context, JobSpec("judge", argv, run.name, out=argv[-1], progress=argv[-1], visitor=visitor)
-    )
+    parameters = _parameters(context, run.id)
+    path = parameters.progress
+    submit(context, "judge", parameters, run.name, visitor, out=path, progress=path)
 
 
 def _jobs(context: Context) -> dict[str, list[Job]]:
     """Run -> its jobs, newest first."""
-    found: dict[str, list[Job]] = {}
-    for job in context.jobs.look("judge"):
-        argv: Sequence[str] = job.spec.argv
-        if "--run" in argv:
-            found.setdefault(argv[argv.index("--run") + 1], []).append(job)
-    return found
+    jobs: dict[str, list[Job]] = {}
+    for job in OwnedJobs(context, "judge").look():
+        # One row of a version with other options must not hide everybody's judges.
+        with suppress(ConfigError):
+            jobs.setdefault(Judge.of(job.spec.parameters).run, []).append(job)
+    return jobs
 
 
 def _judged(
@@ -276,7 +281,7 @@ def _judged(
         state=job.state if job else "",
         detail=job.detail if job else "",
         spent=spent,
-        command=as_typed(_argv(context, run.id)),
+        command=as_typed(command("judge", _parameters(context, run.id))),
         single=(single := rates_one(run.rubric)),
         yes=_yes(context, run.id) if single else {},
     )

@@ -37,7 +37,9 @@ class JobParameters(BaseModel):
         positional: Field whose values need no option name on a command line; "" for none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True
+    )
     positional: ClassVar[str] = ""
 
     @classmethod
@@ -58,7 +60,10 @@ class JobParameters(BaseModel):
         fields = type(self).model_fields
         given = {k: v for k in fields if (v := getattr(self, k)) != fields[k].get_default()}
         first = given.pop(self.positional, ())
-        return [*map(str, first), *(part for k, v in given.items() for part in _option(k, v))]
+        return [
+            *map(str, first),
+            *(part for k, v in given.items() for part in _option(fields[k].alias or k, v)),
+        ]
 
 
 Parameters = TypeVar("Parameters", bound=JobParameters)
@@ -71,7 +76,7 @@ def _signature(kind: type[JobParameters]) -> Signature:
     return Signature(
         [
             Argument(
-                name,
+                one.alias or name,  # `json` is a method of every model, and an option
                 Argument.POSITIONAL_OR_KEYWORD if name == first else Argument.KEYWORD_ONLY,
                 annotation=Annotated[_hint(one), _parameter(one)],
                 default=None,

@@ -1,4 +1,4 @@
-"""Import recorded outputs and report their style against a reference.
+"""Import recorded outputs and report their style against a reference, with 95% intervals.
 
     python -m imitation.jobs.commands.import_recorded --questions question.jsonl \
         --reference answer_gpt35.jsonl --answers answer_llama-13b.jsonl answer_alpaca-13b.jsonl
@@ -10,17 +10,20 @@ Exits with 0, or 2 where the arguments are wrong, a file cannot be read or nothi
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from imitation.errors import UserError
 from imitation.evaluation.judging.rubrics import rates_one
 from imitation.evaluation.metrics.style_report import ModelStyle, StyleReport, report, with_tone
+from imitation.jobs.parameters import JobParameters, run
 from imitation.models.recordings import mt_bench
 from imitation.models.recordings.files import Source, read_recording
 from imitation.settings import read_settings
@@ -32,24 +35,84 @@ SHOWN = 20
 """Refused lines printed; --json has them all."""
 
 
+class ImportRecorded(JobParameters):
+    """Parameters of `import_recorded`."""
+
+    questions: Annotated[Path | None, Field(description="file: prompts of FastChat answers")] = None
+    reference: Annotated[Path | None, Field(description="file: the reference's answers")] = None
+    answers: Annotated[
+        tuple[Path, ...],
+        Field(
+            description="files: the other models' answers. Formats, recognised by their fields: "
+            "our JSONL, FastChat answers, AlpacaEval outputs, MT-bench judgments (JSONL or Parquet)"
+        ),
+    ] = ()
+    reference_model: Annotated[
+        str, Field(description="the reference, where its file has several models")
+    ] = ""
+    second: Annotated[
+        str,
+        Field(
+            description="the model that is a second sample of the reference: the upper bound of "
+            "every measure"
+        ),
+    ] = ""
+    mt_bench: Annotated[bool, Field(description="fetch the MT-bench judgments from the hub")] = (
+        False
+    )
+    tone: Annotated[
+        str, Field(description="a judge's run over these answers one by one: their tone")
+    ] = ""
+    # Pydantic keeps the name `json` for a method of its own.
+    print_json: Annotated[
+        bool, Field(alias="json", description="print JSON instead of a table")
+    ] = False
+    store: Annotated[bool, Field(description="keep the set for the Recorded page")] = False
+    name: Annotated[str, Field(description="name of the stored set")] = ""
+    forget: Annotated[
+        str, Field(description="name of sets stored by --store: delete them, and exit")
+    ] = ""
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Self:
+        if self.forget:
+            return self
+        problems = []
+        if not self.answers and not self.mt_bench:
+            problems.append("There is nothing to compare. Give --answers, or --mt-bench.")
+        if self.reference is None and not self.reference_name:
+            problems.append("No reference is named. Give --reference FILE or --reference-model.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        return self
+
+    @property
+    def reference_name(self) -> str:
+        """The reference's name, "" where it is that of the only model in its file."""
+        return self.reference_model or (mt_bench.REFERENCE if self.mt_bench else "")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
-    try:
-        if args.forget:
-            return _forget(args.forget)
-        recording, reference = _read(args)
-        result = report(recording, reference, second=args.second or "")
-        if args.tone:
-            result = with_tone(result, recording, _heard(args.tone))
-        print(json.dumps(as_json(result), indent=2) if args.json else as_text(result, recording))
-        if not any(model.n for model in result.models):
-            raise UserError(f"No prompt has an answer of {reference!r} and of another model.")
-        if args.store:
-            print(f"Stored as {_store(args, recording, reference)!r}.", file=sys.stderr)
-    except UserError as error:
-        print(f"import_recorded: {error}", file=sys.stderr)
-        return 2
+    prog = "python -m imitation.jobs.commands.import_recorded"
+    return run(ImportRecorded, _work, argv, prog=prog, about=__doc__ or "")
+
+
+def _work(parameters: ImportRecorded) -> int:
+    if parameters.forget:
+        return _forget(parameters.forget)
+    recording, reference = _read(parameters)
+    result = report(recording, reference, second=parameters.second)
+    if parameters.tone:
+        result = with_tone(result, recording, _tone_verdicts(parameters.tone))
+    as_shown = as_text(result, recording)
+    if parameters.print_json:
+        as_shown = json.dumps(as_json(result), indent=2)
+    print(as_shown)
+    if not any(model.n for model in result.models):
+        raise UserError(f"No prompt has an answer of {reference!r} and of another model.")
+    if parameters.store:
+        print(f"Stored as {_store(parameters, recording, reference)!r}.", file=sys.stderr)
     return 0
 
 
@@ -94,67 +157,26 @@ def as_text(result: StyleReport, recording: Recording) -> str:
     return "\n".join(lines + _refusals(recording.refused))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.import_recorded",
-        description="Style of recorded outputs against a reference's, with 95% intervals.",
-        epilog="Formats: our JSONL, FastChat questions and answers, AlpacaEval outputs, MT-bench "
-        "judgments (JSONL or Parquet). They are recognised by their fields.",
-    )
-    parser.add_argument(
-        "--questions", type=Path, metavar="FILE", help="prompts of FastChat answers"
-    )
-    parser.add_argument("--reference", type=Path, metavar="FILE", help="the reference's answers")
-    parser.add_argument(
-        "--answers", type=Path, nargs="+", default=[], metavar="FILE", help="the other models'"
-    )
-    parser.add_argument(
-        "--reference-model", metavar="NAME", help="the reference, where its file has several models"
-    )
-    parser.add_argument(
-        "--second",
-        metavar="NAME",
-        help="the model that is a second sample of the reference: the upper bound of every measure",
-    )
-    parser.add_argument(
-        "--mt-bench", action="store_true", help="fetch the MT-bench judgments from the hub"
-    )
-    parser.add_argument(
-        "--tone", metavar="RUN", help="a judge's run over these answers one by one: their tone"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--store", action="store_true", help="keep the set for the Recorded page")
-    parser.add_argument("--name", default="", help="name of the stored set")
-    parser.add_argument("--forget", metavar="NAME", help="delete sets stored by --store, and exit")
-    return parser
-
-
-def _read(args: argparse.Namespace) -> tuple[Recording, str]:
+def _read(parameters: ImportRecorded) -> tuple[Recording, str]:
     """The recording and the name of its reference model.
 
     Raises:
-        UserError: Arguments are missing, a file cannot be opened, or the reference is unclear.
+        UserError: A file cannot be opened, or the reference is unclear.
     """
-    answers = list(args.answers)
-    if args.mt_bench:
+    answers = list(parameters.answers)
+    if parameters.mt_bench:
         settings = read_settings()
         answers += mt_bench.fetch(settings.cache, offline=settings.offline)
-    if not answers:
-        raise UserError("There is nothing to compare.", "Give --answers, or --mt-bench.")
-    reference = args.reference_model or (mt_bench.REFERENCE if args.mt_bench else None)
-    if args.reference is None and reference is None:
-        raise UserError(
-            "No reference is named.", "Give --reference FILE or --reference-model NAME."
-        )
-    given = [Source(path, str(path), answers=True) for path in answers]
+    sources = [Source(path, str(path), answers=True) for path in answers]
     shared = []
-    if args.questions is not None:
-        shared.append(Source(args.questions, str(args.questions), answers=False))
-    if args.reference is not None:
-        shared.append(Source(args.reference, str(args.reference), answers=True))
-    reference = reference or _only_model(read_recording(shared), str(args.reference))
+    if parameters.questions is not None:
+        shared.append(Source(parameters.questions, str(parameters.questions), answers=False))
+    if parameters.reference is not None:
+        shared.append(Source(parameters.reference, str(parameters.reference), answers=True))
+    name = parameters.reference_name
+    name = name or _only_model(read_recording(shared), str(parameters.reference))
     # The reference comes before the answers, so it is the one that keeps its name.
-    return read_recording([*shared, *given]), reference
+    return read_recording([*shared, *sources]), name
 
 
 def _only_model(recording: Recording, file: str) -> str:
@@ -168,16 +190,19 @@ def _only_model(recording: Recording, file: str) -> str:
     return models[0]
 
 
-def _store(args: argparse.Namespace, recording: Recording, reference: str) -> str:
-    name = args.name or ("MT-bench" if args.mt_bench else args.answers[0].stem)
-    files = [*filter(None, (args.questions, args.reference)), *args.answers]
+def _store(parameters: ImportRecorded, recording: Recording, reference: str) -> str:
+    name = parameters.name or ("MT-bench" if parameters.mt_bench else parameters.answers[0].stem)
+    files = [
+        *filter(None, (parameters.questions, parameters.reference)),
+        *parameters.answers,
+    ]
     source = ", ".join(path.name for path in files) or mt_bench.REPOSITORY
     with closing(connect(read_settings().database)) as db:
         recordings.add(db, recording, name=name, source=source, reference=reference)
     return name
 
 
-def _heard(wanted: str) -> dict[judgements.Rated, bool | None]:
+def _tone_verdicts(wanted: str) -> dict[judgements.Rated, bool | None]:
     """What the judge of a run said of single answers.
 
     Raises:
@@ -185,9 +210,9 @@ def _heard(wanted: str) -> dict[judgements.Rated, bool | None]:
     """
     with closing(connect(read_settings().database)) as db:
         known = judgements.runs(db, None)
-        for run in known:
-            if wanted in (run.id, run.name) and (said := judgements.single(db, run.id)):
-                return said
+        for row in known:
+            if wanted in (row.id, row.name) and (verdicts := judgements.single(db, row.id)):
+                return verdicts
         names = ", ".join(repr(r.name) for r in known if rates_one(r.rubric)) or "none"
     raise UserError(
         f"There is no run {wanted!r} with verdicts on single answers.",
@@ -208,13 +233,14 @@ def _refusals(refused: Sequence[Refused]) -> list[str]:
 
 def _forget(name: str) -> int:
     with closing(connect(read_settings().database)) as db:
-        gone = [s for s in recordings.sets(db, None) if s.name == name]
-        if not gone:
-            known = ", ".join(repr(s.name) for s in recordings.sets(db, None)) or "none"
+        stored = recordings.sets(db, None)
+        named = [row for row in stored if row.name == name]
+        if not named:
+            known = ", ".join(repr(row.name) for row in stored) or "none"
             raise UserError(f"There is no stored set {name!r}.", f"Stored: {known}.")
-        for found in gone:
-            recordings.delete(db, found.id, None)
-    print(f"Deleted {len(gone)} set{'s' if len(gone) > 1 else ''}.", file=sys.stderr)
+        for row in named:
+            recordings.delete(db, row.id, None)
+    print(f"Deleted {len(named)} set{'s' if len(named) > 1 else ''}.", file=sys.stderr)
     return 0
 
 

@@ -9,15 +9,17 @@ Exits with 0, or 2 where a file cannot be read or no review can be used.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
-from imitation.errors import UserError
+from pydantic import Field
+
 from imitation.evaluation.judging.preferences import decide, win_rates
 from imitation.evaluation.judging.verdicts import parse
+from imitation.jobs.parameters import JobParameters, run
 from imitation.models.recordings.files import Source, read_recording
 from imitation.models.recordings.lines import Row, read_rows
 from imitation.settings import read_settings
@@ -26,6 +28,21 @@ from imitation.storage.database import connect
 from imitation.values import Interval, Pair, Recording, Refused, Verdict
 
 Review = tuple[Pair, Verdict, str]
+"""What is compared, the verdict, and the whole review it was read from."""
+SHOWN = 20
+"""Refused lines printed."""
+
+
+class ImportReviews(JobParameters):
+    """Parameters of `import_reviews`."""
+
+    reviews: Annotated[tuple[Path, ...], Field(min_length=1, description="files of reviews")]
+    questions: Annotated[Path, Field(description="file of prompts")]
+    answers: Annotated[
+        tuple[Path, ...], Field(min_length=1, description="files of the answers reviewed")
+    ]
+    judge: Annotated[str, Field(description="who wrote the reviews")] = "GPT-4"
+    name: Annotated[str, Field(description="what the run is called")] = ""
 
 
 def read_reviews(
@@ -49,20 +66,19 @@ def read_reviews(
             if isinstance(row, Row) and (model := _model(recording, str(path), row)):
                 by_id[str(row.value.get("answer_id"))] = model, str(row.value["question_id"])
     prompts = {prompt.id: prompt.text for prompt in recording.prompts}
-    found: list[Review] = []
-    seen: set[Pair] = set()
+    reviewed: dict[Pair, Review] = {}
     for path in reviews:
-        for row in read_rows(path, path.name):
-            if isinstance(row, Refused):
-                refused.append(row)
-            elif isinstance(made := _review(row, by_id, prompts, recording), str):
-                refused.append(Refused(path.name, row.line, made))
-            elif made[0] in seen:
-                refused.append(Refused(path.name, row.line, "a second review of these answers"))
+        for line in read_rows(path, path.name):
+            if isinstance(line, Refused):
+                refused.append(line)
+            elif isinstance(review := _review(line, by_id, prompts, recording), str):
+                refused.append(Refused(path.name, line.line, review))
+            elif review[0] in reviewed:
+                reason = "a second review of these answers"
+                refused.append(Refused(path.name, line.line, reason))
             else:
-                seen.add(made[0])
-                found.append(made)
-    return found, refused
+                reviewed[review[0]] = review
+    return list(reviewed.values()), refused
 
 
 def _model(recording: Recording, file: str, row: Row) -> str | None:
@@ -86,37 +102,35 @@ def _review(
         return "the review has no text"
     if missing := [side for side in sides if side not in by_id]:
         return f"no answer has the id {missing[0]}"
-    (one, question), (two, other) = (by_id[side] for side in sides)
+    (first, question), (second, other) = (by_id[side] for side in sides)
     if not question == other == str(value.get("question_id")):
         return "its answers are not to its question"
-    answers = recording.answers
-    pair = Pair(prompts[question], (one, two), (answers[one][question], answers[two][question]))
-    return pair, parse(text), text
+    answers = (recording.answers[first][question], recording.answers[second][question])
+    return Pair(prompts[question], (first, second), answers), parse(text), text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
-    try:
-        found, refused = read_reviews(args.reviews, args.questions, args.answers)
-        for line in refused[:20]:
-            print(f"  refused: {line.file}:{line.line}: {line.reason}", file=sys.stderr)
-        with closing(connect(read_settings().database)) as db:
-            identity = judgements.add_reviews(
-                db,
-                found,
-                name=args.name or f"{args.judge}, recorded",
-                judge=args.judge,
-                source=", ".join(path.name for path in args.reviews),
-            )
-            kept = judgements.preferences(db, identity)
-    except UserError as error:
-        print(f"import_reviews: {error}", file=sys.stderr)
-        return 2
-    print(
-        f"{len(found)} reviews, {len(found) - len(kept)} without a verdict, {len(refused)} refused"
-    )
-    for rate in win_rates(decide(kept)):
+    prog = "python -m imitation.jobs.commands.import_reviews"
+    return run(ImportReviews, _work, argv, prog=prog, about=__doc__ or "")
+
+
+def _work(parameters: ImportReviews) -> int:
+    reviews, refused = read_reviews(parameters.reviews, parameters.questions, parameters.answers)
+    for line in refused[:SHOWN]:
+        print(f"  refused: {line.file}:{line.line}: {line.reason}", file=sys.stderr)
+    with closing(connect(read_settings().database)) as db:
+        identity = judgements.add_reviews(
+            db,
+            reviews,
+            name=parameters.name or f"{parameters.judge}, recorded",
+            judge=parameters.judge,
+            source=", ".join(path.name for path in parameters.reviews),
+        )
+        preferences = judgements.preferences(db, identity)
+    without = len(reviews) - len(preferences)
+    print(f"{len(reviews)} reviews, {without} without a verdict, {len(refused)} refused")
+    for rate in win_rates(decide(preferences)):
         equal, better = rate.mirrored.equal_or_better, rate.mirrored.better
         print(
             f"{rate.other} against {rate.model}: better {_percent(better)}, "
@@ -127,19 +141,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _percent(share: Interval) -> str:
     return share.too_few() or f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.import_reviews",
-        description="Recorded reviews of a judge, as a run shown on the page Votes.",
-    )
-    parser.add_argument("--reviews", type=Path, nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--questions", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--answers", type=Path, nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--judge", default="GPT-4", help="who wrote the reviews")
-    parser.add_argument("--name", default="", help="what the run is called")
-    return parser
 
 
 if __name__ == "__main__":

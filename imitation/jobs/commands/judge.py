@@ -14,138 +14,68 @@ could start.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from imitation.errors import BackendError, UserError
+from pydantic import Field, model_validator
+
+from imitation.errors import UserError
+from imitation.evaluation.judging.judge_run import judge_rest, quote_text, run_name, summary
 from imitation.evaluation.judging.pairs import pairs_of
-from imitation.evaluation.judging.rubrics import (
-    Quote,
-    ask,
-    check_rubric,
-    dollars,
-    items,
-    quote,
-    rates_one,
-    rubrics,
-)
-from imitation.evaluation.judging.verdicts import parse, parse_one
+from imitation.evaluation.judging.rubrics import check_rubric, items, quote, rates_one, rubrics
 from imitation.events import Writer
+from imitation.jobs.parameters import JobParameters, run
 from imitation.models.backends.registry import Backends, complete
-from imitation.models.catalog import ModelSpec, load_catalog
+from imitation.models.catalog import load_catalog
 from imitation.reading.text import NotUtf8, read_text
 from imitation.settings import Settings, read_settings
 from imitation.storage import judgements, recordings, studies, votes
 from imitation.storage.database import Store, connect
 from imitation.validation import nearest
-from imitation.values import Completion, Message, Pair, Sampling
-
-Completer = Callable[[str], Awaitable[Completion]]
-"""Answers one question; raises BackendError."""
-
-MAX_TOKENS = 512
-"""Longest answer asked of a judge; GPT-4's recorded reviews have about 150 tokens."""
-HOPELESS = 10
-"""Requests that fail one after the other before a run gives up."""
+from imitation.values import Completion, Message, ModelSpec, Pair, Sampling
 
 
-async def work(
-    db: Store,
-    identity: str,
-    completer: Completer,
-    *,
-    concurrency: int = 4,
-    report: Writer | None = None,
-) -> judgements.Counts:
-    """Make the judgements of a run that are not made yet; how it stands afterwards.
+class Judge(JobParameters):
+    """Parameters of `judge`: what is judged (one of the first five), by whom, and how."""
 
-    Raises:
-        UserError: The judge could not be asked so many times in a row that the rest was left.
-        StorageError: A verdict could not be written.
-    """
-    rubric = judgements.get(db, identity).rubric
-    read = parse_one if rates_one(rubric) else parse
-    tasks = iter(judgements.left(db, identity))
-    failed_in_a_row, last = 0, None
-    started = judgements.counts(db, identity)
-    done, total = started.total - started.left, started.total
-
-    async def one(task: judgements.Task) -> None:
-        nonlocal failed_in_a_row, last, done
-        try:
-            answer = await completer(ask(rubric, task.pair))
-        except BackendError as error:
-            failed_in_a_row, last = failed_in_a_row + 1, error
-            judgements.record_failure(db, identity, task.row, str(error))
-        else:
-            failed_in_a_row = 0
-            used = answer.done
-            judgements.record(
-                db,
-                identity,
-                task.row,
-                read(answer.text),
-                answer.text,
-                used.prompt_tokens,
-                used.completion_tokens,
-            )
-            done += 1
-            if report:
-                report.write("step", step=done, steps=total)
-
-    async def reader() -> None:
-        for task in tasks:
-            if failed_in_a_row >= HOPELESS:
-                return
-            await one(task)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(reader())
-    if last is not None and failed_in_a_row >= HOPELESS:
-        raise UserError(
-            f"The judge failed {failed_in_a_row} times in a row; the last time: {last.message}",
-            last.hint or "Run the same command again to go on.",
-        )
-    return judgements.counts(db, identity)
-
-
-def summary(name: str, counts: judgements.Counts, card: ModelSpec) -> str:
-    """How a run stands, in one sentence."""
-    states = counts.states
-    parts = [f"{states.get('judged', 0)} of {counts.total} verdicts"]
-    if states.get("unparsed"):
-        why = ", ".join(f"{n} {problem}" for problem, n in counts.problems.items())
-        parts.append(f"{states['unparsed']} answers without a verdict ({why})")
-    if counts.left:
-        parts.append(f"{counts.left} not judged")
-    price = dollars(card, counts.prompt_tokens, counts.completion_tokens)
-    parts.append("price unknown" if price is None else f"${price:.2f}")
-    return f"{name}: " + ", ".join(parts) + "."
-
-
-def quoted(found: Quote) -> str:
-    """A quote in one sentence."""
-    price = "price unknown: the card states none"
-    if found.local:
-        price = "no fee, it runs on this machine"
-    elif found.dollars is not None:
-        price = f"at most ${found.dollars:,.2f}"
-    return (
-        f"{found.requests:,} questions, about {found.prompt_tokens:,} tokens sent and at most "
-        f"{found.completion_tokens:,} written: {price}."
+    recording: Annotated[str, Field(description="name of a stored set of recorded outputs")] = ""
+    study: Annotated[str, Field(description="name of a study: its items")] = ""
+    votes: Annotated[bool, Field(description="the answers voted on in Compare")] = False
+    replay: Annotated[str, Field(description="name of a judge's earlier run: its pairs")] = ""
+    run: Annotated[str, Field(description="id of a run to go on with")] = ""
+    judge: Annotated[str, Field(description="id in the catalog (not with --run)")] = ""
+    rubric: Annotated[
+        str, Field(description="what the judge is told: a shipped rubric's name, or a file")
+    ] = "vicuna"
+    models: Annotated[tuple[str, ...], Field(description="those to compare, else all")] = ()
+    against: Annotated[str, Field(description="each with this one only")] = ""
+    prompts: Annotated[int | None, Field(ge=1, description="so many of the prompts, else all")] = (
+        None
     )
+    seed: Annotated[int, Field(description="of that draw")] = 0
+    one_order: Annotated[bool, Field(description="don't ask in the other order")] = False
+    max_tokens: Annotated[
+        # GPT-4's recorded reviews have about 150 tokens.
+        int, Field(ge=1, le=100_000, description="longest answer asked of a judge")
+    ] = 512
+    name: Annotated[str, Field(description="what the run is called")] = ""
+    concurrency: Annotated[int, Field(ge=1, le=256, description="questions at once")] = 4
+    progress: Annotated[Path | None, Field(description="JSON lines as it goes")] = None
+    quote: Annotated[bool, Field(description="say what it would take, and exit")] = False
 
-
-def run_name(card: ModelSpec, rubric: str, source: str) -> str:
-    """What a run is called unless somebody names it."""
-    return f"{card.name} on {'each answer of ' if rates_one(rubric) else ''}{source}"
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        sources = (self.recording, self.study, self.votes, self.replay, self.run)
+        if sum(map(bool, sources)) != 1:
+            raise ValueError("name one of --recording, --study, --votes, --replay and --run")
+        if not self.run and not self.judge:
+            raise ValueError("--judge is missing: the id of a model in the catalog")
+        return self
 
 
 def read_rubric(text: str) -> str:
@@ -165,37 +95,47 @@ def read_rubric(text: str) -> str:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
 
-def find_pairs(db: Store, args: argparse.Namespace) -> tuple[list[Pair], str]:
-    """The pairs the arguments name, and where they come from in words.
+def find_pairs(db: Store, parameters: Judge) -> tuple[list[Pair], str]:
+    """The pairs that the parameters name, and where they come from in words.
 
     Raises:
         UserError: There is no such source.
     """
-    if args.replay:
-        run = judgements.get(db, _identity(args.replay, judgements.runs(db, None), "run"))
-        return judgements.pairs_of(db, run.id), f"{run.source}, judged again"
-    if args.study:
-        study = studies.get(db, _identity(args.study, studies.of_visitor(db, None), "study"))
+    if parameters.replay:
+        earlier = judgements.get(db, _identity(parameters.replay, judgements.runs(db, None), "run"))
+        return judgements.pairs_of(db, earlier.id), f"{earlier.source}, judged again"
+    if parameters.study:
+        study = studies.get(db, _identity(parameters.study, studies.of_visitor(db, None), "study"))
         return studies.pairs_of(db, study.id), f"the study {study.name}"
-    if args.votes:
-        return [p.pair for p in votes.preferences(db)], "votes in Compare"
-    identity = _identity(args.recording, recordings.sets(db, None), "set of recorded outputs")
-    found = recordings.load(db, identity)
-    pairs = pairs_of(found, args.models, against=args.against, prompts=args.prompts, seed=args.seed)
-    return pairs, f"recorded: {args.recording}"
+    if parameters.votes:
+        return [preference.pair for preference in votes.preferences(db)], "votes in Compare"
+    identity = _identity(parameters.recording, recordings.sets(db, None), "set of recorded outputs")
+    pairs = pairs_of(
+        recordings.load(db, identity),
+        parameters.models,
+        against=parameters.against,
+        prompts=parameters.prompts,
+        seed=parameters.seed,
+    )
+    return pairs, f"recorded: {parameters.recording}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
+    prog = "python -m imitation.jobs.commands.judge"
+    return run(Judge, _work, argv, prog=prog, about=__doc__ or "")
+
+
+def _work(parameters: Judge) -> int:
     report = Writer(None)
     try:
-        if args.progress:
-            args.progress.parent.mkdir(parents=True, exist_ok=True)
-            report = Writer(args.progress, anew=False)
+        if parameters.progress:
+            parameters.progress.parent.mkdir(parents=True, exist_ok=True)
+            # A run that goes on keeps what its earlier jobs told.
+            report = Writer(parameters.progress, anew=False)
         settings = read_settings()
         with closing(connect(settings.database)) as db:
-            return _judge(settings, db, args, report)
+            return _judge(settings, db, parameters, report)
     except UserError as error:
         report.failed("judge", error)
         return 2
@@ -204,42 +144,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _judge(
-    settings: Settings,
-    db: Store,
-    args: argparse.Namespace,
-    report: Writer,
-) -> int:
+def _judge(settings: Settings, db: Store, parameters: Judge, report: Writer) -> int:
     catalog = load_catalog(settings.catalogs)
-    if args.run:
-        run = judgements.get(db, args.run)
-        if run.imported:
-            raise UserError(f"The verdicts of {run.name!r} were imported.", "Use --replay.")
-        card = catalog[run.judge]
+    if parameters.run:
+        judged = judgements.get(db, parameters.run)
+        if judged.imported:
+            raise UserError(f"The verdicts of {judged.name!r} were imported.", "Use --replay.")
+        card = catalog[judged.judge]
     else:
-        card = catalog[args.judge]
-        rubric = read_rubric(args.rubric)
-        pairs, source = find_pairs(db, args)
-        pairs = items(rubric, pairs)
-        both = not (args.one_order or rates_one(rubric))
-        found = quote(card, pairs, rubric, both_orders=both, max_tokens=args.max_tokens)
-        print(quoted(found), file=sys.stderr)
-        if args.quote:
+        card = catalog[parameters.judge]
+        new_run = _new_run(db, card, parameters)
+        if new_run is None:
             return 0
-        identity = judgements.add(
-            db,
-            pairs,
-            name=args.name or run_name(card, rubric, source),
-            judge=card.id,
-            rubric=rubric,
-            source=source,
-            both_orders=both,
-            max_tokens=args.max_tokens,
-        )
-        run = judgements.get(db, identity)
-        print(f"Run {run.id}", file=sys.stderr)
-    counts = asyncio.run(_ask_all(settings, db, run, card, args.concurrency, report))
-    print(summary(run.name, counts, card), file=sys.stderr)
+        judged = new_run
+        print(f"Run {judged.id}", file=sys.stderr)
+    counts = asyncio.run(_ask_all(settings, db, judged, card, parameters.concurrency, report))
+    print(summary(judged.name, counts, card), file=sys.stderr)
     if counts.left:
         error = UserError(f"{counts.left} of {counts.total} were not judged.", "--run goes on.")
         report.failed("judge", error)
@@ -248,61 +168,56 @@ def _judge(
     return 0
 
 
+def _new_run(db: Store, card: ModelSpec, parameters: Judge) -> judgements.Run | None:
+    """The run of the parameters, stored, its quote printed; None where only that was wanted."""
+    rubric = read_rubric(parameters.rubric)
+    pairs, source = find_pairs(db, parameters)
+    pairs = items(rubric, pairs)
+    both_orders = not (parameters.one_order or rates_one(rubric))
+    price = quote(card, pairs, rubric, both_orders=both_orders, max_tokens=parameters.max_tokens)
+    print(quote_text(price), file=sys.stderr)
+    if parameters.quote:
+        return None
+    identity = judgements.add(
+        db,
+        pairs,
+        name=parameters.name or run_name(card, rubric, source),
+        judge=card.id,
+        rubric=rubric,
+        source=source,
+        both_orders=both_orders,
+        max_tokens=parameters.max_tokens,
+    )
+    return judgements.get(db, identity)
+
+
 async def _ask_all(
     settings: Settings,
     db: Store,
-    run: judgements.Run,
+    judged: judgements.Run,
     card: ModelSpec,
     concurrency: int,
     report: Writer,
 ) -> judgements.Counts:
     backends = Backends(replace(settings, copies=concurrency))
-    sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=run.max_tokens, seed=0)
+    sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=judged.max_tokens, seed=0)
 
     async def completer(question: str) -> Completion:
         return await complete(backends, card, [Message("user", question)], sampling)
 
     try:
-        return await work(db, run.id, completer, concurrency=concurrency, report=report)
+        return await judge_rest(db, judged.id, completer, concurrency=concurrency, report=report)
     finally:
         await backends.close()
 
 
 def _identity(wanted: str, known: Sequence[Any], kind: str) -> str:
     """The id of what has this id or name, the newest of a name."""
-    for one in known:
-        if wanted in (one.id, one.name):
-            return str(one.id)
-    names = [one.name for one in known]
+    for row in known:
+        if wanted in (row.id, row.name):
+            return str(row.id)
+    names = [row.name for row in known]
     raise UserError(f"There is no {kind} {wanted!r}.", nearest(wanted, names) or "None is stored.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.judge",
-        description="Verdicts of a catalog model on stored answers, in pairs or one by one.",
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--recording", metavar="NAME", help="a stored set of recorded outputs")
-    what.add_argument("--study", metavar="NAME", help="the items of a study")
-    what.add_argument("--votes", action="store_true", help="the answers voted on in Compare")
-    what.add_argument("--replay", metavar="NAME", help="the pairs of an earlier run of a judge")
-    what.add_argument("--run", metavar="ID", help="go on with a run")
-    parser.add_argument("--judge", metavar="ID", help="id in the catalog (not with --run)")
-    parser.add_argument(
-        "--rubric", default="vicuna", metavar="NAME|FILE", help="what the judge is told"
-    )
-    parser.add_argument("--models", nargs="+", default=[], metavar="NAME", help="default: all")
-    parser.add_argument("--against", default="", metavar="NAME", help="each with this one only")
-    parser.add_argument("--prompts", type=int, help="so many of the prompts; default: all")
-    parser.add_argument("--seed", type=int, default=0, help="of that draw")
-    parser.add_argument("--one-order", action="store_true", help="don't ask in the other order")
-    parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS)
-    parser.add_argument("--name", default="", help="what the run is called")
-    parser.add_argument("--concurrency", type=int, default=4, help="questions at once")
-    parser.add_argument("--progress", type=Path, metavar="FILE", help="JSON lines as it goes")
-    parser.add_argument("--quote", action="store_true", help="say what it would take, and exit")
-    return parser
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import BackendError, UserError
+from imitation.evaluation.judging.judge_run import MAX_FAILURES, judge_rest
 from imitation.evaluation.judging.pairs import pairs_of
 from imitation.evaluation.judging.preferences import agreement_between, decide, win_rates
 from imitation.evaluation.judging.rubrics import ask, rubrics
@@ -40,7 +41,7 @@ def work(db, run, answer, **options):
     async def completer(question):
         return Completion(answer(question), Sent("", ""), Done("stop", 10, 2))
 
-    return asyncio.run(judge.work(db, run, completer, **options))
+    return asyncio.run(judge_rest(db, run, completer, **options))
 
 
 def test_verdicts_nonsense_and_faults_are_all_counted(db, tmp_path):
@@ -85,7 +86,7 @@ def test_a_judge_that_is_down_is_not_asked_for_ever(db):
 
     with pytest.raises(UserError, match=r"10 times in a row.*Nothing listens there") as caught:
         work(db, run, down, concurrency=1)
-    assert caught.value.hint == "Start the server." and len(asked) == judge.HOPELESS
+    assert caught.value.hint == "Start the server." and len(asked) == MAX_FAILURES
     assert judgements.counts(db, run).left == 24
 
 
@@ -100,7 +101,7 @@ def test_so_many_questions_at_once_and_no_more(db):
         now -= 1
         return Completion("1 2", Sent("", ""), Done("stop"))
 
-    asyncio.run(judge.work(db, start(db), completer, concurrency=3))
+    asyncio.run(judge_rest(db, start(db), completer, concurrency=3))
     assert most == 3
 
 
