@@ -22,12 +22,22 @@ sys.path.insert(0, str(ROOT))
 DATA = ROOT / "imitation" / "data" / "pocket" / "broad.jsonl"
 CONFIGS = {
     "LoRA": [],
-    "LoRA, gradient checkpointing": ["checkpointing=true"],
+    "LoRA, gradient checkpointing": ["gradient_checkpointing=true"],
     "full": ['method="full"', "learning_rate=1e-5"],
-    "full, gradient checkpointing": ['method="full"', "learning_rate=1e-5", "checkpointing=true"],
+    "full, gradient checkpointing": [
+        'method="full"',
+        "learning_rate=1e-5",
+        "gradient_checkpointing=true",
+    ],
 }
 DTYPES = ("float32", "bfloat16")
-COMMON = ["batch_size=8", "micro_batch=4", "validation=0.0", "save_every=0", "max_tokens=256"]
+COMMON = [
+    "batch_size=8",
+    "micro_batch_size=4",
+    "val_fraction=0.0",
+    "save_every=0",
+    "max_tokens=256",
+]
 TARGET, STEPS = 0.15, 3
 
 
@@ -41,29 +51,26 @@ def status(key: str) -> int:
 
 def child(arguments: list[str]) -> None:
     """Train for three steps; print the predicted and the measured peak."""
-    import argparse
-
     import torch
 
     from imitation.events import Writer as Progress
+    from imitation.jobs.parameters import parse
     from imitation.settings import read_settings
     from training import finetune
     from training.collate import all_batches
     from training.optimizer import make_optimizer
-    from training.run_options import add_run, config_of
+    from training.run_options import RunOptions
     from training.signals import Stop
-    from training.state import Place
+    from training.state import TrainState
 
-    parser = argparse.ArgumentParser()
-    add_run(parser)
-    args = parser.parse_args(arguments)
-    config = config_of(args)
+    options = parse(RunOptions, arguments, "memory.py --child", "")
+    config = options.training_config()
     start = status("VmRSS")
     with tempfile.TemporaryDirectory() as folder:
         progress = Progress(Path(folder) / "progress.jsonl")
-        run = finetune.setup(config, args.data, read_settings(), progress, Stop())
+        run = finetune.setup(config, options.data, read_settings(), progress, Stop())
         plan = hungriest(all_batches(run.data.train, config.batch_size, 1, config.seed), config)
-        optimizer, place = make_optimizer(run.model, config), Place()
+        optimizer, place = make_optimizer(run.model, config), TrainState()
         for _ in range(STEPS):
             finetune.step(run, optimizer, progress, place, plan)
     peak = status("VmHWM") - start
@@ -77,7 +84,7 @@ def hungriest(plan: list, config) -> list:
     from training.collate import micro_batches
 
     def largest(step) -> int:
-        parts = micro_batches(step[1], config.micro_batch)
+        parts = micro_batches(step[1], config.micro_batch_size)
         return max(sum(len(e.ids) for e in part) for part in parts)
 
     return sorted(plan, key=largest, reverse=True)

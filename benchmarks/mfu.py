@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,15 +35,15 @@ RUNS: dict[str, dict[str, Any]] = {
         "preset": "paper",
         "shape": {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 28,
                   "num_attention_heads": 16, "num_key_value_heads": 16, **LLAMA},
-        "change": {"batch_size": 32, "micro_batch": 4, "dtype": "bfloat16",
-                   "checkpointing": False},
+        "change": {"batch_size": 32, "micro_batch_size": 4, "dtype": "bfloat16",
+                   "gradient_checkpointing": False},
     },
     "7B, LoRA": {
         "preset": "lora-7b",
         "shape": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
                   "num_attention_heads": 32, "num_key_value_heads": 32, **LLAMA},
-        "change": {"batch_size": 16, "micro_batch": 4, "dtype": "bfloat16",
-                   "checkpointing": False},
+        "change": {"batch_size": 16, "micro_batch_size": 4, "dtype": "bfloat16",
+                   "gradient_checkpointing": False},
     },
 }  # fmt: skip
 PEAKS = {
@@ -111,9 +110,9 @@ def steps(spec: dict[str, Any], device: str, count: int = STEPS, block: int = BL
     from training import finetune
     from training.config import preset
     from training.optimizer import make_optimizer, stored_dtype, trainable
-    from training.state import Place, Run
+    from training.state import Run, TrainState
 
-    config = replace(preset(spec["preset"]), **spec["change"])
+    config = preset(spec["preset"]).replace(**spec["change"])
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(True)  # as every fine-tune
     torch.utils.deterministic.fill_uninitialized_memory = False
@@ -128,7 +127,7 @@ def steps(spec: dict[str, Any], device: str, count: int = STEPS, block: int = BL
     data: Any = None
     run = Run(config, base, model, data, config.dtype)
     plan = [(1, batch)] * (WARM + count)
-    optimizer, place, seconds = make_optimizer(model, config), Place(), []
+    optimizer, place, seconds = make_optimizer(model, config), TrainState(), []
     cuda = device == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -45,12 +44,12 @@ def ours(config, data: Path, settings, folder: Path) -> dict:
     from training.collate import all_batches
     from training.optimizer import make_optimizer
     from training.signals import Stop
-    from training.state import Place
+    from training.state import TrainState
 
     progress = Progress(folder / "progress.jsonl")
     run = finetune.setup(config, data, settings, progress, Stop())
     plan = all_batches(run.data.train, config.batch_size, 1, 0)[: STEPS + 1]
-    optimizer, place = make_optimizer(run.model, config), Place()
+    optimizer, place = make_optimizer(run.model, config), TrainState()
     finetune.step(run, optimizer, progress, place, plan)  # not timed
     tokens, trained = place.tokens, place.trained
     began, used = time.perf_counter(), time.process_time()
@@ -78,7 +77,7 @@ def theirs(config, data: Path, settings, folder: Path) -> dict:
 
     torch.use_deterministic_algorithms(False)  # ours asks for them, theirs does not
     base = load_base(settings, config.base, "float32")
-    plain = replace(config, packing=False)
+    plain = config.replace(packing=False)
     rows = [
         {"input_ids": list(e.ids), "labels": list(e.labels)}
         for e in load_data(plain, data, base).train
@@ -128,9 +127,9 @@ def theirs(config, data: Path, settings, folder: Path) -> dict:
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=base.tokenizer,
         peft_config=LoraConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,
-            target_modules=list(config.modules),
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            target_modules=list(config.target_modules),
             task_type="CAUSAL_LM",
         ),
         callbacks=[clock],
@@ -147,13 +146,12 @@ def theirs(config, data: Path, settings, folder: Path) -> dict:
 def config_of(mode: str):
     from training.config import preset
 
-    return replace(
-        preset("pocket-broad"),
+    return preset("pocket-broad").replace(
         packing=mode == "packed",
         max_tokens=BLOCK,
         batch_size=BATCH,
-        micro_batch=MICRO,
-        validation=0.0,
+        micro_batch_size=MICRO,
+        val_fraction=0.0,
     )
 
 
@@ -192,7 +190,7 @@ def compare(mode: str, data: Path, settings, folder: Path) -> dict:
             ),
             "steps": STEPS,
             "batch": BATCH,
-            "micro_batch": MICRO,
+            "micro_batch_size": MICRO,
         },
     }
 

@@ -62,10 +62,10 @@ def answers() -> list[Example]:
 def make(settings: Settings, folder: Path) -> Finished:
     """Run the commands, each in a process of its own but for the dataset's; takes a minute."""
     dataset = make_dataset(folder)
-    shared = ["--data", str(dataset), "--set", "batch_size=2", "--set", "validation=0.2"]
+    shared = ["--data", str(dataset), "--set", "batch_size=2", "--set", "val_fraction=0.2"]
     shared += ["--set", "epochs=1", "--set", "threads=1"]
     log = ""
-    scored = ["score_every=2", "score_items=1", "checkpointing=true"]
+    scored = ["score_every=2", "score_items=1", "gradient_checkpointing=true"]
     changes = [part for one in scored for part in ("--set", one)]
     log += _finetune(settings, folder / "runs" / "mine", "pocket-local", *shared, *changes,
                      "--set", 'name="mine"')  # fmt: skip

@@ -8,7 +8,6 @@ Everything in it is read from the run's own files, so no number is typed by hand
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -16,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from imitation.data.diversity import nearest_query_bleu
 from imitation.data.format import read_examples, sha256_of
@@ -25,6 +26,7 @@ from imitation.errors import IntegrityError, UserError
 from imitation.evaluation.metrics.style_report import report
 from imitation.evaluation.statistics.intervals import bootstrap_paired, gap_closed
 from imitation.events import read
+from imitation.jobs.parameters import JobParameters, run
 from imitation.models.catalog import load_catalog
 from imitation.models.embedded.weights import GGUF, GGUF_SHA256, WHEEL, dropped_layers, weights_path
 from imitation.settings import read_settings
@@ -44,6 +46,17 @@ CAVEATS = (
     "Training answers and style answers are cut at the sampling's max_tokens, which "
     "compresses lengths and so their correlation.",
 )
+
+
+class AdapterCard(JobParameters):
+    """Parameters of `training.adapter_card`."""
+
+    run: Annotated[Path, Field(description="out folder of training.finetune")]
+    data: Annotated[Path, Field(description="what it was trained on")]
+    facts: Annotated[tuple[Path, ...], Field(min_length=1, description="results of score_facts")]
+    style: Annotated[Path, Field(description="folder of held-out answers")]
+    command: Annotated[tuple[str, ...], Field(min_length=1, description="what made it, in order")]
+    out: Annotated[Path, Field(description="folder of adapters")]
 
 
 def make_card(
@@ -184,29 +197,21 @@ def _style(folder: Path, imitation: str, base: str) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the card, with the adapter beside it; the exit code."""
-    args = _parser().parse_args(argv)
+    return run(
+        AdapterCard, _work, argv, prog="python -m training.adapter_card", about=__doc__ or ""
+    )
+
+
+def _work(options: AdapterCard) -> int:
     try:
-        scores = [json.loads(path.read_text("utf-8")) for path in args.facts]
-        card = make_card(args.run, args.data, scores, args.style, args.command)
+        scores = [json.loads(path.read_text("utf-8")) for path in options.facts]
+        card = make_card(options.run, options.data, scores, options.style, options.command)
     except (UserError, OSError) as error:
         print(f"cards: {error}", file=sys.stderr)
         return 2
-    copy_file(args.run / "adapter.gguf", args.out / card["adapter"]["file"])
-    checkpoints.write_json(args.out / f"{card['id']}.json", card)
+    copy_file(options.run / "adapter.gguf", options.out / card["adapter"]["file"])
+    checkpoints.write_json(options.out / f"{card['id']}.json", card)
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.adapter_card")
-    parser.add_argument("--run", type=Path, required=True, help="out folder of training.finetune")
-    parser.add_argument("--data", type=Path, required=True, help="what it was trained on")
-    parser.add_argument(
-        "--facts", type=Path, nargs="+", required=True, help="results of score_facts"
-    )
-    parser.add_argument("--style", type=Path, required=True, help="folder of held-out answers")
-    parser.add_argument("--command", action="append", required=True, help="what made it, in order")
-    parser.add_argument("--out", type=Path, required=True, help="folder of adapters")
-    return parser
 
 
 if __name__ == "__main__":

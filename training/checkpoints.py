@@ -18,7 +18,8 @@ from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.prompts import PromptFormat
 from imitation.prompts import load as load_format
 from imitation.prompts import save as save_format
-from training.config import ELASTIC, TrainingConfig, from_table, to_table
+from training.config import TrainingConfig, from_table, is_elastic, to_table
+from training.hyperparameters import renamed
 from training.run_folder import CONFIG, DATA, STATE
 
 
@@ -103,13 +104,13 @@ def check_state(state: State, config: TrainingConfig, data: str, base: str) -> N
     """Refuse to go on with something other than what the run began with.
 
     Raises:
-        UserError: Other settings than ELASTIC, other data, or another base.
+        UserError: Other settings than a resumed run may change, other data, or another base.
     """
-    now = to_table(config)
+    before = renamed(TrainingConfig, state.config)
     changed = [
-        f"{key} was {state.config.get(key)!r} and is {value!r}"
-        for key, value in now.items()
-        if key not in ELASTIC and state.config.get(key) != value
+        f"{key} was {before.get(key)!r} and is {value!r}"
+        for key, value in to_table(config).items()
+        if not is_elastic(key) and before.get(key) != value
     ]
     if state.data != data:
         changed.append("the data file has changed")

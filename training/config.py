@@ -1,179 +1,309 @@
-"""What a fine-tune is told: one frozen value, checked as a whole."""
+"""What a fine-tune is told: one frozen value, checked as a whole.
+
+A hyperparameter is added here and nowhere else: see `training.hyperparameters`.
+"""
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from imitation import validation
 from imitation.errors import ConfigError, UserError
-from imitation.models.embedded.gguf import LORA_MODULES
 from imitation.reading.text import NotUtf8, read_text
 from imitation.validation import nearest
+from training.hyperparameters import Knob, hyperparameters, renamed
 from training.run_folder import ADAPTER, MODEL
 
 PRESETS = Path(__file__).parent / "presets"
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "method": ("lora", "qlora", "full"),
-    "optimizer": ("adamw", "relative"),
-    "schedule": ("constant", "linear", "cosine"),
-    "dtype": ("auto", "float32", "bfloat16"),
-    "prompt_format": ("auto", "chat", "koala", "plain"),
-}
-"""Keys that take one of a few words."""
-ELASTIC = frozenset(
-    {"micro_batch", "checkpointing", "threads", "save_every", "validate_every", "score_every",
-     "score_items", "track"}
+HINT = "Change these values."
+Projection = Literal[
+    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
+]  # fmt: skip
+"""The projections of a layer, by transformers' names; the engine knows the same ones."""
+PROJECTIONS: tuple[Projection, ...] = (
+    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
 )  # fmt: skip
-"""Keys that a run may change when it goes on from a checkpoint: they don't change what is learned
-(up to rounding)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """A fine-tune; presets are TOML files with these keys.
+def _names(value: Any) -> Any:
+    """A list of names as TOML, JSON and the command line have it."""
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("should be a list of names")
+    if not value:
+        raise ValueError("it is empty: nothing would be trained")
+    return tuple(value)
 
-    Attributes:
-        name: What the imitation is called; its catalog id where it is shipped.
-        base: Catalog id of an embedded base, a local folder, or a hub id.
-        prompt_format: How conversations are written; auto takes the catalog card's, else the one
-            saved beside the weights, else the model's chat template, else Koala (the paper's).
-        method: lora trains an adapter, qlora one on a base in 4 bits (CUDA only), full all weights.
-        rank: Rank of the adapter.
-        alpha: The adapter is scaled by alpha / rank.
-        modules: Projections that get an adapter.
-        optimizer: adamw, or relative: AdamW with each tensor's step scaled by max(RMS(w), 1e-3),
-            as in the paper; with an adapter it would freeze B, which starts at 0.
-        learning_rate: Peak learning rate of AdamW.
-        schedule: How it falls after the warm-up: constant, linear or cosine, the latter to 0.
-        warmup: Share of all steps in which it rises from 0.
-        warmup_steps: The warm-up takes at most these many steps; 0 sets no limit.
-        weight_decay: Of AdamW.
-        clip_norm: Gradients are scaled down to this norm.
-        batch_size: Conversations per step; blocks, where they are packed.
-        micro_batch: Conversations (blocks) computed at once; changes memory and speed, not the
-            result (up to rounding).
-        checkpointing: Activations are computed again in the backward pass instead of kept: less
-            memory, about a third more time, the same result.
-        epochs: Passes over the data.
-        max_tokens: Longer conversations are cut at the end; where they are packed, the length of
-            a block, and longer ones go on in further blocks.
-        packing: Short conversations share a block; none attends to another.
-        validation: Share of the data kept out of training to watch the loss.
-        validate_every: Steps between held-out losses; 0 takes them at the end of each epoch.
-        score_every: Steps between held-out style and fact scores; 0 takes none.
-        score_items: Prompts per score.
-        save_every: Steps between checkpoints that the run can go on from; 0 saves when stopped
-            only.
-        track: Log to trackio as well, on this machine.
-        seed: Of weights, order and split.
-        dtype: Number format; auto measures float32 against bfloat16 on this machine.
-        threads: CPU threads; 0 takes every core the process may use.
+
+class TrainingConfig(BaseModel):
+    """A fine-tune; presets are TOML files with these keys. The form has them in this order.
+
+    Raises:
+        ConfigError: All problems together.
     """
 
-    name: str = "imitation"
-    base: str = "pocket-base"
-    prompt_format: str = "auto"
-    method: str = "lora"
-    rank: int = 8
-    alpha: float = 16.0
-    modules: tuple[str, ...] = tuple(LORA_MODULES)
-    optimizer: str = "adamw"
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    batch_size: int = 16
-    micro_batch: int = 4
-    checkpointing: bool = False
-    epochs: int = 3
-    max_tokens: int = 512
-    packing: bool = False
-    validation: float = 0.05
-    validate_every: int = 0
-    score_every: int = 0
-    score_items: int = 12
-    save_every: int = 50
-    track: bool = False
-    seed: int = 0
-    dtype: str = "auto"
-    threads: int = 0
+    # Strict: TOML and JSON have types, and 2.5 epochs or a rank of true are mistakes.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    def __post_init__(self) -> None:
-        """Check every value.
+    name: Annotated[
+        str,
+        Knob(
+            "Name", "What the imitation is called.", details="Its catalog id where it is shipped."
+        ),
+    ] = "imitation"
+    base: Annotated[
+        str,
+        Knob(
+            "Base", "What is trained: catalog id of an embedded base, a local folder, or a hub id."
+        ),
+    ] = "pocket-base"
+    method: Annotated[
+        Literal["lora", "qlora", "full"],
+        Knob(
+            "Method",
+            "An adapter (LoRA; QLoRA needs a GPU), or all weights (full).",
+            "main",
+            details="qlora trains an adapter on a base in 4 bits, with CUDA only.",
+        ),
+    ] = "lora"
+    epochs: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        Knob("Epochs", "Passes over the data. More of them fit it better, then by heart.", "main"),
+    ] = 3
+    learning_rate: Annotated[
+        float,
+        Field(gt=0, le=1),
+        Knob("Learning rate", "Its peak. Too high: the loss jumps. Too low: no change.", "main"),
+    ] = 1e-3
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=4096),
+        Knob(
+            "Batch size",
+            "Conversations per step; more give fewer, calmer steps.",
+            "main",
+            details="Blocks, where they are packed.",
+        ),
+    ] = 16
+    micro_batch_size: Annotated[
+        int,
+        Field(ge=1, le=4096),
+        Knob(
+            "Micro-batch size",
+            "Computed at once, of a step's conversations; fewer take less memory.",
+            "main",
+            elastic=True,
+            former="micro_batch",
+            lighter=lambda value: max(1, value // 2),
+            details="Changes memory and speed, not the result (up to rounding).",
+        ),
+    ] = 4
+    lora_r: Annotated[
+        int,
+        Field(ge=1, le=256),
+        Knob(
+            "LoRA rank (r)",
+            "Size of the adapter: more holds more, and costs more memory.",
+            "main",
+            former="rank",
+        ),
+    ] = 8
+    max_tokens: Annotated[
+        int,
+        Field(ge=8, le=1 << 20),
+        Knob(
+            "Longest conversation",
+            "In tokens; longer ones are cut, or packed in pieces.",
+            "main",
+            lighter=lambda value: max(8, value // 2),
+            details="Cut at the end; where they are packed, it is the length of a block.",
+        ),
+    ] = 512
+    seed: Annotated[
+        int,
+        Field(ge=0, le=2**31 - 1),
+        Knob("Seed", "Of weights, order and split: the same seed repeats the run.", "main"),
+    ] = 0
+    packing: Annotated[
+        bool,
+        Knob("Pack into blocks", "Short ones share a block; none sees another.", "main"),
+    ] = False
+    gradient_checkpointing: Annotated[
+        bool,
+        Knob(
+            "Gradient checkpointing",
+            "Activations are computed again: less memory, a third more time, same result.",
+            "main",
+            elastic=True,
+            former="checkpointing",
+            lighter=lambda _: True,
+        ),
+    ] = False
+    optimizer: Annotated[
+        Literal["adamw", "relative"],
+        Knob(
+            "Optimiser",
+            "relative: steps are shares of each weight (paper); full only.",
+            "more",
+            details="AdamW with each tensor's step scaled by max(RMS(w), 1e-3); with an adapter "
+            "it would freeze B, which starts at 0.",
+        ),
+    ] = "adamw"
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"],
+        Knob(
+            "Schedule",
+            "How the learning rate falls after the warm-up.",
+            "more",
+            details="The latter two to 0.",
+        ),
+    ] = "cosine"
+    warmup: Annotated[
+        float,
+        Field(ge=0, le=0.9),
+        Knob("Warm-up", "Share of the steps in which the learning rate rises.", "more"),
+    ] = 0.05
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Knob("Number format", "auto measures which one this machine computes faster in.", "more"),
+    ] = "auto"
+    val_fraction: Annotated[
+        float,
+        Field(ge=0, le=0.5),
+        Knob(
+            "Validation fraction",
+            "Share of the data kept out, which only watches the loss.",
+            "more",
+            former="validation",
+        ),
+    ] = 0.05
+    validate_every: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Knob("Held-out loss every", "Steps; 0 takes it after each epoch.", "more", elastic=True),
+    ] = 0
+    score_every: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Knob(
+            "Held-out scores every",
+            "Steps, of style and facts; 0 takes none.",
+            "more",
+            elastic=True,
+        ),
+    ] = 0
+    score_items: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        Knob("Prompts per score", "More are steadier and take longer.", "more", elastic=True),
+    ] = 12
+    save_every: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Knob(
+            "Checkpoint every",
+            "Steps; a run goes on from the last one.",
+            "more",
+            elastic=True,
+            details="0 saves when stopped only.",
+        ),
+    ] = 50
+    track: Annotated[
+        bool,
+        Knob(
+            "Log to trackio",
+            "Also; its page opens under the run.",
+            "more",
+            elastic=True,
+            details="It stays on this machine.",
+        ),
+    ] = False
+    lora_alpha: Annotated[
+        float,
+        Field(gt=0, le=10_000),
+        Knob("LoRA alpha", "The adapter is scaled by alpha / r.", former="alpha"),
+    ] = 16.0
+    target_modules: Annotated[
+        tuple[Projection, ...],
+        BeforeValidator(_names),
+        Knob("Target modules", "Projections that get an adapter.", former="modules"),
+    ] = PROJECTIONS
+    warmup_steps: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Knob("Warm-up steps", "The warm-up takes at most these many steps; 0 sets no limit."),
+    ] = 0
+    weight_decay: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Knob("Weight decay", "Of AdamW."),
+    ] = 0.0
+    max_grad_norm: Annotated[
+        float,
+        Field(gt=0),
+        Knob("Max gradient norm", "Gradients are scaled down to this norm.", former="clip_norm"),
+    ] = 1.0
+    prompt_format: Annotated[
+        Literal["auto", "chat", "koala", "plain"],
+        Knob(
+            "Prompt format",
+            "How conversations are written.",
+            details="auto takes the catalog card's, else the one saved beside the weights, else "
+            "the model's chat template, else Koala (the paper's).",
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Field(ge=0, le=1024),
+        Knob("Threads", "CPU threads; 0 takes every core the process may use.", elastic=True),
+    ] = 0
 
-        Raises:
-            ConfigError: All problems together.
-        """
-        if problems := _problems(self):
-            raise ConfigError("training config", problems, "Change these values.")
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            found = validation.problems(error, type(self))
+            raise ConfigError("training config", found, HINT) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, table: Any) -> Any:
+        return renamed(cls, table) if isinstance(table, Mapping) else table
+
+    @field_validator("optimizer")
+    @classmethod
+    def _moves_the_adapter(cls, value: str, others: ValidationInfo) -> str:
+        # Of the field, not the whole model, so that it is said along with all other problems.
+        method = others.data.get("method", "full")
+        if value == "relative" and method != "full":
+            raise ValueError(
+                f"it goes with method = 'full' only, not {method!r}: it scales each step by the "
+                "weight's magnitude, and an adapter's B starts at 0, so it would stay there"
+            )
+        return value
+
+    def replace(self, **changes: Any) -> Self:
+        """The config with some values changed, checked anew."""
+        return type(self)(**{**self.model_dump(), **renamed(type(self), changes)})
 
     @property
     def gguf(self) -> str:
         """Name of the file a finished run leaves for the embedded engine."""
         return MODEL if self.method == "full" else ADAPTER
-
-
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "rank": (1, 256, "1 to 256"),
-    "alpha": (1e-9, 1e4, "above 0"),
-    "learning_rate": (1e-9, 1, "above 0, at most 1"),
-    "warmup": (0, 0.9, "0 to 0.9"),
-    "warmup_steps": (0, 1_000_000, "0 to 1000000"),
-    "weight_decay": (0, 1, "0 to 1"),
-    "clip_norm": (1e-9, 1e9, "above 0"),
-    "batch_size": (1, 4096, "1 to 4096"),
-    "micro_batch": (1, 4096, "1 to 4096"),
-    "epochs": (1, 1000, "1 to 1000"),
-    "max_tokens": (8, 1 << 20, "at least 8"),
-    "validation": (0, 0.5, "0 to 0.5"),
-    "validate_every": (0, 1_000_000, "0 to 1000000"),
-    "score_every": (0, 1_000_000, "0 to 1000000"),
-    "score_items": (1, 1000, "1 to 1000"),
-    "save_every": (0, 1_000_000, "0 to 1000000"),
-    "seed": (0, 2**31 - 1, "0 to 2147483647"),
-    "threads": (0, 1024, "0 to 1024"),
-}
-
-
-def _problems(config: TrainingConfig) -> list[str]:
-    found = []
-    for field in fields(config):
-        value, default = getattr(config, field.name), field.default
-        if field.name in _RANGES:
-            low, high, words = _RANGES[field.name]
-            kinds = (int,) if isinstance(default, int) else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                wanted = "a whole number" if kinds == (int,) else "a number"
-                found.append(f"{field.name} = {value!r} should be {wanted}")
-            elif not math.isfinite(value) or not low <= value <= high:
-                found.append(f"{field.name} = {value!r} should be {words}")
-        elif isinstance(default, bool):
-            if not isinstance(value, bool):
-                found.append(f"{field.name} = {value!r} should be true or false")
-        elif field.name != "modules" and not isinstance(value, str):
-            found.append(f"{field.name} = {value!r} should be text")
-    for key, known in CHOICES.items():
-        value = getattr(config, key)
-        if isinstance(value, str) and value not in known:
-            found.append(f"{key} = {value!r}. {nearest(value, known)}")
-    if config.optimizer == "relative" and config.method != "full":
-        found.append(
-            f"optimizer = 'relative' goes with method = 'full' only, not {config.method!r}: it "
-            "scales each step by the weight's magnitude, and an adapter's B starts at 0, so it "
-            "would stay there"
-        )
-    if not config.modules:
-        found.append("modules is empty: nothing would be trained")
-    for module in config.modules:
-        if module not in LORA_MODULES:
-            found.append(f"modules: {module!r} is unknown. {nearest(str(module), LORA_MODULES)}")
-    return found
 
 
 def from_table(table: Mapping[str, Any], where: str = "training config") -> TrainingConfig:
@@ -182,22 +312,10 @@ def from_table(table: Mapping[str, Any], where: str = "training config") -> Trai
     Raises:
         ConfigError: Unknown keys, with near matches, and wrong values, all together.
     """
-    known = {field.name: field.default for field in fields(TrainingConfig)}
-    problems = [f"unknown key {k!r}. {nearest(k, known)}" for k in table if k not in known]
-    values = {key: value for key, value in table.items() if key in known}
-    modules = values.get("modules", ())
-    if isinstance(modules, str) or not isinstance(modules, (list, tuple)):
-        problems.append(f"modules = {modules!r} should be a list of names")
-        del values["modules"]
-    elif "modules" in values:
-        values["modules"] = tuple(modules)
     try:
-        config = TrainingConfig(**values)
+        return TrainingConfig(**table)
     except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(where, problems, "Change these values.")
-    return config
+        raise ConfigError(where, error.problems, HINT) from None
 
 
 def load_config(path: Path) -> TrainingConfig:
@@ -232,4 +350,10 @@ def preset(name: str) -> TrainingConfig:
 
 def to_table(config: TrainingConfig) -> dict[str, Any]:
     """Plain values for JSON, every key."""
-    return {**asdict(config), "modules": list(config.modules)}
+    return config.model_dump(mode="json")
+
+
+def is_elastic(name: str) -> bool:
+    """Whether a run may change it when it goes on from a checkpoint."""
+    known = hyperparameters(TrainingConfig)
+    return name in known and known[name].knob.elastic

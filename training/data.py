@@ -55,7 +55,7 @@ def load_data(config: TrainingConfig, path: Path, base: Base) -> Data:
             known.append(example)
     order = list(range(len(encoded)))
     random.Random(config.seed).shuffle(order)
-    kept_out = int(len(order) * config.validation)
+    kept_out = int(len(order) * config.val_fraction)
     train, validation = order[kept_out:], order[:kept_out]
     if not train:
         why = f" First: line {refused[0].line}: {refused[0].reason}." if refused else ""

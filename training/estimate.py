@@ -8,7 +8,6 @@ out where the run does not fit. --no-probe leaves it out too.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -27,7 +26,6 @@ import psutil
 import torch
 
 from imitation.data.encode import Encoded
-from imitation.errors import UserError
 from imitation.settings import Settings, available_cores, read_settings
 from training import finetune
 from training.base import choose_dtype, load_shape, load_text
@@ -36,7 +34,7 @@ from training.config import TrainingConfig, to_table
 from training.data import Data, load_data
 from training.memory import Shape, fitting, largest_peak, shape_of
 from training.optimizer import check_method, load_for, stored_dtype, trainable
-from training.run_options import add_run, config_of
+from training.run_options import Estimate, print_refusal, run_command
 from training.state import Run
 
 PROBED = 2
@@ -128,7 +126,7 @@ def _speed(config: TrainingConfig, data: Data, settings: Settings, dtype: str) -
     loaded = load_for(config, settings, dtype)
     run = Run(config, loaded, trainable(loaded.model, config), data, dtype)
     batch = all_batches(data.train, config.batch_size, 1, config.seed)[0][1]
-    parts = list(micro_batches(batch, config.micro_batch))
+    parts = list(micro_batches(batch, config.micro_batch_size))
     middle = parts[len(parts) // 2 :] + parts[: len(parts) // 2]
     _timed(run, middle[:1])
     timed = (middle * PROBED)[1 : 1 + PROBED] if len(middle) > 1 else middle * PROBED
@@ -155,20 +153,15 @@ def _seconds(config: TrainingConfig, data: Data, tokens: int, speed: float) -> f
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the estimate as one line of JSON; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.estimate", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_run(parser)
-    parser.add_argument("--out", type=Path, default=Path(), help="where the run would be")
-    parser.add_argument("--no-probe", action="store_true", help="leave the time out")
-    args = parser.parse_args(argv)
-    try:
-        config = config_of(args)
-        found = estimate(config, args.data, args.out, read_settings(), probe=not args.no_probe)
-        print(json.dumps(found))
-    except UserError as error:
-        print(json.dumps({"error": error.message, "hint": error.hint}))
-        return 1
-    return 0
+
+    def work(options: Estimate) -> int:
+        config, settings = options.training_config(), read_settings()
+        result = estimate(config, options.data, options.out, settings, probe=options.probe)
+        print(json.dumps(result))
+        return 0
+
+    prog = "python -m training.estimate"
+    return run_command(Estimate, work, print_refusal, argv, prog=prog, about=__doc__ or "")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,19 @@ does it by itself.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from imitation.data.format import read_examples
 from imitation.errors import IntegrityError, UserError
+from imitation.jobs.parameters import JobParameters, run
 from imitation.models.catalog import load_catalog
 from imitation.models.embedded.gguf import LORA_MODULES, check_adapter, write_lora, write_weights
 from imitation.models.request import in_format
@@ -31,6 +33,15 @@ from training.engine_check import Proof, prove
 from training.run_folder import CHECKPOINT
 
 PROMPTS = 8
+
+
+class Export(JobParameters):
+    """Parameters of `training.export`."""
+
+    run: Annotated[Path, Field(description="out folder of training.finetune")]
+    data: Annotated[Path, Field(description="prompts to prove it on")]
+
+
 _KINDS = {
     "use_rslora": "rsLoRA (use_rslora)",
     "use_dora": "DoRA (use_dora)",
@@ -83,7 +94,7 @@ def export(
         write_lora(
             target,
             tensors(model),
-            config.alpha,
+            config.lora_alpha,
             heads=base.model.config.num_attention_heads,
             kv_heads=base.model.config.num_key_value_heads,
             metadata={"general.name": config.name},
@@ -176,22 +187,22 @@ def _round(model: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Export a checkpoint again; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.export")
-    parser.add_argument("--run", type=Path, required=True, help="out folder of training.finetune")
-    parser.add_argument("--data", type=Path, required=True, help="prompts to prove it on")
-    args = parser.parse_args(argv)
+    return run(Export, _work, argv, prog="python -m training.export", about=__doc__ or "")
+
+
+def _work(options: Export) -> int:
     try:
         settings = read_settings()
-        config, _, _ = checkpoints.load(args.run / CHECKPOINT)
+        config, _, _ = checkpoints.load(options.run / CHECKPOINT)
         base = load_base(settings, config.base, "float32", config.prompt_format)
-        kept = args.run / CHECKPOINT
+        kept = options.run / CHECKPOINT
         if config.method == "full":
             base = replace(base, model=load_base(settings, str(kept), "float32").model)
             model = base.model
         else:
             model = load_adapter(base, kept, trainable=True)
-        examples, _ = read_examples(args.data)
-        proof = export(model, base, config, examples, settings, args.run / config.gguf)
+        examples, _ = read_examples(options.data)
+        proof = export(model, base, config, examples, settings, options.run / config.gguf)
     except UserError as error:
         print(f"export: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,6 @@ it; the same command with --resume goes on from there.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 import os
@@ -49,7 +48,7 @@ from training.loss import summed_loss
 from training.memory import tune_malloc
 from training.optimizer import load_for, lr_multiplier, make_optimizer, set_rates, trainable
 from training.run_folder import CHECKPOINT, STATE
-from training.run_options import add_run, config_of
+from training.run_options import Finetune, run_command
 from training.signals import Stop, Stopped, sole_writer
 from training.state import Plan, Run, TrainState, restore, save_state
 from training.tracking import Tracker
@@ -66,7 +65,7 @@ def setup(
     Raises:
         UserError: Nothing in the data can be learned, or the base can't be had.
     """
-    if config.checkpointing:
+    if config.gradient_checkpointing:
         tune_malloc()
     torch.set_num_threads(config.threads or available_cores())
     torch.manual_seed(config.seed)
@@ -94,24 +93,26 @@ def warn_of_tgi(config: TrainingConfig, base: dict[str, Any]) -> None:
         return
     if config.method == "qlora":  # quantised here, not in its own files
         base = {key: value for key, value in base.items() if key != "quantization_config"}
-    for said in adapter_rules.warnings(config.rank, base):
+    for said in adapter_rules.warnings(config.lora_r, base):
         logging.getLogger(__name__).warning("%s", said)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; 0 when the model is trained and, unless told not to, exported."""
-    args = _parser().parse_args(argv)
     stop = Stop()
     stop.listen()
-    try:
-        config = config_of(args)
-        settings = read_settings()
-        with sole_writer(args.out):
-            state, progress = _opened(args.out, args.resume)
-            return _told(args, config, settings, state, progress, stop)
-    except UserError as error:
+
+    def work(options: Finetune) -> int:
+        config, settings = options.training_config(), read_settings()
+        with sole_writer(options.out):
+            state, progress = _opened(options.out, options.resume)
+            return _run_to_its_end(options, config, settings, state, progress, stop)
+
+    def refused(error: UserError) -> None:
         Progress(None).failed("finetune", error)
-        return 1
+
+    prog = "python -m training.finetune"
+    return run_command(Finetune, work, refused, argv, prog=prog, about=__doc__ or "")
 
 
 def _opened(out: Path, resume: bool) -> tuple[State | None, Progress]:
@@ -128,8 +129,8 @@ def _opened(out: Path, resume: bool) -> tuple[State | None, Progress]:
     return None, Progress(path)
 
 
-def _told(
-    args: argparse.Namespace,
+def _run_to_its_end(
+    options: Finetune,
     config: TrainingConfig,
     settings: Settings,
     state: State | None,
@@ -142,16 +143,16 @@ def _told(
         if config.track:
             tracker = Tracker(config, settings, resumed=state is not None)
             progress.listener = tracker
-        run = setup(config, args.data, settings, progress, stop)
+        run = setup(config, options.data, settings, progress, stop)
         progress.write("start", config=to_table(config), data=run.data.manifest)
-        fit(run, progress, args.out, state)
-        _keep(run, args.out, settings, progress, export_too=not args.no_export)
+        fit(run, progress, options.out, state)
+        _keep(run, options.out, settings, progress, export_too=options.export)
         progress.write("end")
         # Last of all: until the end is told, a run that is killed goes on from it.
-        (args.out / STATE).unlink(missing_ok=True)
+        (options.out / STATE).unlink(missing_ok=True)
         return 0
     except Stopped:
-        progress.write("stopped", resumable=(args.out / STATE).is_file())
+        progress.write("stopped", resumable=(options.out / STATE).is_file())
         return STOPPED
     except Exception as error:
         progress.failed("finetune", error)
@@ -232,7 +233,7 @@ def step(run: Run, optimizer: AdamW, progress: Progress, place: TrainState, plan
             "Lower learning_rate, or look at these conversations.",
         )
     weights = [p for p in run.model.parameters() if p.requires_grad]
-    norm = torch.nn.utils.clip_grad_norm_(weights, config.clip_norm)
+    norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
     optimizer.step()
     place.pass_by(batch)
     progress.write(
@@ -254,7 +255,7 @@ def validate(run: Run) -> float:
     run.model.eval()
     total = 0.0
     with torch.no_grad(), run.attending():
-        for part in micro_batches(run.data.validation, run.config.micro_batch):
+        for part in micro_batches(run.data.validation, run.config.micro_batch_size):
             run.stop.check()
             total += float(summed_loss(run, part))
     return total / sum(example.trained for example in run.data.validation)
@@ -284,23 +285,13 @@ def backward(run: Run, batch: Sequence[Encoded]) -> float:
     run.model.train()
     count, losses = sum(example.trained for example in batch), []
     with run.attending():
-        for part in micro_batches(batch, run.config.micro_batch):
+        for part in micro_batches(batch, run.config.micro_batch_size):
             run.stop.check()
             loss = summed_loss(run, part) / count
             loss.backward()
             losses.append(loss.detach())
     # Read at the end: reading makes the CPU wait for a GPU, which then waits for its next work.
     return sum(map(float, losses))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.finetune", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_run(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
-    parser.add_argument("--no-export", action="store_true", help="stop after the checkpoint")
-    return parser
 
 
 if __name__ == "__main__":

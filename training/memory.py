@@ -17,7 +17,7 @@ import copy
 import ctypes
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from imitation.data.encode import IGNORE_INDEX, Encoded
 from training.attention import attending, unpackable
 from training.collate import micro_batches
 from training.config import TrainingConfig
+from training.hyperparameters import lighter
 from training.loss import keeps_columns
 from training.optimizer import trainable, unwrap
 
@@ -177,7 +178,7 @@ def _small(small: Any, config: TrainingConfig, stored: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     method = "lora" if config.method == "qlora" else config.method
-    plain = replace(config, checkpointing=False, method=method)
+    plain = config.replace(gradient_checkpointing=False, method=method)
     made = AutoModelForCausalLM.from_config(small, dtype=getattr(torch, stored))
     return trainable(made, plain).train()
 
@@ -250,7 +251,7 @@ def peak(
     copies = shape.layers * shape.copied + head
     a_layer = shape.per_layer + shape.per_pair * longest
     per_token = shape.layers * a_layer
-    if config.checkpointing:
+    if config.gradient_checkpointing:
         # Each layer's input, and one layer in full while it is computed again.
         per_token = shape.layers * shape.hidden * shape.width + a_layer
         # All copies are there until the logits are, then the head's and a layer's.
@@ -261,7 +262,7 @@ def peak(
     # AdamW computes a tensor's step beside it, when activations and logits are gone.
     stepping = 2 * shape.largest * shape.stored
     activations = max(activations, stepping - logits)
-    on_heap = not (config.checkpointing or torch.cuda.is_available())
+    on_heap = not (config.gradient_checkpointing or torch.cuda.is_available())
     share = GAPS[config.method] if shape.width == 4 else NARROW_GAPS
     gaps = int(share * (activations + logits)) if on_heap else 0
     return Memory(shape.weights + copies, gradients, optimizer, activations, logits, gaps, OVERHEAD)
@@ -271,7 +272,7 @@ def largest_peak(
     shape: Shape, config: TrainingConfig, batches: Sequence[Sequence[Encoded]]
 ) -> Memory:
     """The peak of a run: that of its most demanding micro-batch."""
-    parts = [p for batch in batches for p in micro_batches(batch, config.micro_batch)]
+    parts = [p for batch in batches for p in micro_batches(batch, config.micro_batch_size)]
     return max(
         (peak(shape, config, _tokens(p, shape), _predicted(p, shape), _longest(p)) for p in parts),
         key=lambda found: found.total,
@@ -303,22 +304,18 @@ def fitting(
 ) -> TrainingConfig | None:
     """The config changed until it needs at most `room` bytes; None where nothing helps.
 
-    What leaves the result as it is comes first: fewer conversations at once, activations computed
-    again; then the method.
+    What leaves the result as it is comes first, as `lighter` has it; then the method.
     """
-    steps: list[dict[str, Any]] = []
-    size = config.micro_batch
-    while size > 1:
-        size //= 2
-        steps.append({"micro_batch": size})
-    steps.append({"checkpointing": True})
+    while needs(config) > room:
+        change = lighter(config, elastic_only=True) or _lighter_method(config, cuda=cuda)
+        if not change:
+            return None
+        config = config.replace(**change)
+    return config
+
+
+def _lighter_method(config: TrainingConfig, *, cuda: bool) -> dict[str, Any]:
     if config.method == "full":
         # Rates of a full fine-tune are far too low for an adapter.
-        steps.append({"method": "lora", "optimizer": "adamw", "learning_rate": 2e-4})
-    if config.method != "qlora" and cuda:
-        steps.append({"method": "qlora"})
-    for change in [{}, *steps]:
-        config = replace(config, **change)
-        if needs(config) <= room:
-            return config
-    return None
+        return {"method": "lora", "optimizer": "adamw", "learning_rate": 2e-4}
+    return {"method": "qlora"} if config.method == "lora" and cuda else {}

@@ -79,7 +79,7 @@ def trainable(model: Any, config: TrainingConfig) -> Any:
     Raises:
         UserError: The base has none of the projections named.
     """
-    if config.checkpointing:
+    if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     if config.method == "full":
         return model.requires_grad_(True)
@@ -88,9 +88,9 @@ def trainable(model: Any, config: TrainingConfig) -> Any:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     torch.manual_seed(config.seed)
     adapter = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        target_modules=list(config.modules),
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        target_modules=list(config.target_modules),
         task_type="CAUSAL_LM",
     )
     try:
@@ -102,7 +102,7 @@ def trainable(model: Any, config: TrainingConfig) -> Any:
     except ValueError as error:
         raise UserError(
             f"An adapter cannot be put on {config.base}: {error}",
-            'Name projections this model has in modules, or set method = "full".',
+            'Name projections this model has in target_modules, or set method = "full".',
         ) from error
 
 

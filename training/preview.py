@@ -8,7 +8,6 @@ training.finetune does it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -19,13 +18,12 @@ from typing import Any
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from imitation.data.encode import IGNORE_INDEX, Encoded
-from imitation.errors import UserError
 from imitation.settings import Settings, read_settings
 from training.base import load_text
 from training.collate import all_batches
 from training.config import TrainingConfig
 from training.data import load_data
-from training.run_options import add_run, config_of
+from training.run_options import RunOptions, print_refusal, run_command
 
 ROWS, TOKENS = 4, 600
 """Of the batch, and of each of its rows, that are shown."""
@@ -73,16 +71,14 @@ def _row(example: Encoded, tokenizer: Any) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the batch as one line of JSON; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.preview", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_run(parser)
-    args = parser.parse_args(argv)
-    try:
-        print(json.dumps(preview(config_of(args), args.data, read_settings())))
-    except UserError as error:
-        print(json.dumps({"error": error.message, "hint": error.hint}))
-        return 1
-    return 0
+
+    def work(options: RunOptions) -> int:
+        config = options.training_config()
+        print(json.dumps(preview(config, options.data, read_settings())))
+        return 0
+
+    prog = "python -m training.preview"
+    return run_command(RunOptions, work, print_refusal, argv, prog=prog, about=__doc__ or "")
 
 
 if __name__ == "__main__":

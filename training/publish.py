@@ -9,7 +9,6 @@ environment and nowhere else. Sent are the checkpoint, its GGUF where there is o
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -18,13 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imitation.data.library import data_file
 from imitation.errors import StorageError, UserError
 from imitation.events import Writer
+from imitation.jobs.parameters import run
 from imitation.models.catalog import load_catalog
 from imitation.settings import read_settings, secret
 from training.model_card import describe, markdown
 from training.run_folder import ADAPTER, ADAPTER_CONFIG, CHECKPOINT, CONFIG, MODEL
+from training.run_options import Publish
 
 TOKEN = "HF_TOKEN"
 _REPO = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}")
@@ -90,15 +90,18 @@ def push(run: Path, repo: str, card: dict[str, Any], token: str, public: bool) -
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
+    return run(Publish, _work, argv, prog="python -m training.publish", about=__doc__ or "")
+
+
+def _work(options: Publish) -> int:
     report = Writer(None)
     try:
-        report = Writer(args.progress)
-        token = _checked(args)
+        report = Writer(options.progress)
+        token = _checked_token(options)
         catalog = load_catalog(read_settings().catalogs)
-        card = describe(args.run, catalog, args.data)
-        report.write("sending", f"Sending {args.run} to {args.repo} ...")
-        url = push(args.run, args.repo, card, token, args.public)
+        card = describe(options.run, catalog, options.data)
+        report.write("sending", f"Sending {options.run} to {options.repo} ...")
+        url = push(options.run, options.repo, card, token, options.public)
     except UserError as error:
         report.failed("push", error)
         return 2
@@ -106,14 +109,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _checked(args: argparse.Namespace) -> str:
+def _checked_token(options: Publish) -> str:
     """The token, once everything is known to be in order.
 
     Raises:
         UserError: A name is wrong, there is no token, or the machine is offline.
     """
-    if not _REPO.fullmatch(args.repo):
-        raise UserError(f"{args.repo!r} is no name of a repository.", "Write it OWNER/NAME.")
+    if not _REPO.fullmatch(options.repo):
+        raise UserError(f"{options.repo!r} is no name of a repository.", "Write it OWNER/NAME.")
     if read_settings().offline:
         raise UserError("The hub is out of reach: IMITATION_OFFLINE is set.", "Unset it.")
     token = secret(TOKEN)
@@ -122,28 +125,13 @@ def _checked(args: argparse.Namespace) -> str:
             f"There is no token: {TOKEN} is not set.",
             f"Set {TOKEN} in the environment of the app; it is never stored.",
         )
-    if not args.run.is_dir():
-        raise StorageError(f"There is no run {args.run}.")
+    if not options.run.is_dir():
+        raise StorageError(f"There is no run {options.run}.")
     return token
 
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.publish",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--run", type=Path, required=True, help="out folder of training.finetune")
-    add("--repo", required=True, metavar="OWNER/NAME")
-    add("--data", type=data_file, help="what it was trained on, for its manifest")
-    add("--public", action="store_true", help="for everybody to see; private without it")
-    add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")
-    return parser
 
 
 if __name__ == "__main__":

@@ -9,23 +9,32 @@ card, every request is an adapter of the same shape.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from imitation.disk import folder_written_aside, write_text
 from imitation.errors import IntegrityError, UserError
+from imitation.jobs.parameters import JobParameters, run
 from training.run_folder import ADAPTER_CONFIG, CHECKPOINT
 
 WEIGHTS = "adapter_model.safetensors"
 _PARTS = (".lora_A.weight", ".lora_B.weight")
+
+
+class ZeroAdapter(JobParameters):
+    """Parameters of `training.zero_adapter`."""
+
+    like: Annotated[Path, Field(description="the adapter to be shaped like")]
+    out: Annotated[Path, Field(description="folder to be made")]
 
 
 def write_zero_adapter(like: Path, out: Path) -> int:
@@ -78,16 +87,18 @@ def write_zero_adapter(like: Path, out: Path) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="training.zero_adapter", description=__doc__)
-    parser.add_argument("--like", type=Path, required=True, help="the adapter to be shaped like")
-    parser.add_argument("--out", type=Path, required=True, help="folder to be made")
-    args = parser.parse_args(argv)
+    prog = "python -m training.zero_adapter"
+    return run(ZeroAdapter, _work, argv, prog=prog, about=__doc__ or "")
+
+
+def _work(options: ZeroAdapter) -> int:
+    like, out = options.like, options.out
     try:
-        rank = write_zero_adapter(args.like, args.out)
+        rank = write_zero_adapter(like, out)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{args.out}: an adapter of rank {rank} without effect, shaped like {args.like}.")
+    print(f"{out}: an adapter of rank {rank} without effect, shaped like {like}.")
     return 0
 
 

@@ -16,7 +16,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as Argument
 from inspect import Signature
-from typing import Annotated, Any, ClassVar, Self, TypeVar, get_origin
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -87,9 +88,17 @@ def _signature(kind: type[JobParameters]) -> Signature:
 
 
 def _hint(one: FieldInfo) -> Any:
-    if one.annotation is bool:
+    kind = _kind(one)
+    if kind is bool:
         return bool | None
-    return tuple[str, ...] | None if get_origin(one.annotation) is tuple else str | None
+    return tuple[str, ...] | None if get_origin(kind) is tuple else str | None
+
+
+def _kind(one: FieldInfo) -> Any:
+    """What a field takes, also where it may be left out: `bool | None` is a switch like bool."""
+    kinds = [kind for kind in get_args(one.annotation) if kind is not NoneType]
+    is_optional = NoneType in get_args(one.annotation) and len(kinds) == 1
+    return kinds[0] if is_optional else one.annotation
 
 
 def _parameter(one: FieldInfo) -> Parameter:
@@ -97,7 +106,7 @@ def _parameter(one: FieldInfo) -> Parameter:
     default = one.get_default()
     known = "|".join(map(str, choices(one)))
     facts = [known or range_words(one)]
-    if one.annotation is not bool and not one.is_required() and default not in (None, (), ""):
+    if _kind(one) is not bool and not one.is_required() and default not in (None, (), ""):
         facts.append(f"default {default}")
     taken = ", ".join(filter(None, facts))
     text = " ".join(filter(None, [one.description, f"({taken})" if taken else ""]))

@@ -56,7 +56,7 @@ KINDS: Mapping[str, Kind] = {
     "finetune": Kind(
         "training.finetune",
         "training.run_options:Finetune",
-        lower="Lower micro_batch (Computed at once) first and set checkpointing, which do not "
+        lower="Lower micro_batch_size first and set gradient_checkpointing, which do not "
         "change the result; then max_tokens (Longest conversation).",
         elsewhere={**dict.fromkeys(("", "setup"), _BASE), **dict.fromkeys(LEARNED, _EXPORT)},
     ),
@@ -65,7 +65,7 @@ KINDS: Mapping[str, Kind] = {
         "training.estimate",
         "training.run_options:Estimate",
         "io",
-        "Lower micro_batch (Computed at once).",
+        "Lower micro_batch_size.",
     ),
     "generate": Kind("imitation.jobs.commands.generate", "Generate"),
     "synthesize": Kind("imitation.jobs.commands.synthesize", "Synthesize"),

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ BLOCK = 32
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_flops_of_matrices_are_those_torch_counts(method, tied):
     made = AutoModelForCausalLM.from_config(LlamaConfig(**TINY, tie_word_embeddings=tied))
-    config = replace(preset("pocket-local"), method=method, micro_batch=2, max_tokens=BLOCK)
+    config = preset("pocket-local").replace(method=method, micro_batch_size=2, max_tokens=BLOCK)
     model = trainable(made, config)
     batch = mfu.conversations(4, TINY["vocab_size"], BLOCK)
     run = Run(config, None, model, None, "float32")

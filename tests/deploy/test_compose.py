@@ -146,7 +146,7 @@ def test_the_base_is_an_adapter_without_effect_made_before_tgi_starts(tmp_path):
 def test_vllm_takes_adapters_of_the_ranks_that_training_makes_and_new_ones():
     from training import config
 
-    ranks = {config.preset(n).rank for n in config.presets() if config.preset(n).method != "full"}
+    ranks = {config.preset(n).lora_r for n in config.presets() if config.preset(n).method != "full"}
     assert max(ranks) <= int(VLLM.options()["--max-lora-rank"])
     assert [rank_warning(rank) for rank in ranks] == [""] * len(ranks)
     assert VLLM.gpu["environment"]["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"

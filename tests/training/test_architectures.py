@@ -22,7 +22,7 @@ from training.config import preset
 from training.state import Run
 
 REGISTERED = sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-CONFIG = replace(preset("pocket-local"), method="full", max_tokens=64, micro_batch=2)
+CONFIG = preset("pocket-local").replace(method="full", max_tokens=64, micro_batch_size=2)
 BLOCK = 30
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,7 +92,7 @@ def test_the_loss_of_a_batch_is_that_of_its_conversations(
     """However they are laid out: end to end, or padded where layers would mix them."""
     torch.manual_seed(0)
     lm = tiny(kind, **more)
-    config = replace(preset("pocket-local"), method="full", max_tokens=16)
+    config = preset("pocket-local").replace(method="full", max_tokens=16)
     base: Any = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0))
     data: Any = None
     run = Run(config, base, lm, data, "float32")

@@ -45,7 +45,7 @@ def test_the_peak_is_the_sum_of_what_is_held_at_once():
     assert found.logits == 3 * 3 * 50 * 4
     assert found.gaps == int(GAPS["lora"] * (7070 + 1800)) or torch.cuda.is_available()
     assert found.total == 400 + 40 + 80 + 7070 + 1800 + found.gaps + OVERHEAD
-    lighter = peak(SHAPE, replace(PLAIN, checkpointing=True), 7, 3)
+    lighter = peak(SHAPE, PLAIN.replace(gradient_checkpointing=True), 7, 3)
     assert lighter.activations == 7 * (10 * 2 * 4 + 100 + 10)
     assert lighter.gaps == 0
 
@@ -56,7 +56,7 @@ def test_weights_computed_with_in_another_format_are_there_twice():
     found = peak(mixed, PLAIN, tokens=7, predicted=3)
     assert found.weights == 400 + 10 * 30 + head
     assert found.logits == 3 * 3 * 50 * 4 + 3 * 50 * 2
-    again = replace(PLAIN, checkpointing=True)
+    again = PLAIN.replace(gradient_checkpointing=True)
     assert peak(mixed, again, 7, 3).weights == 400 + 30 + head, "a layer's and the head's"
     many = replace(mixed, layers=100)
     all_at_once = 100 * 30 + head
@@ -68,7 +68,7 @@ def test_what_a_layer_keeps_is_told_from_the_copies_of_its_weights():
         hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
         vocab_size=100,
     )  # fmt: skip
-    full = replace(PLAIN, method="full")
+    full = PLAIN.replace(method="full")
     same = shape_of(tiny, full, "float32", "float32")
     mixed = shape_of(tiny, full, "bfloat16", "float32")
     assert (same.copied, mixed.copied) == (0, 2 * (4 * 32 * 32 + 3 * 32 * 64))
@@ -79,7 +79,7 @@ def test_what_a_layer_keeps_is_told_from_the_copies_of_its_weights():
 def test_attention_that_keeps_its_weights_is_counted_by_pairs_of_tokens():
     """Gemma-2's cap rules out fused attention: a row twice as long keeps four times as much."""
     config = tiny_config("gemma2")
-    full = replace(PLAIN, method="full")
+    full = PLAIN.replace(method="full")
     shape = shape_of(config, full, "float32", "float32")
     assert not shape.joined and shape.copied < 1024 and shape.logits == 4
     assert shape.per_pair >= 4 * config.num_attention_heads
@@ -107,18 +107,18 @@ def test_logits_are_counted_by_columns_where_rows_are_padded():
 
 
 def test_making_it_fit_changes_what_costs_least_first():
-    full = replace(PLAIN, method="full", micro_batch=4)
+    full = PLAIN.replace(method="full", micro_batch_size=4)
 
     def needs(config):
         need = 100 if config.method == "full" else {"lora": 40, "qlora": 10}[config.method]
-        return need + config.micro_batch * (5 if config.checkpointing else 20)
+        return need + config.micro_batch_size * (5 if config.gradient_checkpointing else 20)
 
     def fitted(room, cuda=False):
         return fitting(full, needs, room, cuda=cuda)
 
     assert fitted(500) == full
-    assert fitted(140) == replace(full, micro_batch=2)
-    assert fitted(105) == replace(full, micro_batch=1, checkpointing=True)
+    assert fitted(140) == full.replace(micro_batch_size=2)
+    assert fitted(105) == full.replace(micro_batch_size=1, gradient_checkpointing=True)
     light = fitted(60)
     assert (light.method, light.optimizer, light.learning_rate) == ("lora", "adamw", 2e-4)
     assert fitted(20) is None
@@ -143,7 +143,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_preview_is_the_batch_that_is_trained(data, pocket_settings):
-    config = replace(PLAIN, batch_size=3, validation=0.0)
+    config = PLAIN.replace(batch_size=3, val_fraction=0.0)
     shown = first_batch(config, data, pocket_settings)
     assert len(shown["rows"]) == 3 and shown["more_rows"] == 0
     by_id = {example.id: example for example in answers()}
@@ -155,7 +155,7 @@ def test_the_preview_is_the_batch_that_is_trained(data, pocket_settings):
             assert by_id[row["ids"]].messages[0].content in asked
         assert row["trained"] == sum(trained for _, trained, _ in row["tokens"])
     packed = first_batch(
-        replace(config, packing=True, max_tokens=128, batch_size=8), data, pocket_settings
+        config.replace(packing=True, max_tokens=128, batch_size=8), data, pocket_settings
     )
     assert any(row["conversations"] > 1 for row in packed["rows"])
     for row in packed["rows"]:
@@ -166,7 +166,7 @@ def test_the_preview_is_the_batch_that_is_trained(data, pocket_settings):
 
 @pytest.mark.slow
 def test_an_estimate_counts_what_the_run_will_do(data, pocket_settings, tmp_path):
-    config = replace(PLAIN, batch_size=2, micro_batch=1, epochs=3, threads=1, max_tokens=64)
+    config = PLAIN.replace(batch_size=2, micro_batch_size=1, epochs=3, threads=1, max_tokens=64)
     found = estimate(config, data, tmp_path / "not" / "yet", pocket_settings)
     assert found["steps"] == 3 * 3
     text = load_text(pocket_settings, config.base)
@@ -180,7 +180,7 @@ def test_an_estimate_counts_what_the_run_will_do(data, pocket_settings, tmp_path
     parts = ("weights", "gradients", "optimizer", "activations", "logits", "gaps", "overhead")
     assert memory["total"] == sum(memory[part] for part in parts)
     assert 450e6 < memory["weights"] < 500e6, "120 million numbers of 4 bytes"
-    full = estimate(replace(config, method="full"), data, tmp_path, pocket_settings, probe=False)
+    full = estimate(config.replace(method="full"), data, tmp_path, pocket_settings, probe=False)
     assert full["memory"]["optimizer"] == 2 * full["memory"]["gradients"]
     assert full["memory"]["total"] > memory["total"] + 1.3e9
     assert full["seconds"] is None and full["disk"]["needed"] > found["disk"]["needed"]

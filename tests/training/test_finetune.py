@@ -25,7 +25,7 @@ from training.optimizer import lr_multiplier
 from training.signals import Stop
 from training.state import Run
 
-CONFIG = replace(preset("pocket-local"), epochs=3, batch_size=4, validation=0.2, threads=1)
+CONFIG = preset("pocket-local").replace(epochs=3, batch_size=4, val_fraction=0.2, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_the_engine_answers_as_transformers_does(trained):
     proof = export(run.model, run.base, CONFIG, run.data.examples, settings, target)
     assert proof.answers == 5 and proof.tokens > 20
     assert proof.toss_ups <= proof.tokens // 20
-    assert read_metadata(target)["adapter.lora.alpha"] == CONFIG.alpha
+    assert read_metadata(target)["adapter.lora.alpha"] == CONFIG.lora_alpha
 
 
 @pytest.mark.slow
@@ -206,7 +206,7 @@ def test_a_wrong_adapter_is_refused(trained, tmp_path):
     write_lora(
         tmp_path / "x.gguf",
         scrambled,
-        4 * CONFIG.alpha,
+        4 * CONFIG.lora_alpha,
         heads=shape.num_attention_heads,
         kv_heads=shape.num_key_value_heads,
     )
@@ -247,7 +247,7 @@ def test_a_loss_that_is_no_number_names_its_batch(trained, tmp_path):
     ],
 )
 def test_schedules(schedule, shares):
-    config = replace(CONFIG, schedule=schedule, warmup=0.5)
+    config = CONFIG.replace(schedule=schedule, warmup=0.5)
     assert [lr_multiplier(step, 4, config) for step in range(4)] == pytest.approx(shares)
 
 
@@ -255,8 +255,8 @@ def test_wrong_data_and_settings_are_one_sentence(tmp_path, capsys):
     arguments = ["--data", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "out")]
     assert finetune.main(["--preset", "pocket-lcal", *arguments]) == 1
     assert "pocket-local" in capsys.readouterr().err
-    assert finetune.main(["--preset", "pocket-local", "--set", "rnak=3", *arguments]) == 1
-    assert "'rank'" in capsys.readouterr().err
+    assert finetune.main(["--preset", "pocket-local", "--set", "lroa_r=3", *arguments]) == 1
+    assert "'lora_r'" in capsys.readouterr().err
 
 
 def test_the_paper_warms_up_for_a_tenth_of_the_steps_and_at_most_a_thousand():

@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from training.base import load_base
 from training.config import TrainingConfig, preset
 from training.optimizer import LEAST_SCALE, check_method, make_optimizer, set_rates, trainable
 
-TINY = ["--set", "max_tokens=128", "--set", "threads=1", "--set", "validation=0.2"]
+TINY = ["--set", "max_tokens=128", "--set", "threads=1", "--set", "val_fraction=0.2"]
 
 
 def test_relative_steps_are_a_share_of_each_weight_and_never_none():
@@ -97,7 +96,7 @@ def test_the_papers_recipe_trains_all_weights_of_a_local_folder(small, pocket_se
 @pytest.mark.slow
 def test_an_adapter_on_a_local_folder_is_kept_but_not_for_the_engine(small, pocket_settings):
     out = small / "lora"
-    config = replace(preset("lora-0.1b"), base=str(small / "base"), epochs=1)
+    config = preset("lora-0.1b").replace(base=str(small / "base"), epochs=1)
     arguments = ["--preset", "lora-0.1b", *TINY, "--data", str(small / "data.jsonl")]
     arguments += ["--set", f"base={json.dumps(config.base)}", "--set", "epochs=1"]
     assert run_here(pocket_settings, [*arguments, "--out", str(out)]) == 0, events(out, "failed")
@@ -116,7 +115,7 @@ def test_four_bit_weights_are_recomputed_without_reentrance_and_a_warning(small,
     """As bitsandbytes leaves a model, which needs a GPU: PEFT looks at this mark alone."""
     model = load_base(pocket_settings, str(small / "base"), "float32").model
     model.is_loaded_in_4bit = True
-    config = replace(preset("lora-0.1b"), method="qlora", checkpointing=True)
+    config = preset("lora-0.1b").replace(method="qlora", gradient_checkpointing=True)
     with warnings.catch_warnings(action="error"):
         adapted = trainable(model, config)
         ids = torch.arange(8)[None]

@@ -79,7 +79,7 @@ def test_a_card_holds_lineage_licence_data_config_metrics_and_format(finished):
     assert head["license"] == "other" and "pocket-stand-in" in head["tags"]
     bleu = card["data"]["dataset"]["diversity"]["mean_bleu"]
     for part in ("cut base alone", "may forbid training", "| near | 5 | ", "Held-out facts (n = 1)",
-                 "mix, data.jsonl, SHA", f"{last['trained_tokens']:,}", '"rank": 8',
+                 "mix, data.jsonl, SHA", f"{last['trained_tokens']:,}", '"lora_r": 8',
                  '"format": "chat"', f"{bleu:.1f} on average"):  # fmt: skip
         assert part in text, part
 

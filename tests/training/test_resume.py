@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 import torch
@@ -22,8 +21,8 @@ from training.config import preset, to_table
 from training.signals import sole_writer
 
 SETTINGS = (
-    "epochs=3", "batch_size=2", "micro_batch=1", "validation=0.2", "threads=1", "save_every=2",
-    "score_every=6", "score_items=2",
+    "epochs=3", "batch_size=2", "micro_batch_size=1", "val_fraction=0.2", "threads=1",
+    "save_every=2", "score_every=6", "score_items=2",
 )  # fmt: skip
 STEPS = 6
 
@@ -108,8 +107,8 @@ def test_stopped_killed_and_resumed_equals_uninterrupted(whole, pocket_settings)
     at = events(out, "checkpoint")[-1]["step"]
     assert at == events(out, "step")[-1]["step"] > 1, "no step is lost"
     assert run_here(pocket_settings, command(whole, "broken")) == 1, "not over it by accident"
-    assert run_here(pocket_settings, [*resume, "--set", "rank=4"]) == 1, "another run's state"
-    assert "rank was 8 and is 4" in events(out, "failed")[0]["message"]
+    assert run_here(pocket_settings, [*resume, "--set", "lora_r=4"]) == 1, "another run's state"
+    assert "lora_r was 8 and is 4" in events(out, "failed")[0]["message"]
 
     process = start(pocket_settings, resume)
     wait_for(out, 4, process)
@@ -190,9 +189,9 @@ def test_what_cannot_be_resumed_is_said(tmp_path):
     with pytest.raises(IntegrityError, match="damaged"):
         checkpoints.load_state(tmp_path)
     config = preset("pocket-local")
-    checkpoints.check_state(state(), replace(config, micro_batch=1, threads=1), "d", "b")
+    checkpoints.check_state(state(), config.replace(micro_batch_size=1, threads=1), "d", "b")
     with pytest.raises(UserError, match=r"seed was 0 and is 1; the data .*; pocket-base is not"):
-        checkpoints.check_state(state(), replace(config, seed=1), "other", "other")
+        checkpoints.check_state(state(), config.replace(seed=1), "other", "other")
 
 
 def test_a_folder_has_one_writer_at_a_time(tmp_path):

@@ -175,7 +175,7 @@ def test_what_was_learned_is_what_the_engine_answers(
     model = AutoModelForCausalLM.from_pretrained(llama_like_folder)
     base = replace(base, model=model)
     talks = [TALKS[0], ("List two.", "one, two", "One more.", "three")]
-    config = replace(preset("pocket-local"), method="full", max_tokens=256)
+    config = preset("pocket-local").replace(method="full", max_tokens=256)
     data: Any = None
     run = Run(config, base, model, data, "float32")
     batch = [one for talk in talks for one in encoded(base, talk)]

@@ -18,7 +18,7 @@ from training.config import TrainingConfig
 from training.optimizer import trainable
 from training.zero_adapter import WEIGHTS, main, write_zero_adapter
 
-CONFIG = TrainingConfig(name="mine", base="tiny", rank=8)
+CONFIG = TrainingConfig(name="mine", base="tiny", lora_r=8)
 
 
 def base() -> LlamaForCausalLM:
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("inside", [".", "checkpoint"])
 def test_it_has_the_others_shape_and_no_effect(run: Path, tmp_path: Path, inside: str) -> None:
-    assert write_zero_adapter(run / inside, tmp_path / "sub" / "zero") == CONFIG.rank
+    assert write_zero_adapter(run / inside, tmp_path / "sub" / "zero") == CONFIG.lora_r
     zero, other = tmp_path / "sub" / "zero", run / "checkpoint"
     made, like = load_file(zero / WEIGHTS), load_file(other / WEIGHTS)
     assert {n: w.shape for n, w in made.items()} == {n: w.shape for n, w in like.items()}

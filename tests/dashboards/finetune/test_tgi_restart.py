@@ -45,7 +45,7 @@ def test_a_base_that_is_an_adapter_already_needs_no_other(tmp_path: Path) -> Non
 
 
 def test_the_command_offered_works_and_a_wrong_rank_is_told(tmp_path: Path) -> None:
-    folder, config = tmp_path / "checkpoint", replace(CONFIG, rank=12)
+    folder, config = tmp_path / "checkpoint", CONFIG.replace(lora_r=12)
     checkpoints.save(folder, trainable(base(), config), config, prompt_format("koala"), {})
     said = restart_words([BASE], BASE, "mine", folder, str(folder), known)
     assert "TGI scales adapters of rank 12 wrongly" in said

@@ -64,7 +64,7 @@ def test_training_says_so_before_it_begins(
 ) -> None:
     base = {"model_type": "gpt_neox", "quantization_config": {"quant_method": "bnb"}}
     (tmp_path / "config.json").write_text(json.dumps(base | {"quantization_config": None}))
-    config = TrainingConfig(name="mine", base=str(tmp_path), method=method, rank=12)
+    config = TrainingConfig(name="mine", base=str(tmp_path), method=method, lora_r=12)
     with caplog.at_level(logging.WARNING):
         warn_of_tgi(config, base if method == "qlora" else {"model_type": "gpt_neox"})
     page = plan_html(Plan((), tmp_path, config, 10, 0, 1), "command")
