@@ -16,6 +16,7 @@ help:
 	@echo "make test         install, then every test (test-fast: only the quick ones)"
 	@echo "make vllm         install a vLLM for the CPU (Linux, 3.5 GB): its tests run then too"
 	@echo "make lint         ruff and mypy"
+	@echo "make docs         this documentation as a website, into build/docs"
 	@echo "make bench        every benchmark, into benchmarks/RESULTS.md"
 	@echo "make screenshots  pictures of the app for the documentation"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
@@ -36,6 +37,10 @@ lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+docs: $(RUN)
+	@$(PY) -m pip install -q -r docs/requirements.txt
+	$(PY) -m sphinx -W --keep-going -E -q docs build/docs
 
 bench: $(DEV) weights
 	$(PY) benchmarks/run_all.py
@@ -72,4 +77,4 @@ clean:
 clean-cache: $(RUN)
 	@$(PY) deploy/clean_cache.py
 
-.PHONY: help demo test test-fast lint bench screenshots weights chromium sandbox vllm lock clean clean-cache
+.PHONY: help demo test test-fast lint docs bench screenshots weights chromium sandbox vllm lock clean clean-cache

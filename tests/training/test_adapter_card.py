@@ -65,7 +65,7 @@ def test_the_catalog_and_the_readme_say_what_the_card_says(card):
     assert shipped.tokens_m == round(card["data"]["train_tokens"] / 1e6, 4)
     accuracy = card["scores"]["facts"]["accuracy"][card["id"]]
     assert f"facts right: {100 * accuracy['value']:.0f}%" in shipped.notes
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "docs/pages/finetune.md").read_text("utf-8")
     value, low, high = (f"{100 * accuracy[end]:.0f}" for end in ("value", "low", "high"))
     assert f"| {card['training']['trained_tokens']:,} | {value}% [{low}, {high}] |" in readme
 

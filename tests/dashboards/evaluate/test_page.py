@@ -118,9 +118,10 @@ def test_the_examples_gaps_are_what_its_answers_come_to():
     assert tuple(gaps(found.run, main)) == found.gaps
 
 
-def test_readme_has_the_examples_numbers():
+def test_the_documentation_has_the_examples_numbers():
     """What is said of a run in two places is the same: the report's."""
-    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    pages = Path(__file__).parents[3] / "docs" / "pages"
+    text = "".join((pages / f"{name}.md").read_text("utf-8") for name in ("finetune", "evaluate"))
     found = report_of(EXAMPLE)
     scores = {score.model: percent(score.value) for score in found.scores}
     models = ("pocket-base", "pocket-local", "pocket-broad", "pocket-reference")

@@ -1,0 +1,215 @@
+"""The pages of the documentation that are made of the code, while it is built.
+
+A page asks for a part by a line of its own, `<!-- generated: NAME -->`, NAME being one of PARTS.
+
+    python docs/generate.py commands     # prints that part
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from imitation import events  # noqa: E402
+from imitation.jobs.parameters import JobParameters  # noqa: E402
+from imitation.jobs.registry import KINDS  # noqa: E402
+from imitation.storage.database import open_store  # noqa: E402
+from imitation.validation import choices, range_words  # noqa: E402
+from training import config  # noqa: E402
+
+JOBS = "imitation.jobs.commands"
+COMMANDS: Mapping[str, str] = {
+    "finetune": "training.finetune",
+    "preview": "training.preview",
+    "estimate": "training.estimate",
+    "publish": "training.publish",
+    "evaluate": f"{JOBS}.evaluate",
+    "dataset": f"{JOBS}.build_dataset",
+    "generate": f"{JOBS}.generate",
+    "synthesize": f"{JOBS}.synthesize",
+    "score": f"{JOBS}.score_facts",
+    "judge": f"{JOBS}.judge",
+    "tasks": f"{JOBS}.list_tasks",
+    "import recorded": f"{JOBS}.import_recorded",
+    "import results": f"{JOBS}.import_results",
+    "import reviews": f"{JOBS}.import_reviews",
+    "zero-adapter": "training.zero_adapter",
+}
+"""What follows `imitation-lab` -> the module that `python -m` runs."""
+
+
+def parameters_class(module: str) -> type[JobParameters] | None:
+    """The class of a command's parameters; None where the command reads its options itself."""
+    named = [kind.parameters for kind in KINDS.values() if kind.module == module]
+    if named:
+        where, _, name = f"{module}:{named[0]}".rpartition(":")
+        where = where.rpartition(":")[2]
+        return getattr(importlib.import_module(where), name, None)
+    if f"class {_camel(module)}(" not in _source(module):
+        return None
+    return getattr(importlib.import_module(module), _camel(module), None)
+
+
+def option(name: str) -> str:
+    """A field's name as it is typed."""
+    return "--" + name.replace("_", "-")
+
+
+def commands() -> str:
+    """The command reference: a section a command, a table of its options."""
+    return "\n".join(_command(name, module) for name, module in COMMANDS.items())
+
+
+def hyperparameters() -> str:
+    """The table of a fine-tune's settings."""
+    model = config.TrainingConfig
+    for name in ("markdown_table", "as_markdown", "markdown"):
+        if table := getattr(config, name, None):
+            return str(table())
+    if hasattr(model, "model_fields"):
+        return _fields_table(model.model_fields, lambda name: name, head="setting")
+    about = _attributes(model)
+    rows = []
+    for field in dataclasses.fields(model):
+        known = getattr(config, "CHOICES", {}).get(field.name, ())
+        limits = getattr(config, "_RANGES", {}).get(field.name, ("", "", ""))
+        taken = ", ".join(f"`{word}`" for word in known) or limits[2] or _kind(field.default)
+        rows.append((f"`{field.name}`", taken, _default(field.default), about.get(field.name, "")))
+    return _table(("setting", "takes", "default", "what it is"), rows)
+
+
+def event_list() -> str:
+    """What commands tell of themselves while they work."""
+    return f"```text\n{inspect.getdoc(events)}\n```\n"
+
+
+def tables() -> str:
+    """The store's tables, as a new file has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lab.sqlite3"
+        store, _ = open_store(path)
+        store.close()
+        with closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute(
+                "SELECT sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            ).fetchall()
+    return "```sql\n" + "\n\n".join(f"{sql};" for (sql,) in rows) + "\n```\n"
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "commands": commands,
+    "hyperparameters": hyperparameters,
+    "events": event_list,
+    "tables": tables,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its generated parts in place.
+
+    Raises:
+        KeyError: It asks for a part that there is none of.
+    """
+    return re.sub(r"^<!-- generated: (\w+) -->$", lambda m: PARTS[m[1]](), text, flags=re.M)
+
+
+def _command(name: str, module: str) -> str:
+    about = ast.get_docstring(ast.parse(_source(module))) or ""
+    first, _, rest = about.partition("\n\n")
+    prose = [p for p in rest.split("\n\n") if p and not p.startswith("    ")]
+    typed = f"`imitation-lab {name}`; in a checkout `python -m {module}`."
+    lines = [f"## {name}", "", " ".join(first.split()), "", typed, ""]
+    lines += [f"{_prose(p)}\n" for p in prose]
+    model = parameters_class(module)
+    if model is None:
+        lines += [f"Its options are shown by `imitation-lab {name} --help`.", ""]
+    else:
+        lines += [_fields_table(model.model_fields, option, first=model.positional), ""]
+    return "\n".join(lines)
+
+
+def _fields_table(
+    fields: Mapping[str, FieldInfo],
+    shown: Callable[[str], str],
+    first: str = "",
+    head: str = "option",
+) -> str:
+    rows = []
+    for name, field in fields.items():
+        taken = ", ".join(f"`{word}`" for word in choices(field)) or range_words(field)
+        default = "must be given" if field.is_required() else _default(field.get_default())
+        label = f"`{name.upper()}`" if name == first else f"`{shown(name)}`"
+        rows.append((label, taken or _kind_of(field.annotation), default, field.description or ""))
+    return _table((head, "takes", "default", "what it is"), rows)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([c.replace("|", "\\|") for c in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _default(value: Any) -> str:
+    if value is False:
+        return "off"
+    if value is True:
+        return "on"
+    if value is None or value == "" or value == ():
+        return ""
+    return f"`{', '.join(map(str, value)) if isinstance(value, tuple) else value}`"
+
+
+def _kind(value: Any) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", tuple: "names"}
+    return words.get(type(value), "text")
+
+
+def _kind_of(annotation: Any) -> str:
+    if get_origin(annotation) in (tuple, list):
+        return "one or more"
+    parts = [part for part in (annotation, *get_args(annotation)) if isinstance(part, type)]
+    words = {bool: "", int: "a whole number", float: "a number", Path: "a path"}
+    return next((words[part] for part in parts if part in words), "text")
+
+
+def _attributes(model: type) -> dict[str, str]:
+    """Attribute -> text, of a docstring's section."""
+    text = inspect.getdoc(model) or ""
+    section = text.partition("Attributes:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {6,}.*)*)", section, re.M)
+    return {name: " ".join(about.split()) for name, about in entries}
+
+
+def _prose(paragraph: str) -> str:
+    """A docstring's paragraph as Markdown: code stays, what looks like markup does not."""
+    parts = " ".join(paragraph.split()).split("`")
+    parts[::2] = [part.replace("<", "\\<").replace("*", "\\*") for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _camel(module: str) -> str:
+    return "".join(part.capitalize() for part in module.rpartition(".")[2].split("_"))
+
+
+def _source(module: str) -> str:
+    return (ROOT / (module.replace(".", "/") + ".py")).read_text("utf-8")
+
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or PARTS:
+        print(PARTS[part]())
