@@ -52,7 +52,7 @@ def _row(one: Asked) -> str:
     return (
         f'<li><span class="lab-open"><b>{plain(one.name)}</b><small>{plain(one.model)}'
         f"{' · yours' if one.mine else ''}</small>{detail}</span>"
-        + progress_html(one.name, one.state, _facts(one), share, "reference")
+        + str(progress_html(one.name, one.state, _facts(one), share, "reference"))
         + _buttons(one)
         + "</li>"
     )

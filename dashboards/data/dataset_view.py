@@ -137,7 +137,7 @@ def _sources_html(sources: Sequence[Mapping[str, Any]]) -> str:
         for source in sources
         if source["first_refused"]
     )
-    return Table("Sources", header, rows).html() + more
+    return f"{Table('Sources', header, rows).html()}{more}"
 
 
 def _reasons(step: Mapping[str, Any]) -> list[str]:

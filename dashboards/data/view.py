@@ -87,7 +87,7 @@ def _row(build: Build, chosen: bool) -> str:
         f'<li{here}><button type="button" class="lab-open" data-do="show" '
         f'data-id="{plain(build.name)}"><b>{plain(build.name)}</b><small>{plain(about)}</small>'
         "</button>"
-        + progress_html(build.name, build.state, _facts(build), build.share or 0.0)
+        + str(progress_html(build.name, build.state, _facts(build), build.share or 0.0))
         + "</li>"
     )
 

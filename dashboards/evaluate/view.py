@@ -277,7 +277,7 @@ def _row(run: Evaluation, chosen: bool) -> str:
     return (
         f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
         f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
-        + progress_html(run.name, run.state, " · ".join(facts), share, "reference")
+        + str(progress_html(run.name, run.state, " · ".join(facts), share, "reference"))
         + "</li>"
     )
 

@@ -76,7 +76,7 @@ class _Handlers:
             check_allowed(self.context.settings)
             return page_html(self._started().url())
         except UserError as error:
-            return problem_html(error.message, error.hint) + CLOSED
+            return f"{problem_html(error.message, error.hint)}{CLOSED}"
 
     def _started(self) -> Any:
         from training.tracking_server import TrackingServer

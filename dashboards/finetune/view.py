@@ -87,7 +87,7 @@ def _row(run: Run, chosen: bool, charted: bool) -> str:
     return (
         f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
         f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
-        + progress_html(run.name, run.state, _facts(run), share, "imitation")
+        + str(progress_html(run.name, run.state, _facts(run), share, "imitation"))
         + f'<button type="button" data-do="chart" data-id="{run.id}" aria-pressed="{pressed}">'
         f"{'In the chart' if charted else 'Add to chart'}</button></li>"
     )

@@ -153,7 +153,7 @@ def arena_html(view: View) -> str:
         f'<div class="lab-meta lab-pager"><span>{plain(" · ".join(about))}</span>'
         + _steps("step", view.at, view.total - 1, "Previous", "Next")
         + f'</div>{earlier}<p class="lab-question" dir="auto">{plain(prompt.text[:LONGEST])}</p>'
-        + columns_html([_column(view, model, i) for i, model in enumerate(view.models)])
+        + str(columns_html([_column(view, model, i) for i, model in enumerate(view.models)]))
     )
 
 

@@ -1,4 +1,4 @@
-"""Pieces of HTML that pages share; everything that came from outside is escaped here."""
+"""Pieces of HTML that pages share: columns of answers, notices, what was sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dashboards.shell.markdown import plain, render
+from markupsafe import Markup
+
+from dashboards.shell import markdown
+from dashboards.shell.templates import render
 from imitation.evaluation.metrics.style import STYLE_DEFINITIONS, Strip
 from imitation.values import Answer, ModelSpec, Role
 
@@ -35,7 +38,7 @@ class ColumnView:
         fact: Whether the known answer is in the text, and the known answer; None: no such thing.
         meta: Short facts for the last line (speed, latency).
         error: Message and hint.
-        sent: HTML of "What was sent", "" for none.
+        sent: "What was sent" (`sent_html`), "" for none.
         stoppable: A Stop button stands in the head, where growing text doesn't move it.
         buttons: (data-do, label) in order; each carries the column's index.
         index: Position, sent back with clicks.
@@ -54,72 +57,52 @@ class ColumnView:
     fact: tuple[bool, str] | None = None
     meta: Sequence[str] = ()
     error: tuple[str, str] | None = None
-    sent: str = ""
+    sent: Markup | str = ""
     stoppable: bool = False
     buttons: Sequence[tuple[str, str]] = ()
     index: int = 0
 
 
-def columns_html(columns: Sequence[ColumnView]) -> str:
+def columns_html(columns: Sequence[ColumnView]) -> Markup:
     """The columns side by side, one below the other on a narrow page."""
-    return '<div class="lab-cols">' + "".join(column_html(column) for column in columns) + "</div>"
+    inside = Markup("").join(column_html(column) for column in columns)
+    return Markup('<div class="lab-cols">{}</div>').format(inside)
 
 
-def column_html(column: ColumnView) -> str:
+def column_html(column: ColumnView) -> Markup:
     """One column: who, what was answered, how it compares, how fast."""
-    role = column.role or "blind"
-    detail = f"<small>{plain(column.detail)}</small>" if column.detail else ""
-    parts = [
-        f'<section class="lab-col lab-role-{role}" aria-label="{plain(column.label)}">',
-        f"<h2><i>{plain(column.label)}</i><span>{plain(column.name)}</span>{detail}"
-        + (_stop_html(column) if column.stoppable else "")
-        + "</h2>",
-        _text_html(column),
-    ]
-    if column.error:
-        message, hint = column.error
-        hint = f"<small>{plain(hint)}</small>" if hint else ""
-        parts.append(f'<div class="lab-error" role="alert">{plain(message)}{hint}</div>')
-    if column.is_reference and column.text:
-        parts.append(
-            '<div class="lab-strip lab-strip-self"><span>The answer the others are compared with'
-            "</span></div>"
-        )
-    elif column.strip:
-        parts.append(strip_html(column.strip))
-    if column.fact:
-        parts.append(_fact_html(*column.fact))
-    parts.append(_meta_html(column))
-    if column.sent:
-        parts.append(
-            f'<details class="lab-sent"><summary>What was sent</summary>{column.sent}</details>'
-        )
-    return "".join(parts) + "</section>"
+    return render(
+        "shell/column.html",
+        column=column,
+        writing=column.state in ("waiting", "streaming"),
+        percent=round(100 * (column.progress or 0.0)),
+        body=Markup(markdown.render(column.text)),  # cleaned there: no script, no raw HTML
+        strip=strip_html(column.strip) if column.strip else "",
+    )
 
 
-def strip_html(strip: Strip) -> str:
+def strip_html(strip: Strip) -> Markup:
     """Style against the reference's answer: words shared, length, list and summary agreement."""
-    shared = strip.unigram_intersection
-    ratio = strip.length_ratio
-    rows = [
-        _bar("Words shared", "unigram_intersection", shared, _percent(shared)),
-        _bar(
-            "Length",
-            "length",
-            None if ratio is None else min(ratio, 1.0),
-            "-" if ratio is None else f"{ratio:.1f}x",
-        ),
+    shared, ratio = strip.unigram_intersection, strip.length_ratio
+    bars = [
+        ("Words shared", "unigram_intersection", shared, _percent(shared)),
+        ("Length", "length", min(ratio or 0.0, 1.0), "-" if ratio is None else f"{ratio:.1f}x"),
     ]
-    for label, key, agrees, has in (
+    agreements = [
         ("List", "list_agreement", strip.list_agreement, strip.lists),
         ("Closing summary", "summary_agreement", strip.summary_agreement, strip.summary),
-    ):
-        if agrees is None:
-            words = "only here" if has else "neither"
-        else:
-            words = "both" if agrees else "missing"
-        rows.append(f'<span title="{plain(STYLE_DEFINITIONS[key])}">{label}</span><em>{words}</em>')
-    return f'<div class="lab-strip">{"".join(rows)}</div>'
+    ]
+    return render(
+        "shell/strip.html",
+        bars=[
+            (label, STYLE_DEFINITIONS[key], round(100 * (share or 0.0)), text)
+            for label, key, share, text in bars
+        ],
+        agreements=[
+            (label, STYLE_DEFINITIONS[key], _agreement(agrees, has))
+            for label, key, agrees, has in agreements
+        ],
+    )
 
 
 def answer_meta(answer: Answer) -> list[str]:
@@ -142,11 +125,11 @@ def answer_meta(answer: Answer) -> list[str]:
     return meta
 
 
-def sent_html(answer: Answer) -> str:
+def sent_html(answer: Answer) -> Markup:
     """What was sent for an answer: address, parameters, stop strings, prompt, what was dropped."""
     sent = answer.sent
     if sent is None:
-        return ""
+        return Markup()
     rows = [("To", sent.url), ("Model", sent.model)]
     if sent.adapter:
         rows.append(("Adapter", sent.adapter))
@@ -166,13 +149,12 @@ def sent_html(answer: Answer) -> str:
         )
     if sent.note:
         rows.append(("Note", sent.note))
-    listed = "".join(f"<dt>{plain(k)}</dt><dd>{plain(v)}</dd>" for k, v in rows)
     if sent.prompt is not None:
         label, text = "Prompt, as the model read it", sent.prompt
     else:
         label = "Messages (the server renders its own prompt from them)"
         text = "\n".join(f"{m.role}: {m.content}" for m in sent.messages)
-    return f"<dl>{listed}</dl><p>{label}</p><pre>{plain(text)}</pre>"
+    return render("shell/sent.html", rows=rows, label=label, text=text)
 
 
 def card_detail(card: ModelSpec) -> str:
@@ -188,62 +170,17 @@ def card_detail(card: ModelSpec) -> str:
     return " ".join(parts)
 
 
-def notice_html(sentences: Iterable[str]) -> str:
+def notice_html(sentences: Iterable[str]) -> Markup:
     """Sentences the visitor should read, each on a line; "" where there are none."""
-    return "".join(f'<p class="lab-notice" role="status">{plain(s)}</p>' for s in sentences if s)
+    line = Markup('<p class="lab-notice" role="status">{}</p>')
+    return Markup("").join(line.format(sentence) for sentence in sentences if sentence)
 
 
-def _text_html(column: ColumnView) -> str:
-    writing = column.state in ("waiting", "streaming")
-    caret = " lab-caret" if writing else ""
-    copy = f' data-copy="{plain(column.text)}"' if column.text and not writing else ""
-    body = render(column.text) or "<p></p>"
-    if not column.text and column.state == "done":
-        body = '<p class="lab-quiet">(an empty answer)</p>'
-    if column.status and not column.text:
-        share = column.progress
-        bar = "" if share is None else _bar_html(share)
-        percent = "" if share is None else f", {100 * share:.0f}%"
-        body = f'{bar}<p class="lab-quiet" role="status">{plain(column.status)}{percent}</p>'
-    if column.state == "idle":
-        body = '<p class="lab-quiet">The answer will appear here.</p>'
-    busy = ' aria-busy="true"' if writing else ""
-    return f'<div class="lab-text{caret}" dir="auto"{copy}{busy}>{body}</div>'
-
-
-def _stop_html(column: ColumnView) -> str:
-    return f'<button type="button" data-do="stop" data-column="{column.index}">Stop</button>'
-
-
-def _fact_html(right: bool, known: str) -> str:
-    if right:
-        return f'<div class="lab-fact"><span class="lab-ok">Right</span>: {plain(known)}</div>'
-    return (
-        '<div class="lab-fact"><span class="lab-no">Wrong</span>, '
-        f"known answer: {plain(known)}</div>"
-    )
-
-
-def _meta_html(column: ColumnView) -> str:
-    facts = "".join(f"<span>{plain(item)}</span>" for item in column.meta)
-    buttons = "".join(
-        f'<button type="button" data-do="{do}" data-column="{column.index}">{plain(label)}</button>'
-        for do, label in column.buttons
-    )
-    if not facts and not buttons:
-        return ""
-    return f'<div class="lab-meta">{facts}<span class="lab-buttons">{buttons}</span></div>'
-
-
-def _bar(label: str, key: str, share: float | None, value: str) -> str:
-    return (
-        f'<span title="{plain(STYLE_DEFINITIONS[key])}">{label}</span>'
-        f"{_bar_html(share or 0.0)}<b>{value}</b>"
-    )
-
-
-def _bar_html(share: float) -> str:
-    return f'<div class="lab-bar"><i style="width:{round(100 * share)}%"></i></div>'
+def _agreement(agrees: bool | None, has: bool) -> str:
+    """In a word; without one, the reference does not have it at all."""
+    if agrees is None:
+        return "only here" if has else "neither"
+    return "both" if agrees else "missing"
 
 
 def _percent(share: float | None) -> str:

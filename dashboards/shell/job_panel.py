@@ -1,10 +1,17 @@
-"""Pieces of HTML that every page with jobs shows: states, progress, commands, logs, buttons."""
+"""The one view of a job, on every page that has some: its row in a list, and what it comes to.
+
+Everything given here as text is escaped by the templates `job_*.html`; what they return is
+`Markup`, which other templates take as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from dashboards.shell.markdown import plain
+from markupsafe import Markup
+
+from dashboards.shell.templates import render
 from imitation.values import JobState
 
 STATES: Mapping[JobState, str] = {
@@ -19,7 +26,71 @@ STATES: Mapping[JobState, str] = {
 BAD: tuple[JobState, ...] = ("failed", "out_of_memory")
 
 
-def progress_html(name: str, state: JobState, facts: str, share: float, role: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as a line of a list, which opens it.
+
+    Attributes:
+        id: The job's.
+        name: What people read.
+        about: What it works on, and when it was started.
+        progress: From `progress_html`.
+        chosen: Whether it is the one shown below the list.
+        more: What else stands on the line, such as a button.
+    """
+
+    id: str
+    name: str
+    about: str
+    progress: Markup
+    chosen: bool = False
+    more: Markup = Markup()
+
+
+def rows_html(rows: Sequence[JobRow]) -> Markup:
+    """A list of jobs, in their order."""
+    return render("shell/job_rows.html", rows=rows)
+
+
+def detail_html(
+    name: str, state: JobState, text: str, buttons: Iterable[Markup], body: Markup
+) -> Markup:
+    """The job that was chosen: how it ended, what can be done with it, what it came to.
+
+    Args:
+        name: What people read.
+        state: The job's.
+        text: How it ended, "" for nothing to say.
+        buttons: From `button_html`; links will do.
+        body: What it came to, its settings, its command.
+    """
+    return render(
+        "shell/job_detail.html",
+        name=name,
+        bad=state in BAD,
+        text=text,
+        buttons=Markup("").join(buttons),
+        body=body,
+    )
+
+
+def end_buttons(identity: str, state: JobState, kill: str, delete: str) -> list[Markup]:
+    """What its owner can do to end or clear away a job: Stop, then Kill now, at last Delete.
+
+    Args:
+        identity: The job's id, or whatever the page's listener knows it by.
+        state: The job's.
+        kill: Question asked before it is killed.
+        delete: Question asked before it is deleted.
+    """
+    if state in ("queued", "running"):
+        return [button_html("stop", identity, "Stop")]
+    if state == "stopping":
+        return [button_html("kill", identity, "Kill now", kill)]
+    return [button_html("delete", identity, "Delete", delete)]
+
+
+def progress_html(name: str, state: JobState, facts: str, share: float, role: str = "") -> Markup:
     """The state in a word, facts beside it, and a bar beneath.
 
     Args:
@@ -29,39 +100,33 @@ def progress_html(name: str, state: JobState, facts: str, share: float, role: st
         share: How much is done, 0 to 1.
         role: base, imitation or reference, which colours the bar; "" for a neutral one.
     """
-    bad = ' class="lab-no"' if state in BAD else ""
-    colour = "" if role else ";background:var(--lab-soft)"
-    of_role = f" lab-role-{role}" if role else ""
-    return (
-        f'<div class="lab-progress"><span><b{bad}>{STATES[state]}</b> {plain(facts)}</span>'
-        f'<div class="lab-bar{of_role}" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{100 * share:.0f}" aria-label="{plain(name)}">'
-        f'<i style="width:{100 * share:.1f}%{colour}"></i></div></div>'
+    return render(
+        "shell/job_progress.html",
+        name=name,
+        state=STATES[state],
+        bad=state in BAD,
+        facts=facts,
+        percent=100 * share,
+        role=role,
     )
 
 
-def command_html(command: str) -> str:
+def command_html(command: str) -> Markup:
     """A command line with a button that copies it."""
-    return (
-        f'<div class="lab-command" data-copy="{plain(command)}"><pre tabindex="0">'
-        f"{plain(command)}</pre>"
-        '<button type="button" data-do="copy">Copy</button></div>'
-    )
+    return render("shell/job_command.html", command=command)
 
 
-def problem_html(message: str, hint: str = "") -> str:
+def problem_html(message: str, hint: str = "") -> Markup:
     """What is wrong with a form."""
-    more = f"<small>{plain(hint)}</small>" if hint else ""
-    return f'<div class="lab-error lab-problem" role="alert">{plain(message)}{more}</div>'
+    return render("shell/job_problem.html", message=message, hint=hint)
 
 
-def log_html(text: str) -> str:
+def log_html(text: str) -> Markup:
     """The last lines a job printed."""
-    shown = plain(text) if text else "Nothing has been printed yet."
-    return f'<p class="lab-note">Log</p><pre class="lab-log" tabindex="0">{shown}</pre>'
+    return render("shell/job_log.html", text=text)
 
 
-def button_html(do: str, identity: str, label: str, confirm: str = "", **data: str) -> str:
+def button_html(do: str, identity: str, label: str, confirm: str = "", **data: str) -> Markup:
     """A button that tells the page what to do with a job, once confirmed where that is asked.
 
     Args:
@@ -71,9 +136,15 @@ def button_html(do: str, identity: str, label: str, confirm: str = "", **data: s
         confirm: Question asked first, "" for none.
         data: More of what the page is told.
     """
-    told = {"do": do, "id": identity, **data, **({"confirm": confirm} if confirm else {})}
-    attributes = " ".join(f'data-{key}="{plain(value)}"' for key, value in told.items())
-    return f'<button type="button" {attributes}>{plain(label)}</button>'
+    attributes = {"do": do, "id": identity, **data, **({"confirm": confirm} if confirm else {})}
+    return render("shell/job_button.html", data=attributes, label=label)
+
+
+def queue_words(state: JobState, ahead: int) -> list[str]:
+    """The place of a job that waits for its turn; [] for any other."""
+    if state != "queued":
+        return []
+    return [f"{ahead} before it" if ahead else "next"]
 
 
 def seconds(value: float) -> str:

@@ -514,7 +514,9 @@ def test_whatever_comes_from_outside_is_escaped(context):
     (run,) = runs.look(ME)
     run = replace(run, name=evil)
     html = (
-        view.list_html([run], "", []) + view.detail_html(run) + job_panel.log_html(runs.log(job.id))
+        view.list_html([run], "", [])
+        + view.detail_html(run)
+        + str(job_panel.log_html(runs.log(job.id)))
     )
     assert "<img" not in html and "&lt;img" in html
 
