@@ -44,7 +44,7 @@ class JobRow:
     about: str
     progress: Markup
     chosen: bool = False
-    more: Markup = Markup()
+    more: Markup | str = ""
 
 
 def rows_html(rows: Sequence[JobRow]) -> Markup:
