@@ -24,12 +24,16 @@ RANKS = {
     "imitation.spreadsheet": 1,
     "imitation.published": 1,
     "imitation.validation": 1,
+    "imitation.commands": 1,
+    "imitation.installation": 2,
     "imitation.events": 2,
     "imitation.storage": 2,
     "imitation.models": 2,
     "imitation.data": 2,
     "imitation.evaluation": 3,
     "imitation.jobs": 4,
+    "imitation.doctor": 5,
+    "imitation.cli": 5,
     "training": 5,
     "dashboards.shell": 6,
     "dashboards.paper": 7,
@@ -40,7 +44,8 @@ RANKS = {
         if (folder / "page.py").is_file()
     },
     "dashboards.routes": 9,
-    "app": 10,
+    "dashboards.app": 10,
+    "app": 11,
 }
 # Inside these, folders have an order too: a folder may import those before it.
 ORDER = {

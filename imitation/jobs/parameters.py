@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from imitation import validation
+from imitation.commands import shown_as
 from imitation.errors import ConfigError, UserError
 from imitation.validation import choices, range_words
 
@@ -186,6 +187,7 @@ def run(
     about: str,
 ) -> int:
     """Read the command line and do the work; its exit code, 2 where nothing could start."""
+    prog = shown_as(prog)
     try:
         parameters = parse(kind, sys.argv[1:] if argv is None else argv, prog, about)
         return 0 if parameters is None else work(parameters)

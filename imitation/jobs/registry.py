@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from imitation import commands
 from imitation.errors import UserError
 from imitation.events import LEARNED
+from imitation.installation import is_checkout
 from imitation.jobs.parameters import JobParameters
 from imitation.settings import PACKAGE
 from imitation.validation import nearest
@@ -142,5 +144,12 @@ def command_of(spec: JobSpec) -> tuple[str, ...]:
 
 
 def as_typed(argv: Iterable[str]) -> str:
-    """A command line as one types it into a shell, from any folder."""
-    return f"cd {shlex.quote(str(ROOT))} && {shlex.join(argv)}"
+    """A command line as one types it into a shell, from any folder.
+
+    Where the app is installed that is its command; a checkout has none that surely is this one's.
+    """
+    parts = list(argv)
+    name = commands.typed(parts[2]) if parts[1:2] == ["-m"] and not is_checkout() else ""
+    if name:
+        return f"{name} {shlex.join(parts[3:])}".rstrip()
+    return f"cd {shlex.quote(str(ROOT))} && {shlex.join(parts)}"

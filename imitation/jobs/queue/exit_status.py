@@ -10,6 +10,7 @@ import signal
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from imitation.installation import missing_in
 from imitation.jobs.queue import worker
 from imitation.jobs.queue.progress import Progress, Reader, tail
 from imitation.jobs.registry import KINDS, kind_of
@@ -88,6 +89,8 @@ def judge(job: Job, end: Exit, folder: Path) -> tuple[JobState, str]:
     said = " ".join(filter(None, progress.failure or ())) or end.said
     if end.oom_killed or _OOM.search(said or printed):
         return "out_of_memory", _memory(job, end, progress, said or printed)
+    if library := missing_in(said or printed, job.spec.kind):
+        return "failed", library
     return "failed", said or _failed(end, printed, folder) + _remains(end)
 
 
