@@ -27,9 +27,10 @@ head_of() { # the new header, then the file without its old one
     rm "$1.new"
 }
 
-compile requirements.txt pyproject.toml "$@"
+compile requirements.txt --extra train --extra eval pyproject.toml "$@"
 head_of requirements.txt <<'HEADER'
-# Compiled by `make lock` from pyproject.toml's dependencies (Python 3.11, Linux): edit those.
+# Compiled by `make lock` from pyproject.toml's dependencies and its extras
+# train and eval (Python 3.11, Linux): edit those.
 #
 # No CUDA library (nvidia-*, triton) is listed: the list was resolved with torch's CPU build, and
 # pip adds what the torch wheel of your platform asks for. On Linux that is CUDA, about 3 GB; to

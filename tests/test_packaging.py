@@ -7,12 +7,19 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from imitation import installation
+from imitation.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+WHOLE = [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["eval"]]
 PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==(\S+)( .*)?")
 
 
@@ -39,12 +46,18 @@ def test_every_line_is_a_pin(file):
 @pytest.mark.parametrize(
     ("file", "wanted"),
     [
-        ("requirements.txt", PROJECT["dependencies"]),
-        ("requirements-dev.txt", PROJECT["optional-dependencies"]["dev"]),
+        ("requirements.txt", WHOLE),
+        ("requirements-dev.txt", EXTRAS["dev"]),
     ],
 )
 def test_every_direct_dependency_is_pinned(file, wanted):
     assert {canonical(one) for one in wanted} <= set(pins(file))
+
+
+def distribution(module):
+    """The distribution that brings a top-level module."""
+    odd = {"markdown_it": "markdown-it-py", "profanity_check": "alt-profanity-check"}
+    return odd.get(module, module.replace("_", "-"))
 
 
 def imported():
@@ -67,12 +80,38 @@ def test_direct_dependencies_are_those_the_code_imports():
     run_by_name = {
         "accelerate",  # transformers' and PEFT's, for placing a model
     }
-    distributions = {
-        "markdown_it": "markdown-it-py",
-        "profanity_check": "alt-profanity-check",
+    wanted = {distribution(name) for name in imported()}
+    assert wanted == {canonical(one) for one in WHOLE} - run_by_name
+
+
+@pytest.mark.parametrize("extra", ["train", "eval"])
+def test_the_code_knows_what_an_extra_brings(extra):
+    assert {distribution(module) for module in installation.EXTRAS[extra]} == {
+        canonical(one) for one in EXTRAS[extra]
     }
-    wanted = {distributions.get(name, name.replace("_", "-")) for name in imported()}
-    assert wanted == {canonical(one) for one in PROJECT["dependencies"]} - run_by_name
+
+
+def test_all_is_every_extra_that_the_code_knows():
+    assert EXTRAS["all"] == [f"imitation-lab[{','.join(installation.EXTRAS)}]"]
+    needed = {command.extra for command in COMMANDS.values()} - {""}
+    assert needed == set(installation.EXTRAS) == EXTRAS.keys() - {"all", "dev"}
+
+
+@pytest.mark.parametrize("name", ["gradio", "lm-eval", "cyclopts", "plotly"])
+def test_what_changes_under_us_has_an_upper_bound(name):
+    (wanted,) = [Requirement(one) for one in WHOLE if canonical(one) == name]
+    assert "<" in str(wanted.specifier)
+
+
+def test_gradio_installs_with_the_extras_that_spaces_add():
+    """A Space of `sdk: gradio` installs gradio[mcp,oauth] together with requirements.txt."""
+    pinned = pins("requirements.txt")
+    for text in requires("gradio"):
+        wanted = Requirement(text)
+        name = canonical(wanted.name)
+        for extra in ("mcp", "oauth"):
+            if name in pinned and (not wanted.marker or wanted.marker.evaluate({"extra": extra})):
+                assert wanted.specifier.contains(pinned[name]), text
 
 
 def test_the_dev_pins_agree_with_the_runtime_pins():
