@@ -2,7 +2,7 @@
 
 A file opened for writing is empty until it is written, and what a full disk, a kill or a power cut
 leaves of it is what the next reader finds. So everything that is kept is written beside its place,
-forced to the disk and renamed, by `atomic_write`, `folder_written_aside` or `write_text`; logs
+forced to the disk and renamed, by `atomic_write`, `atomic_folder` or `write_text`; logs
 that only grow are the exception.
 """
 
@@ -43,7 +43,7 @@ def atomic_write(target: Path) -> Iterator[Path]:
         StorageError: The folder cannot be written or the disk is full, in words.
     """
     aside = _aside(target)
-    with disk_errors_in_words(target):
+    with as_storage_errors(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             yield aside
@@ -77,7 +77,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def folder_written_aside(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target` to write into; it takes the place of `target` on success.
 
     On failure it is removed, and `target` stays as it was, or missing.
@@ -86,7 +86,7 @@ def folder_written_aside(target: Path) -> Iterator[Path]:
         StorageError: As `atomic_write`.
     """
     aside, old = _aside(target), target.with_name(f".{target.name}.old")
-    with disk_errors_in_words(target):
+    with as_storage_errors(target):
         try:
             aside.mkdir(parents=True)
             yield aside
@@ -104,7 +104,7 @@ def folder_written_aside(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def disk_errors_in_words(target: Path) -> Iterator[None]:
+def as_storage_errors(target: Path) -> Iterator[None]:
     """Turn an OSError of the block into a StorageError that names `target`.
 
     Raises:
@@ -121,7 +121,7 @@ def disk_errors_in_words(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(
+def file_lock(
     path: Path, waiting: Callable[[], None] = lambda: None, within_s: float = math.inf
 ) -> Iterator[None]:
     """Hold a lock between processes of this machine; freed by the system if the holder dies.
@@ -139,7 +139,7 @@ def locked(
         StorageError: The lock's file cannot be made.
     """
     until = time.monotonic() + within_s
-    with disk_errors_in_words(path):
+    with as_storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("ab")
     with handle:

@@ -31,12 +31,12 @@ def clean(text: str) -> str:
     return text if text.isascii() else Joiner().feed(text, last=True)
 
 
-def cleaned(value: Any) -> Any:
+def clean_values(value: Any) -> Any:
     """A JSON value with every string in it `clean`, keys too."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):
-        return [cleaned(item) for item in value]
+        return [clean_values(item) for item in value]
     if isinstance(value, dict):
-        return {cleaned(key): cleaned(item) for key, item in value.items()}
+        return {clean_values(key): clean_values(item) for key, item in value.items()}
     return value

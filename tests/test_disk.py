@@ -16,7 +16,7 @@ from dashboards.finetune import saved_forms
 from dashboards.finetune.new_run import Form
 from dashboards.shell import visitor_store
 from imitation.data.format import write_examples
-from imitation.disk import atomic_write, copy_file, folder_written_aside, write_text
+from imitation.disk import atomic_folder, atomic_write, copy_file, write_text
 from imitation.errors import StorageError
 from imitation.evaluation.report import sample_index
 from imitation.models.catalog_writer import add_card
@@ -50,12 +50,12 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "folder"
     for content in ("one", "two"):
-        with folder_written_aside(target) as aside:
+        with atomic_folder(target) as aside:
             (aside / "in").mkdir()
             (aside / "in" / content).write_text(content)
             assert not (target / "in" / content).exists()
     assert names(target / "in") == ["two"]
-    with pytest.raises(ZeroDivisionError), folder_written_aside(target) as aside:
+    with pytest.raises(ZeroDivisionError), atomic_folder(target) as aside:
         raise ZeroDivisionError
     assert names(target / "in") == ["two"] and names(target.parent) == ["folder"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imitation.disk import atomic_write, folder_written_aside, write_text
+from imitation.disk import atomic_folder, atomic_write, write_text
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.prompts import PromptFormat
 from imitation.prompts import load as load_format
@@ -163,7 +163,7 @@ def save(
     Raises:
         StorageError: It could not be written.
     """
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         model.save_pretrained(aside)
         if config.method == "full" and tokenizer is not None:
             tokenizer.save_pretrained(aside)  # so that it is a base like any other

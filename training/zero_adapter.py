@@ -21,7 +21,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from imitation.disk import folder_written_aside, write_text
+from imitation.disk import atomic_folder, write_text
 from imitation.errors import IntegrityError, UserError
 from imitation.jobs.parameters import JobParameters, run
 from training.run_folder import ADAPTER_CONFIG, CHECKPOINT
@@ -73,7 +73,7 @@ def write_zero_adapter(like: Path, out: Path) -> int:
             "out.",
             "Train a plain LoRA.",
         )
-    with folder_written_aside(out) as aside:
+    with atomic_folder(out) as aside:
         write_text(aside / ADAPTER_CONFIG, json.dumps(config, indent=2) + "\n")
         # Whatever the format of the other's, TGI computes in its own.
         zeros = {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from dashboards.shell.context import Context
 from dashboards.shell.model_choice import MAX_COLUMNS
 from imitation.errors import UserError
-from imitation.models.streaming import Round, checked, conversation
+from imitation.models.streaming import Round, check_sampling, conversation
 from imitation.text import clean
 from imitation.values import Answer, ModelSpec, Sampling
 
@@ -44,7 +44,7 @@ async def compare(
         raise UserError(
             f"{len(names)} models were named.", f"Name 1 to {MAX_COLUMNS}; see /models."
         )
-    system, sampling = clean(system), checked(sampling)
+    system, sampling = clean(system), check_sampling(sampling)
     catalog = context.catalog()
     cards = [catalog[name] for name in names]
     messages = [conversation(system, (), index, prompt) for index in range(len(cards))]

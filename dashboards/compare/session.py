@@ -14,7 +14,7 @@ from typing import Literal
 from dashboards.shell.context import Context
 from dashboards.shell.model_choice import MAX_COLUMNS, MIN_COLUMNS
 from imitation.errors import StorageError, UserError
-from imitation.models.streaming import Round, checked, conversation
+from imitation.models.streaming import Round, check_sampling, conversation
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
 from imitation.text import clean
@@ -132,7 +132,7 @@ class Session:
         if self.phase == "running":
             raise UserError("The last question is still being answered.", "Stop it first, or wait.")
         question = dataclasses.replace(
-            question, system=clean(question.system), sampling=checked(question.sampling)
+            question, system=clean(question.system), sampling=check_sampling(question.sampling)
         )
         prompt = clean(question.prompt.replace("\x00", "").strip())
         if not prompt:

@@ -9,7 +9,7 @@ from dashboards.shell.components import ROLE_NAMES
 from dashboards.shell.context import Context
 from dashboards.shell.model_choice import choices, defaults
 from imitation.errors import UserError
-from imitation.evaluation.harness.suites import SUITES, Listed
+from imitation.evaluation.harness.suites import SUITES, TaskEntry
 from imitation.values import ROLES
 
 
@@ -85,7 +85,7 @@ def task_choices(context: Context) -> list[tuple[str, str]]:
     ]
 
 
-def _described(line: Listed) -> str:
+def _described(line: TaskEntry) -> str:
     facts = [line.metric, f"{line.n:,} samples" if line.n else "", line.downloads]
     facts = [fact for fact in facts if fact]
     return f"{line.name} ({', '.join(facts)})" if facts else line.name

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from dashboards.shell.context import Context
 from dashboards.shell.owned_jobs import check_allowed, submit
-from imitation.disk import folder_written_aside
+from imitation.disk import atomic_folder
 from imitation.errors import UserError
 from imitation.evaluation.harness.suites import (
     INDEX,
-    Listed,
+    TaskEntry,
     check_names,
     expand,
     read_index,
@@ -70,7 +70,7 @@ class Plan:
 
     parameters: Evaluate
     tasks: tuple[str, ...]
-    listed: tuple[Listed | None, ...]
+    listed: tuple[TaskEntry | None, ...]
     unsized: tuple[str, ...]
     budget: Budget
 
@@ -102,7 +102,7 @@ def import_results(
     pairs = roles.replace(",", " ").split()
     kept = context.settings.data / "uploads" / visitor[:16] / f"results-{name}"
     parameters = _checked(ImportResults, source=(kept,), roles=tuple(pairs), out=out)
-    with folder_written_aside(kept) as aside:
+    with atomic_folder(kept) as aside:
         for path in files:
             shutil.copyfile(path, aside / _free_name(aside, path))
     return submit(context, "results", parameters, name, visitor, out=out)
@@ -133,7 +133,7 @@ def default_name(context: Context) -> str:
     return free_name(f"{day}-1", taken)
 
 
-def found_tasks(context: Context, text: str) -> list[Listed]:
+def found_tasks(context: Context, text: str) -> list[TaskEntry]:
     """Tasks whose name, group or dataset holds every word.
 
     Raises:

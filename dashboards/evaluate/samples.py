@@ -147,7 +147,7 @@ def open_in_compare(
     return made.id
 
 
-def _card(model: schema.Measured, catalog: Catalog) -> ModelSpec:
+def _card(model: schema.EvaluatedModel, catalog: Catalog) -> ModelSpec:
     """The model's card; one of its own where the catalog has none (any more)."""
     if model.id in catalog:
         return catalog[model.id]

@@ -8,7 +8,7 @@ from dashboards.evaluate.samples import PAGE, Browse, Found
 from dashboards.shell.components import ROLE_NAMES
 from dashboards.shell.markdown import plain
 from imitation.evaluation.report.sample_index import Reply, Sample
-from imitation.evaluation.report.schema import Measured
+from imitation.evaluation.report.schema import EvaluatedModel
 
 LONGEST = 6_000
 """Characters of a prompt or an answer that are shown."""
@@ -17,7 +17,11 @@ _MARKS = {"right": "lab-ok", "wrong": "lab-no", "partly": "", "missing": "lab-mi
 
 
 def filters_html(
-    found: Found, at: Browse, models: Mapping[str, Measured], gap: Mapping[str, str], raters: bool
+    found: Found,
+    at: Browse,
+    models: Mapping[str, EvaluatedModel],
+    gap: Mapping[str, str],
+    raters: bool,
 ) -> str:
     """Chips that narrow the samples down: by task, by verdict, and the study's question.
 
@@ -50,7 +54,7 @@ def filters_html(
     return f'<div class="lab-filters">{"".join(rows)}</div>'
 
 
-def samples_html(found: Found, models: Mapping[str, Measured]) -> str:
+def samples_html(found: Found, models: Mapping[str, EvaluatedModel]) -> str:
     """One page of samples."""
     if not found.total:
         return '<p class="lab-quiet">No sample is like that. Take a filter away.</p>'
@@ -70,7 +74,7 @@ def samples_html(found: Found, models: Mapping[str, Measured]) -> str:
     return pager + "".join(_sample(sample, found.models, models) for sample in found.rows) + pager
 
 
-def _sample(sample: Sample, order: Sequence[str], models: Mapping[str, Measured]) -> str:
+def _sample(sample: Sample, order: Sequence[str], models: Mapping[str, EvaluatedModel]) -> str:
     columns = "".join(
         _reply(models.get(model), model, sample.replies[model])
         for model in order
@@ -99,7 +103,7 @@ def _sample(sample: Sample, order: Sequence[str], models: Mapping[str, Measured]
     )
 
 
-def _reply(model: Measured | None, identity: str, reply: Reply) -> str:
+def _reply(model: EvaluatedModel | None, identity: str, reply: Reply) -> str:
     role = f" lab-role-{model.role}" if model else ""
     label = f"<i>{ROLE_NAMES[model.role]}</i> {plain(model.name)}" if model else plain(identity)
     verdict = reply.verdict

@@ -13,9 +13,9 @@ from dashboards.shell.interval_text import number, percent, points
 from dashboards.shell.job_panel import BAD, button_html, command_html, progress_html, seconds
 from dashboards.shell.markdown import plain
 from imitation.evaluation.report.schema import (
+    EvaluatedModel,
     Gap,
     LiveScore,
-    Measured,
     Report,
     Score,
     comparable,
@@ -170,7 +170,9 @@ def _differences(gaps: Iterable[Gap], names: Mapping[str, str]) -> str:
 
 
 def _score_table(
-    scores: Sequence[Score], models: Sequence[Measured], caption: str = "Scores, 95% intervals"
+    scores: Sequence[Score],
+    models: Sequence[EvaluatedModel],
+    caption: str = "Scores, 95% intervals",
 ) -> str:
     rows = []
     for task, metric in dict.fromkeys((s.task, f"{s.metric},{s.filter}") for s in scores):
@@ -198,7 +200,7 @@ def _score_cell(score: Score | None) -> str:
     return f"<td>{plain(text)}<small>n = {score.value.n:,}{missing}</small></td>"
 
 
-def _gap_table(gaps: Iterable[Gap], models: dict[str, Measured]) -> str:
+def _gap_table(gaps: Iterable[Gap], models: dict[str, EvaluatedModel]) -> str:
     def name(identity: str) -> str:
         return models[identity].name if identity in models else identity
 

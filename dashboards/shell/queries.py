@@ -11,7 +11,7 @@ from dashboards.shell.figures.local_scores import LocalScore
 from imitation.errors import StorageError
 from imitation.evaluation.report import files as report_files
 from imitation.evaluation.report import schema as reports
-from imitation.evaluation.report.schema import Gap, Measured, Report, Run, Score, comparable
+from imitation.evaluation.report.schema import EvaluatedModel, Gap, Report, Run, Score, comparable
 from imitation.settings import PACKAGE
 from imitation.storage import jobs
 from imitation.storage.database import Store
@@ -96,7 +96,7 @@ def of_report(report: Report, run: str, name: str, created: float) -> list[Local
 
 def _row(
     score: Score,
-    model: Measured,
+    model: EvaluatedModel,
     gaps: list[Gap],
     run: tuple[str, str, float],
     unlike: tuple[str, ...],

@@ -7,7 +7,7 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imitation.text import cleaned
+from imitation.text import clean_values
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -47,6 +47,6 @@ def _clean(body: bytes) -> bytes:
     if not _HALF.search(body):
         return body
     try:
-        return json.dumps(cleaned(json.loads(body))).encode()
+        return json.dumps(clean_values(json.loads(body))).encode()
     except (ValueError, RecursionError):
         return body  # no JSON: whoever reads it says so

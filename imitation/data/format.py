@@ -15,8 +15,8 @@ from typing import Any, get_args
 
 from imitation.disk import write_text
 from imitation.errors import StorageError
-from imitation.reading.json_text import parsed
-from imitation.reading.text import NotUtf8, check_bytes, decoded, lines_of
+from imitation.reading.json_text import parse_json
+from imitation.reading.text import NotUtf8, check_bytes, decode, lines_of
 from imitation.values import Example, Message, Refused, Speaker
 
 
@@ -70,7 +70,7 @@ def read_examples(path: Path) -> tuple[list[Example], list[Refused]]:
     examples, refused = [], []
     for number, row in _rows(path, "surrogateescape"):
         try:
-            examples.append(from_row(parsed(check_bytes(row))))
+            examples.append(from_row(parse_json(check_bytes(row))))
         except ValueError as error:
             refused.append(Refused(str(path), number, str(error)))
     return examples, refused
@@ -88,7 +88,7 @@ def read_rows(path: Path) -> list[tuple[int, str]]:
 def _rows(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
     """As `read_rows`; with "surrogateescape" a bad byte is left to who reads its line."""
     try:
-        lines = lines_of(decoded(path.read_bytes(), errors))
+        lines = lines_of(decode(path.read_bytes(), errors))
     except (OSError, NotUtf8) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

@@ -16,7 +16,7 @@ from imitation.data.format import sha256_of, to_row, write_examples
 from imitation.data.sources.load import HUB, Loaded
 from imitation.data.steps.result import answers_of
 from imitation.data.steps.sample import Count
-from imitation.disk import folder_written_aside
+from imitation.disk import atomic_folder
 from imitation.errors import UserError
 from imitation.values import Example
 
@@ -38,7 +38,7 @@ def write_dataset(
         StorageError: It can't be written; nothing is left behind.
     """
     refuse_existing(folder)
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         write_examples(aside / JSONL, examples)
         _write_parquet(aside / PARQUET, examples)
         files = {

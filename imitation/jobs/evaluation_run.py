@@ -9,13 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from imitation.errors import UserError
-from imitation.evaluation.harness.benchmarks import Asking
+from imitation.evaluation.harness.benchmarks import TaskOptions
 from imitation.evaluation.report.files import load_run
-from imitation.evaluation.report.schema import RUN, Measured, Run
+from imitation.evaluation.report.schema import RUN, EvaluatedModel, Run
 from imitation.jobs.model_selection import Subject
 
 _ORIGIN = ("template", "engine", "source")
-"""What decides a model's answers; the rest of `Measured` describes it."""
+"""What decides a model's answers; the rest of `EvaluatedModel` describes it."""
 LIBRARIES = ("lm_eval", "transformers", "torch", "xllamacpp")
 
 
@@ -23,7 +23,7 @@ def run_of(
     out: Path,
     chosen: Sequence[Subject],
     tasks: Sequence[str],
-    asking: Asking,
+    asking: TaskOptions,
     shots: Mapping[str, int],
     argv: Sequence[str],
 ) -> Run:
@@ -67,7 +67,7 @@ def run_of(
     )
 
 
-def _differs(then: Measured, now: Measured) -> str:
+def _differs(then: EvaluatedModel, now: EvaluatedModel) -> str:
     """What of the model's answers' origin has changed, in words; "" for nothing."""
     pairs = ((key, getattr(then, key), getattr(now, key)) for key in _ORIGIN)
     return ", ".join(f"{key} {one!r}, now {two!r}" for key, one, two in pairs if one != two)

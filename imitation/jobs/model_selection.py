@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from imitation.errors import UserError
-from imitation.evaluation.report.schema import Measured
+from imitation.evaluation.report.schema import EvaluatedModel
 from imitation.models.catalog import load_catalog
-from imitation.models.http.connection import place
+from imitation.models.http.connection import origin
 from imitation.settings import Settings
 from imitation.values import ROLES, ModelSpec, Role
 
@@ -39,7 +39,7 @@ class Subject:
         local: Where it is computed with torch.
     """
 
-    measured: Measured
+    measured: EvaluatedModel
     card: ModelSpec | None = None
     local: Local | None = None
 
@@ -79,11 +79,11 @@ def subjects(
     return found
 
 
-def measured(card: ModelSpec, engine: str = "") -> Measured:
+def measured(card: ModelSpec, engine: str = "") -> EvaluatedModel:
     """What a run says of a card; never a key."""
-    source = place(card.endpoint) if card.endpoint else card.weights or Path(card.file).name
+    source = origin(card.endpoint) if card.endpoint else card.weights or Path(card.file).name
     adapter = Path(card.adapter).name if card.backend == "embedded" else card.adapter
-    return Measured(
+    return EvaluatedModel(
         id=card.id,
         name=card.name,
         role=card.role,
@@ -166,7 +166,7 @@ def _of_folder(text: str) -> Subject:
     role = cast(Role, match["role"] or ("imitation" if peft else "base"))
     chat = _has_chat_template(folder)
     return Subject(
-        Measured(
+        EvaluatedModel(
             id=match["name"],
             name=match["name"],
             role=role,

@@ -11,8 +11,8 @@ from typing import Any
 from imitation.data.format import read_rows
 from imitation.errors import StorageError
 from imitation.facts import facts_of
-from imitation.reading.json_text import NotJson, parsed
-from imitation.text import cleaned
+from imitation.reading.json_text import NotJson, parse_json
+from imitation.text import clean_values
 
 LINE = 'A line is {"id": "...", "prompt": "..."}.'
 
@@ -37,12 +37,12 @@ def read_prompts(path: Path) -> list[Prompt]:
     prompts: dict[str, Prompt] = {}
     for number, line in read_rows(path):
         try:
-            row = parsed(line)
+            row = parse_json(line)
         except NotJson as error:
             raise StorageError(f"{path}, line {number} is no prompt: {error}", LINE) from error
         if not isinstance(row, dict) or "prompt" not in row:
             raise StorageError(f"{path}, line {number} has no field prompt.", LINE)
-        row = cleaned(row)
+        row = clean_values(row)
         name, text = str(row.pop("id", f"line-{number}")), row.pop("prompt")
         if not isinstance(text, str) or not text.strip() or name in prompts:
             raise StorageError(f"{path}, line {number}: the prompt is empty or its id came before")

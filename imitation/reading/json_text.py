@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imitation.reading.text import decoded
+from imitation.reading.text import decode
 
 # Not strict: a raw tab or line feed inside a string is plain enough.
 DECODER = json.JSONDecoder(strict=False)
@@ -16,7 +16,7 @@ class NotJson(ValueError):
     """A text that is no JSON, in words."""
 
 
-def parsed(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """The value of a text.
 
     Raises:
@@ -35,7 +35,7 @@ def read_json(path: Path) -> Any:
         OSError: It cannot be read.
         ValueError: It is no JSON (NotJson), or in another encoding (NotUtf8), in words.
     """
-    return parsed(decoded(path.read_bytes()))
+    return parse_json(decode(path.read_bytes()))
 
 
 def why(error: Exception) -> str:

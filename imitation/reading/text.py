@@ -35,10 +35,10 @@ def read_text(path: Path) -> str:
         OSError: It cannot be read.
         NotUtf8: It is in another encoding, which is named.
     """
-    return decoded(path.read_bytes())
+    return decode(path.read_bytes())
 
 
-def decoded(data: bytes, errors: str = "strict") -> str:
+def decode(data: bytes, errors: str = "strict") -> str:
     """UTF-8 as text, without a byte order mark.
 
     Args:

@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imitation.disk import Busy, locked
+from imitation.disk import Busy, file_lock
 from imitation.errors import StorageError
 from imitation.storage.migrations import migrate
-from imitation.text import cleaned
+from imitation.text import clean_values
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Store:
             raise _busy()
         try:
             lock = self.path.with_name(f"{self.path.name}.lock")
-            with locked(lock, within_s=max(0.0, until - time.monotonic())):
+            with file_lock(lock, within_s=max(0.0, until - time.monotonic())):
                 yield
         except Busy as error:
             raise _busy() from error
@@ -152,8 +152,8 @@ class Store:
 def _carried(values: Values) -> Values:
     """Values that SQLite can take: it has no place for half a UTF-16 pair."""
     if isinstance(values, Mapping):
-        return {name: cleaned(value) for name, value in values.items()}
-    return [cleaned(value) for value in values]
+        return {name: clean_values(value) for name, value in values.items()}
+    return [clean_values(value) for value in values]
 
 
 class Damaged(StorageError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from imitation.evaluation.report import files as report_files
 from imitation.evaluation.report import sample_index, schema
 from imitation.evaluation.report.sample_index import Reply, Sample
-from imitation.evaluation.report.schema import Difference, Gap, Measured, Report, Run, Score
+from imitation.evaluation.report.schema import Difference, EvaluatedModel, Gap, Report, Run, Score
 from imitation.evaluation.statistics.intervals import wilson
 from imitation.jobs.commands.evaluate import Evaluate
 from imitation.storage import jobs
@@ -16,14 +16,14 @@ from imitation.storage.database import Store
 from imitation.values import Interval, JobSpec
 
 MODELS = (
-    Measured("pocket-base", "Pocket cut-4", "base", template="chat", engine="embedded",
-             stand_in=True, params_b=0.12),
-    Measured("pocket-broad", "Pocket broad", "imitation", "pocket-base", "chat", "embedded", True,
-             0.122, 0.0665),
-    Measured("pocket-local", "Pocket local", "imitation", "pocket-base", "chat", "embedded", True,
-             0.122, 0.0265),
-    Measured("pocket-reference", "Pocket whole model", "reference", template="chat",
-             engine="embedded", stand_in=True, params_b=0.135),
+    EvaluatedModel("pocket-base", "Pocket cut-4", "base", template="chat", engine="embedded",
+                   stand_in=True, params_b=0.12),
+    EvaluatedModel("pocket-broad", "Pocket broad", "imitation", "pocket-base", "chat", "embedded",
+                   True, 0.122, 0.0665),
+    EvaluatedModel("pocket-local", "Pocket local", "imitation", "pocket-base", "chat", "embedded",
+                   True, 0.122, 0.0265),
+    EvaluatedModel("pocket-reference", "Pocket whole model", "reference", template="chat",
+                   engine="embedded", stand_in=True, params_b=0.135),
 )  # fmt: skip
 RIGHT = {"pocket-base": 8, "pocket-broad": 30, "pocket-local": 47, "pocket-reference": 51}
 N = 100

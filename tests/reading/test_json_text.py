@@ -9,7 +9,7 @@ from imitation.data.format import read_examples
 from imitation.errors import UserError
 from imitation.evaluation.harness import results
 from imitation.jobs.prompt_files import read_prompts
-from imitation.reading.json_text import NotJson, parsed, read_json
+from imitation.reading.json_text import NotJson, parse_json, read_json
 
 BAD = {
     "[" * 100_000: "nested too deeply",
@@ -23,7 +23,7 @@ BAD = {
 @pytest.mark.parametrize("text", BAD, ids=range(len(BAD)))
 def test_what_is_wrong_is_said(tmp_path, text):
     with pytest.raises(NotJson, match=BAD[text]):
-        parsed(text)
+        parse_json(text)
     path = tmp_path / "results_x.json"
     path.write_text(text + "\n")
     with pytest.raises(UserError, match=BAD[text]):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imitation.reading.text import NotUtf8, check_bytes, decoded, lines_of
+from imitation.reading.text import NotUtf8, check_bytes, decode, lines_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,11 +29,11 @@ def test_lines_end_at_line_feeds_only():
 )
 def test_other_encodings_are_named(data, said):
     with pytest.raises(NotUtf8, match=said):
-        decoded(data)
+        decode(data)
 
 
 def test_utf8_with_and_without_a_mark():
-    assert decoded("\ufeffé".encode()) == decoded("é".encode()) == "é"
+    assert decode("\ufeffé".encode()) == decode("é".encode()) == "é"
     assert check_bytes("é\ud83d") == "é\ud83d", "half of an emoji is no byte that was let through"
     with pytest.raises(NotUtf8, match="0xe9"):
         check_bytes(b"caf\xe9".decode("utf-8", "surrogateescape"))

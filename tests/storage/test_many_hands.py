@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from imitation.disk import locked
+from imitation.disk import file_lock
 from imitation.errors import StorageError
 from imitation.storage import comparisons, database
 from imitation.storage.database import Store
@@ -163,7 +163,7 @@ def test_who_waits_too_long_is_told(store: Store, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(database, "WAIT_S", 0.2)
     # Another process of ours, another thread, and a program that knows nothing of turns.
     with (
-        locked(store.path.with_name("lab.sqlite3.lock")),
+        file_lock(store.path.with_name("lab.sqlite3.lock")),
         pytest.raises(StorageError, match="has been writing"),
         store.writing(),
     ):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, Any
 
-from imitation.reading.json_text import DECODER, parsed, why
+from imitation.reading.json_text import DECODER, parse_json, why
 from imitation.reading.text import BOM, check_bytes
 from imitation.values import Refused
 
@@ -47,7 +47,7 @@ def read_lines(file: IO[bytes], label: str) -> Iterator[Row | Refused]:
         elif line.strip():
             try:
                 text = check_bytes(line.decode("utf-8", "surrogateescape"))
-                yield _row(label, number, parsed(text))
+                yield _row(label, number, parse_json(text))
             except ValueError as error:
                 yield Refused(label, number, str(error))
 

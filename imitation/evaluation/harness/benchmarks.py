@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imitation.errors import UserError
-from imitation.evaluation.harness.model_runners import Asker
-from imitation.evaluation.harness.response_cache import Answers
+from imitation.evaluation.harness.model_runners import ModelRunner
+from imitation.evaluation.harness.response_cache import ResponseCache
 from imitation.evaluation.harness.suites import OURS, SHOTS, TASKS, check_names
 
 SEED = 1234
@@ -26,7 +26,7 @@ SEED = 1234
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class TaskOptions:
     """How a task is run.
 
     Attributes:
@@ -43,7 +43,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class TaskRun:
     """What came of one model on one task.
 
     Attributes:
@@ -86,7 +86,7 @@ def manager(names: Sequence[str], more: Sequence[Path] = ()) -> Any:
     return every
 
 
-def without_tags(names: Sequence[str], tasks: Any) -> list[str]:
+def expand_tags(names: Sequence[str], tasks: Any) -> list[str]:
     """Names with each tag replaced by its tasks, each once; `tasks` is a manager."""
     found: list[str] = []
     for name in names:
@@ -96,7 +96,9 @@ def without_tags(names: Sequence[str], tasks: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def run(task: str, asker: Asker, answers: Answers, asking: Asking, listener: Listener) -> Ran:
+def run(
+    task: str, asker: ModelRunner, answers: ResponseCache, asking: TaskOptions, listener: Listener
+) -> TaskRun:
     """Ask one model the samples of one task or group, and score what came.
 
     Raises:
@@ -105,13 +107,13 @@ def run(task: str, asker: Asker, answers: Answers, asking: Asking, listener: Lis
     """
     from lm_eval.evaluator import evaluate
 
-    from imitation.evaluation.harness.cached_lm import Asked
+    from imitation.evaluation.harness.cached_lm import CachedLM
 
     loaded = _load(task, asking)
     tasks: dict[str, Any] = loaded["tasks"]
     chat = asker.template != "plain"
     scorer = _Scorer(tasks, listener)
-    lm = Asked(asker, answers, scorer.heard)
+    lm = CachedLM(asker, answers, scorer.heard)
     _build(tasks, lm, asking, chat)
     requests = _by_kind(tasks)
     asked = {name: len({one.doc_id for one in t.instances}) for name, t in tasks.items()}
@@ -124,7 +126,7 @@ def run(task: str, asker: Asker, answers: Answers, asking: Asking, listener: Lis
         missing[name][doc] = reason
     chosen = _keep_answered(loaded, missing)
     if not loaded["tasks"]:
-        return Ran(None, missing, asked)
+        return TaskRun(None, missing, asked)
     results = evaluate(
         lm,
         loaded,
@@ -134,10 +136,10 @@ def run(task: str, asker: Asker, answers: Answers, asking: Asking, listener: Lis
         fewshot_as_multiturn=chat,
     )
     results["date"] = time.time()
-    return Ran(results, missing, asked)
+    return TaskRun(results, missing, asked)
 
 
-def _load(task: str, asking: Asking) -> dict[str, Any]:
+def _load(task: str, asking: TaskOptions) -> dict[str, Any]:
     """The task's or group's tasks, with shots and seed set as lm-eval's command line sets them."""
     tasks = manager([task], asking.more_tasks)
     random.seed(0)
@@ -159,7 +161,7 @@ def _load(task: str, asking: Asking) -> dict[str, Any]:
     return loaded
 
 
-def _build(tasks: Mapping[str, Any], lm: Any, asking: Asking, chat: bool) -> None:
+def _build(tasks: Mapping[str, Any], lm: Any, asking: TaskOptions, chat: bool) -> None:
     for one in tasks.values():
         one.build_all_requests(
             limit=asking.limit,
@@ -237,7 +239,7 @@ class _Scorer:
 
 
 def write(
-    ran: Ran, folder: Path, model: str, about: Mapping[str, Any], template: str
+    ran: TaskRun, folder: Path, model: str, about: Mapping[str, Any], template: str
 ) -> Path | None:
     """Write results as lm-eval writes them, with our part under "lab"; where, None for none.
 

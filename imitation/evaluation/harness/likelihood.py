@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from imitation.errors import BackendError
-from imitation.models.http.connection import address, check_allowed, key_of, place
+from imitation.models.http.connection import api_key, check_allowed, join_url, origin
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings
 from imitation.values import ModelSpec
@@ -43,7 +43,7 @@ ELSEWHERE = "Run log-likelihood tasks on vLLM, the embedded engine or local tran
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
+class AsyncMemo(Generic[T]):
     """Asks each question once, however many want its answer; failures are not kept.
 
     Args:
@@ -65,7 +65,7 @@ class Once(Generic[T]):
         return await task
 
 
-def why_not(card: ModelSpec) -> str:
+def likelihood_refusal(card: ModelSpec) -> str:
     """Why a card's endpoint cannot compare given answers; "" where it can, as far as known."""
     if card.backend == "embedded":
         return ""
@@ -112,7 +112,7 @@ class LlamaLikelihood:
     def __init__(self, card: ModelSpec, root: str, sessions: Sessions, timeout_s: float) -> None:
         self._ask = functools.partial(sessions.ask, card, within_s=timeout_s)
         self._root, self._card = root, card
-        self._after = Once(self._question)
+        self._after = AsyncMemo(self._question)
 
     async def __call__(self, context: str, continuation: str) -> tuple[float, bool]:
         """See `Likelihood`.
@@ -171,11 +171,11 @@ class EchoLikelihood:
     def __init__(self, card: ModelSpec, settings: Settings, sessions: Sessions) -> None:
         check_allowed(settings, card)
         self._card, self._model = card, card.adapter or card.model
-        self._place = place(card.endpoint)
+        self._place = origin(card.endpoint)
         self._ask = functools.partial(
-            sessions.ask, card, key=key_of(card), within_s=settings.timeout_s
+            sessions.ask, card, key=api_key(card), within_s=settings.timeout_s
         )
-        self._tokens = Once(self._tokenized)  # the choices of a question have one context
+        self._tokens = AsyncMemo(self._tokenized)  # the choices of a question have one context
 
     async def __call__(self, context: str, continuation: str) -> tuple[float, bool]:
         """See `Likelihood`.
@@ -195,7 +195,7 @@ class EchoLikelihood:
             # Tokens as "token_id:N" where the server can: text of single tokens is ambiguous.
             "return_tokens_as_token_ids": True,
         }
-        reply = await self._ask(address(self._card.endpoint, "/completions"), body)
+        reply = await self._ask(join_url(self._card.endpoint, "/completions"), body)
         try:
             said = reply["choices"][0]["logprobs"]
             tokens, values = said["tokens"], said["token_logprobs"]
@@ -217,7 +217,7 @@ class EchoLikelihood:
         return total, greedy
 
     async def _tokenized(self, text: str) -> list[int]:
-        url = address(self._card.endpoint, "/tokenize").replace("/v1/tokenize", "/tokenize")
+        url = join_url(self._card.endpoint, "/tokenize").replace("/v1/tokenize", "/tokenize")
         try:
             reply = await self._ask(url, {"model": self._model, "prompt": text})
             return [int(one) for one in reply["tokens"]]

@@ -19,7 +19,7 @@ from imitation.evaluation.harness.likelihood import (
     EchoLikelihood,
     Likelihood,
     LlamaLikelihood,
-    why_not,
+    likelihood_refusal,
 )
 from imitation.evaluation.harness.tgi_likelihood import TGILikelihood
 from imitation.models.backends.registry import Backends, complete
@@ -39,7 +39,7 @@ Fail = Callable[[Any, str], None]
 """Called with a request and why it has no answer."""
 
 
-class Asker(Protocol):
+class ModelRunner(Protocol):
     """Answers requests of lm-eval."""
 
     template: str
@@ -59,7 +59,7 @@ class Asker(Protocol):
         """Let the model go."""
 
 
-class CatalogAsker:
+class CatalogRunner:
     """A model of the catalog, several requests at once.
 
     Args:
@@ -88,11 +88,11 @@ class CatalogAsker:
         return json.dumps(turns, ensure_ascii=False)
 
     def ask(self, kind: str, requests: Sequence[Any], record: Record, fail: Fail) -> None:
-        """See `Asker`."""
+        """See `ModelRunner`."""
         if self._card.backend == "recorded":
             raise UserError(f"{self._card.name} is recorded: it cannot be asked new questions.")
         if kind == "loglikelihood":
-            if reason := why_not(self._card):
+            if reason := likelihood_refusal(self._card):
                 raise UserError(
                     f"{self._card.name} cannot be measured by log-likelihood: {reason}.",
                     "Use the embedded engine, vLLM or TGI with prompt_format plain or koala, or "
@@ -203,7 +203,7 @@ class CatalogAsker:
         self._runner.close()
 
 
-class TransformersAsker:
+class TransformersRunner:
     """Local weights through lm-eval's own HFLM, in the batches it would make by itself.
 
     Args:
@@ -244,7 +244,7 @@ class TransformersAsker:
         return str(self.lm.apply_chat_template(turns, add_generation_prompt))
 
     def ask(self, kind: str, requests: Sequence[Any], record: Record, fail: Fail) -> None:
-        """See `Asker`; answers are recorded batch by batch."""
+        """See `ModelRunner`; answers are recorded batch by batch."""
         waiting: dict[str, list[Any]] = {}
         for request in requests:
             waiting.setdefault(json.dumps(request.args, default=str), []).append(request)

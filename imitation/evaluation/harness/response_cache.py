@@ -25,7 +25,7 @@ def key_of(kind: str, arguments: Sequence[Any], number: int) -> str:
     return f"{digest}:{number}"
 
 
-class Answers:
+class ResponseCache:
     """One model's file of answers: a JSON line each, appended and flushed at once.
 
     Half a line of a killed run is passed over and asked again.

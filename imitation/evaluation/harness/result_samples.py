@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from imitation.errors import UserError
-from imitation.reading.json_text import parsed
+from imitation.reading.json_text import parse_json
 from imitation.reading.text import check_bytes
-from imitation.text import cleaned
+from imitation.text import clean_values
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[-:]\d{2}[-:]\d{2}(?:\.\d+)?")
 """As lm-eval puts it into the names of its files."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class LoggedSample:
     """One sample of one model, as its line has it.
 
     Attributes:
@@ -74,7 +74,7 @@ def find_samples(file: Path, task: str, arguments: Any = None) -> Path | None:
 
 def read_samples(
     path: Path, output: str, metrics: Mapping[str, Sequence[str]], wanted: str | None = None
-) -> Iterator[Answered]:
+) -> Iterator[LoggedSample]:
     """Samples of one filter, one a document.
 
     Args:
@@ -109,15 +109,15 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if lines.read(64).lstrip()[:1] == "[":
             lines.seek(0)
             try:
-                rows = parsed(check_bytes(lines.read()))
+                rows = parse_json(check_bytes(lines.read()))
             except ValueError as error:
                 raise UserError(f"{path.name} is no file of samples: {error}.") from error
-            yield from enumerate(cleaned(rows), 1)
+            yield from enumerate(clean_values(rows), 1)
             return
         lines.seek(0)
         for number, line in enumerate(lines, 1):
             try:
-                row = cleaned(parsed(check_bytes(line))) if line.strip() else None
+                row = clean_values(parse_json(check_bytes(line))) if line.strip() else None
             except ValueError as error:
                 raise UserError(
                     f"{path.name}, line {number} is no sample of lm-eval: {error}."
@@ -126,7 +126,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, row
 
 
-def _answered(row: Mapping[str, Any], output: str, names: Sequence[str]) -> Answered:
+def _answered(row: Mapping[str, Any], output: str, names: Sequence[str]) -> LoggedSample:
     metrics = {
         name: float(row[name])
         for name in names
@@ -143,7 +143,7 @@ def _answered(row: Mapping[str, Any], output: str, names: Sequence[str]) -> Answ
         text = _one_text(said[0])
     else:
         prompt, gold, text = _choice(asked, said, gold, metrics.get("acc"))
-    return Answered(int(row["doc_id"]), _hash(row), _turns(prompt), gold, text, metrics)
+    return LoggedSample(int(row["doc_id"]), _hash(row), _turns(prompt), gold, text, metrics)
 
 
 def _arguments(given: Any) -> list[Mapping[str, Any]]:

@@ -23,7 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from imitation.errors import UserError
-from imitation.evaluation.harness.result_samples import DATE, Answered, find_samples, read_samples
+from imitation.evaluation.harness.result_samples import (
+    DATE,
+    LoggedSample,
+    find_samples,
+    read_samples,
+)
 from imitation.reading.json_text import read_json
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count", "samples")
@@ -95,7 +100,7 @@ class TaskResult:
         names = [metric for metric, each in self.metrics if each == kind]
         return next((name for name in names if name not in LOWER), main), kind
 
-    def answered(self, wanted: str | None = None) -> Iterator[Answered]:
+    def answered(self, wanted: str | None = None) -> Iterator[LoggedSample]:
         """Its samples, one a document: those of the named filter, else of the file's first.
 
         Raises:

@@ -39,7 +39,7 @@ INDEX = "lm-eval-tasks.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class TaskEntry:
     """One line of the task picker.
 
     Attributes:
@@ -94,7 +94,7 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
     raise UserError(f"There is no lm-eval task {quoted}.", ". ".join([*hints, ""]).strip())
 
 
-def read_index(settings: Settings) -> list[Listed]:
+def read_index(settings: Settings) -> list[TaskEntry]:
     """The task picker's lines; ours alone where the list has not been written yet.
 
     Raises:
@@ -103,11 +103,11 @@ def read_index(settings: Settings) -> list[Listed]:
     path = settings.cache / INDEX
     if not path.is_file():
         return [
-            Listed(name, ours=True, group="pocket" * name.startswith("pocket")) for name in OURS
+            TaskEntry(name, ours=True, group="pocket" * name.startswith("pocket")) for name in OURS
         ]
     try:
         rows = json.loads(path.read_text("utf-8"))
-        return [Listed(**row) for row in rows]
+        return [TaskEntry(**row) for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} cannot be read: {error}.",
@@ -115,7 +115,7 @@ def read_index(settings: Settings) -> list[Listed]:
         ) from error
 
 
-def search(lines: Sequence[Listed], text: str, limit: int = 50) -> list[Listed]:
+def search(lines: Sequence[TaskEntry], text: str, limit: int = 50) -> list[TaskEntry]:
     """Lines whose name, group or dataset has every word of `text`; ours and exact names first."""
     words = text.lower().split()
     found = [

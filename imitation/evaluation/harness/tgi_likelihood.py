@@ -12,10 +12,10 @@ import math
 from typing import Any
 
 from imitation.errors import BackendError
-from imitation.evaluation.harness.likelihood import ELSEWHERE, Once, split
+from imitation.evaluation.harness.likelihood import ELSEWHERE, AsyncMemo, split
 from imitation.models.backends.tgi.server import Servers, root, token_ids
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import check_allowed, key_of, place
+from imitation.models.http.connection import api_key, check_allowed, origin
 from imitation.models.http.sessions import Sessions
 from imitation.settings import Settings
 from imitation.values import ModelSpec
@@ -32,14 +32,14 @@ class TGILikelihood:
 
     def __init__(self, card: ModelSpec, settings: Settings, sessions: Sessions) -> None:
         check_allowed(settings, card)
-        self._card, self._key = card, key_of(card)
+        self._card, self._key = card, api_key(card)
         self._ask = functools.partial(
             sessions.ask, card, key=self._key, within_s=settings.timeout_s
         )
         self._servers = Servers(sessions, settings.timeout_s)
-        self._checked = Once(self._check)
-        self._tokens = Once(functools.partial(token_ids, self._ask, card))
-        self._greedy = Once(self._written)  # the choices of a question have one context
+        self._checked = AsyncMemo(self._check)
+        self._tokens = AsyncMemo(functools.partial(token_ids, self._ask, card))
+        self._greedy = AsyncMemo(self._written)  # the choices of a question have one context
 
     async def __call__(self, context: str, continuation: str) -> tuple[float, bool]:
         """See `Likelihood`.
@@ -54,8 +54,8 @@ class TGILikelihood:
         try:
             rows = [(int(row["id"]), row["logprob"]) for row in reply["details"]["prefill"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise http_errors.malformed(self._card, reply) from error
-        at = place(self._card.endpoint)
+            raise http_errors.protocol_error(self._card, reply) from error
+        at = origin(self._card.endpoint)
         if not rows:
             raise BackendError(
                 f"{at} gives no log-probabilities of a prompt.",
@@ -92,7 +92,7 @@ class TGILikelihood:
         try:
             return [int(token["id"]) for token in reply["details"]["tokens"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise http_errors.malformed(self._card, reply) from error
+            raise http_errors.protocol_error(self._card, reply) from error
 
     async def _generate(self, text: str, count: int, **wanted: bool) -> Any:
         parameters: dict[str, Any] = {"max_new_tokens": count, "do_sample": False, **wanted}

@@ -16,20 +16,20 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _STOPS = re.compile(r"[\n.,]")
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """Lower case, without punctuation, articles and extra spaces."""
     plain = text.lower().translate(_PUNCTUATION)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", plain).split())
 
 
 def exact_match(answer: str, accepted: Sequence[str]) -> bool:
-    """Whether the first line of an answer is an accepted one, both normalised.
+    """Whether the first line of an answer is an accepted one, both normalise.
 
     Nothing is no answer, also where an accepted one ("A", the blood group) normalises to nothing.
     """
     said = answer.strip().partition("\n")[0].strip()
-    line = normalised(said)
-    return bool(said) and any(line == normalised(one) for one in accepted)
+    line = normalise(said)
+    return bool(said) and any(line == normalise(one) for one in accepted)
 
 
 def as_stopped_by_lm_eval(answer: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from imitation.errors import StorageError, UserError
 from imitation.evaluation.harness import group_scores, results
 from imitation.evaluation.harness.group_scores import ROUNDING, Combined, combined
-from imitation.evaluation.harness.result_samples import Answered
+from imitation.evaluation.harness.result_samples import LoggedSample
 from imitation.evaluation.harness.results import TaskResult
 from imitation.evaluation.report import sample_index
 from imitation.evaluation.report.files import live_scores, load, load_run, save
@@ -23,8 +23,8 @@ from imitation.evaluation.report.schema import (
     NOTHING,
     RESULTS,
     SAMPLES,
+    EvaluatedModel,
     LiveScore,
-    Measured,
     Report,
     Run,
     Score,
@@ -97,7 +97,7 @@ def _results(folder: Path) -> dict[tuple[str, str], TaskResult]:
 
 def _measured(
     run: Run,
-    model: Measured,
+    model: EvaluatedModel,
     task: str,
     found: Mapping[tuple[str, str], TaskResult],
     live: LiveScore | None,
@@ -117,7 +117,7 @@ def _measured(
 
 
 def _subtasks(
-    run: Run, model: Measured, task: str, found: Mapping[tuple[str, str], TaskResult]
+    run: Run, model: EvaluatedModel, task: str, found: Mapping[tuple[str, str], TaskResult]
 ) -> Iterator[Score]:
     """Main scores of the tasks of a group."""
     group = found.get((model.id, task))
@@ -130,7 +130,7 @@ def _subtasks(
 
 def _measurement(
     run: Run,
-    model: Measured,
+    model: EvaluatedModel,
     result: TaskResult,
     metric: str,
     kind: str,
@@ -203,7 +203,7 @@ def _interval(
     return Interval(value, value - 1.96 * error, value + 1.96 * error, n), means
 
 
-def _hash(rows: Iterable[Answered]) -> str:
+def _hash(rows: Iterable[LoggedSample]) -> str:
     hashes = sorted({row.doc_hash for row in rows})
     return hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
 
@@ -224,7 +224,7 @@ def _samples(run: Run, found: Mapping[tuple[str, str], TaskResult]) -> Iterator[
 def _task_samples(
     task: str, run: Run, found: Mapping[tuple[str, str], TaskResult]
 ) -> Iterator[Sample]:
-    asked: dict[int, Answered] = {}
+    asked: dict[int, LoggedSample] = {}
     replies: dict[int, dict[str, Reply]] = {}
     for model in run.models:
         result = found.get((model.id, task))

@@ -18,9 +18,9 @@ from imitation.evaluation.report.schema import (
     REPORT,
     RUN,
     Difference,
+    EvaluatedModel,
     Gap,
     LiveScore,
-    Measured,
     Report,
     Run,
     Score,
@@ -125,7 +125,7 @@ def _run(row: Mapping[str, Any], path: Path) -> Run:
                 **row,
                 "argv": tuple(row["argv"]),
                 "tasks": tuple(row["tasks"]),
-                "models": tuple(_make(Measured, model) for model in models),
+                "models": tuple(_make(EvaluatedModel, model) for model in models),
             },
         )
     except (KeyError, TypeError) as error:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imitation.evaluation.harness.group_scores import Combined
-from imitation.evaluation.report.schema import NOTHING, Gap, Measured, Run, Score, comparable
+from imitation.evaluation.report.schema import NOTHING, EvaluatedModel, Gap, Run, Score, comparable
 from imitation.evaluation.statistics.intervals import (
     LEAST_GAP,
     Strata,
     bootstrap_gap,
     gap_closed,
-    no_change,
     paired_difference,
+    paired_p_value,
 )
 from imitation.values import Interval
 
@@ -63,7 +63,7 @@ def gaps(run: Run, main: Mapping[tuple[str, str], Measurement]) -> Iterator[Gap]
                 yield from _gap(task, base, imitation, reference, why, main)
 
 
-def _base(run: Run, imitation: Measured) -> tuple[Measured | None, str]:
+def _base(run: Run, imitation: EvaluatedModel) -> tuple[EvaluatedModel | None, str]:
     """The base to measure from; what a reader must know of it, or why there is none."""
     bases = [m for m in run.models if m.role == "base"]
     own = next((m for m in run.models if m.id == imitation.base), None)
@@ -88,9 +88,9 @@ def _base(run: Run, imitation: Measured) -> tuple[Measured | None, str]:
 
 def _gap(
     task: str,
-    base: Measured | None,
-    imitation: Measured,
-    reference: Measured | None,
+    base: EvaluatedModel | None,
+    imitation: EvaluatedModel,
+    reference: EvaluatedModel | None,
     said: str,
     main: Mapping[tuple[str, str], Measurement],
 ) -> Iterator[Gap]:
@@ -118,7 +118,10 @@ def _measured(
     (b, i), strata = _common(1.0, base, imitation)
     change, p_value = NOTHING, None
     if b and strata is not UNKNOWN and base.means and imitation.means:
-        change, p_value = paired_difference(i, b, strata=strata), no_change(b, i, strata=strata)
+        change, p_value = (
+            paired_difference(i, b, strata=strata),
+            paired_p_value(b, i, strata=strata),
+        )
     closed, difference, why = NOTHING, NOTHING, NO_REFERENCE
     if reference:
         closed, difference, why = _closed(base, imitation, reference, sign)

@@ -33,7 +33,7 @@ _SHARES = ("acc", "exact_match", "em", "f1", "pass@", "mc1", "mc2", "non_", "mat
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class EvaluatedModel:
     """One model of a run.
 
     Attributes:
@@ -81,7 +81,7 @@ class Run:
     id: str
     created: str
     argv: tuple[str, ...]
-    models: tuple[Measured, ...]
+    models: tuple[EvaluatedModel, ...]
     tasks: tuple[str, ...]
     shots: Mapping[str, int] = field(default_factory=dict)
     limit: int | None = None
@@ -100,7 +100,7 @@ class Score:
         value: The score (lm-eval's own, 0 to 1 for shares) with a 95% interval and n samples.
         kind: Whether the model wrote answers or given answers were compared by likelihood.
         shots: Examples in the prompt, None where unknown.
-        template: As `Measured.template`.
+        template: As `EvaluatedModel.template`.
         system: A few letters of the system instruction's hash, "" for none.
         turns: How examples stand in a chat's prompt: "turns", "one message", "unknown"; "" where
             there are none or no chat.

@@ -258,7 +258,7 @@ def bootstrap_gap(
     return replace(found, least=LEAST_GAP)
 
 
-def no_change(
+def paired_p_value(
     first: Sequence[float],
     second: Sequence[float],
     *,

@@ -40,7 +40,7 @@ from imitation.data.steps.sample import (
     number_of_tokens,
     sample_tokens,
 )
-from imitation.disk import locked
+from imitation.disk import file_lock
 from imitation.errors import UserError
 from imitation.events import Writer
 from imitation.jobs.dataset_sources import sources_of
@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return show(args, progress)
         if args.out is None:
             raise UserError("No folder is named for the result.", "Give --out, or --preview.")
-        with locked(args.out.with_name(f".{args.out.name}.lock"), _busy(args.out)):
+        with file_lock(args.out.with_name(f".{args.out.name}.lock"), _busy(args.out)):
             build(args, progress)
     except UserError as error:
         progress.failed("build_dataset", error)

@@ -27,9 +27,20 @@ from pydantic import Field, model_validator
 
 from imitation.errors import UserError
 from imitation.evaluation.harness import results
-from imitation.evaluation.harness.benchmarks import SEED, Asking, manager, run, without_tags, write
-from imitation.evaluation.harness.model_runners import Asker, CatalogAsker, TransformersAsker
-from imitation.evaluation.harness.response_cache import Answers
+from imitation.evaluation.harness.benchmarks import (
+    SEED,
+    TaskOptions,
+    expand_tags,
+    manager,
+    run,
+    write,
+)
+from imitation.evaluation.harness.model_runners import (
+    CatalogRunner,
+    ModelRunner,
+    TransformersRunner,
+)
+from imitation.evaluation.harness.response_cache import ResponseCache
 from imitation.evaluation.harness.suites import expand
 from imitation.evaluation.report import build as build_report
 from imitation.evaluation.report.files import save
@@ -116,10 +127,10 @@ class Evaluate(JobParameters):
         """Task -> examples in its prompt, of those that have a number of their own."""
         return {task: number for task, number in self._shots().items() if task}
 
-    def asking(self, task: str = "") -> Asking:
+    def asking(self, task: str = "") -> TaskOptions:
         """How a task is run; without one, how all are whose shots are not named."""
         shots = self._shots()
-        return Asking(shots.get(task, shots.get("")), self.limit, self.seed, self.tasks_from)
+        return TaskOptions(shots.get(task, shots.get("")), self.limit, self.seed, self.tasks_from)
 
     def _shots(self) -> dict[str, int]:
         """Task, "" for all others -> number."""
@@ -138,7 +149,7 @@ def evaluate(args: Evaluate) -> Report:
     models = subjects(settings, args.models, args.local, args.engine, args.adapter)
     names = expand(args.tasks)
     # Wrong names end it here, before anything is written or asked.
-    tasks = without_tags(names, manager(names, args.tasks_from))
+    tasks = expand_tags(names, manager(names, args.tasks_from))
     whole = run_of(out, models, tasks, args.asking(), args.task_shots, command("evaluate", args))
     save(whole, out)
     pairs = [(subject.measured.id, task) for subject in models for task in tasks]
@@ -170,8 +181,8 @@ def _evaluate_model(
     for task in (task for task in tasks if task not in left):
         print(f"{model}, {task}: already done", file=sys.stderr)
     # Made for the first task, not before: a model whose tasks are all done starts no engine.
-    asker: Asker | None = None
-    answers = Answers(args.folder / RESPONSES / f"{model}.jsonl")
+    asker: ModelRunner | None = None
+    answers = ResponseCache(args.folder / RESPONSES / f"{model}.jsonl")
     try:
         for task in left:
             progress.on(model, task)
@@ -193,7 +204,12 @@ def _evaluate_model(
 
 
 def _evaluate_task(
-    args: Evaluate, subject: Subject, task: str, asker: Asker, answers: Answers, progress: Progress
+    args: Evaluate,
+    subject: Subject,
+    task: str,
+    asker: ModelRunner,
+    answers: ResponseCache,
+    progress: Progress,
 ) -> None:
     model = subject.measured.id
     asking = args.asking(task)
@@ -208,7 +224,7 @@ def _evaluate_task(
     progress.end(state, missing, count + (reasons[0] if reasons else ""))
 
 
-def _conditions(asking: Asking) -> dict[str, Any]:
+def _conditions(asking: TaskOptions) -> dict[str, Any]:
     """What decides whether an earlier result may stand."""
     return {"limit": asking.limit, "shots": asking.shots, "seed": asking.seed}
 
@@ -226,17 +242,17 @@ def _finished(args: Evaluate, model: str, task: str) -> bool:
     return conditions == [_conditions(args.asking(task))] and not missing
 
 
-def _asker(settings: Settings, args: Evaluate, subject: Subject) -> Asker:
+def _asker(settings: Settings, args: Evaluate, subject: Subject) -> ModelRunner:
     if subject.card is not None and subject.local is None:
         backends = Backends(replace(settings, copies=args.concurrency))
-        return CatalogAsker(backends, subject.card, args.concurrency, args.seed)
+        return CatalogRunner(backends, subject.card, args.concurrency, args.seed)
     local = subject.local
     if local is None or not local.folder:
         # A pocket model's weights: the GGUF as the engine has it, made readable to torch.
         assert subject.card is not None
         folder, _ = dequantised(settings, weights_path(settings, subject.card.weights))
         local = Local(str(folder), local.peft if local else "")
-    return TransformersAsker(
+    return TransformersRunner(
         Path(local.folder),
         Path(local.peft) if local.peft else None,
         batch_size=args.batch_size,

@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 
 from imitation.data.format import read_examples, sha256_of, to_row, write_examples
 from imitation.data.steps.filters import refusal
-from imitation.disk import disk_errors_in_words
+from imitation.disk import as_storage_errors
 from imitation.errors import BackendError, UserError
 from imitation.events import Writer
 from imitation.jobs.batch_completion import Answering, Usage, finish_manifest
@@ -175,7 +175,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    with disk_errors_in_words(path), path.open("a", encoding="utf-8") as opened:
+    with as_storage_errors(path), path.open("a", encoding="utf-8") as opened:
         opened.write(_line(row))
 
 

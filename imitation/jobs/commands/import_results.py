@@ -30,7 +30,7 @@ from imitation.errors import UserError
 from imitation.evaluation.harness.results import TaskResult, read_file, result_files, stem
 from imitation.evaluation.report import build as build_report
 from imitation.evaluation.report.files import save
-from imitation.evaluation.report.schema import RESULTS, RUN, Measured, Report, Run
+from imitation.evaluation.report.schema import RESULTS, RUN, EvaluatedModel, Report, Run
 from imitation.events import Writer
 from imitation.jobs import parameters
 from imitation.jobs.parameters import JobParameters
@@ -201,9 +201,9 @@ def _copy(unit: _Unit, target: Path) -> None:
                 copy_file(result.samples, folder / result.samples.name)
 
 
-def _measured(model: str, results: Sequence[TaskResult], role: Role, base: str) -> Measured:
+def _measured(model: str, results: Sequence[TaskResult], role: Role, base: str) -> EvaluatedModel:
     first = next(result for result in results if result.model == model)
-    return Measured(
+    return EvaluatedModel(
         id=model,
         name=model,
         role=role,

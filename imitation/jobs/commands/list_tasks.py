@@ -17,7 +17,7 @@ from typing import Any
 
 from imitation.disk import write_text
 from imitation.errors import UserError
-from imitation.evaluation.harness.suites import INDEX, INSTEAD, OURS, SHOTS, TASKS, Listed
+from imitation.evaluation.harness.suites import INDEX, INSTEAD, OURS, SHOTS, TASKS, TaskEntry
 from imitation.events import Writer
 from imitation.jobs import parameters
 from imitation.jobs.parameters import JobParameters
@@ -28,7 +28,7 @@ class ListTasks(JobParameters):
     """Parameters of `list_tasks`: there is nothing to choose."""
 
 
-def list_tasks() -> list[Listed]:
+def list_tasks() -> list[TaskEntry]:
     """A line for each task, group and tag, ours first, then by name.
 
     Tasks that ours stand in for are left out.
@@ -45,7 +45,7 @@ def list_tasks() -> list[Listed]:
     return sorted(lines, key=lambda line: (not line.ours, line.name))
 
 
-def write_index(settings: Settings, lines: Sequence[Listed]) -> None:
+def write_index(settings: Settings, lines: Sequence[TaskEntry]) -> None:
     """Write the list into the cache folder, whole or not at all.
 
     Raises:
@@ -69,11 +69,11 @@ def _parents(index: Mapping[str, Any]) -> dict[str, str]:
     return parents
 
 
-def _line(name: str, entry: Any, parent: str) -> Listed:
+def _line(name: str, entry: Any, parent: str) -> TaskEntry:
     kind = {"GROUP": "group", "TAG": "tag"}.get(entry.kind.name, "task")
     config = _config(entry) if kind == "task" else {}
     shots = config.get("num_fewshot")
-    return Listed(
+    return TaskEntry(
         name=name,
         kind=kind,
         group=parent,

@@ -31,7 +31,7 @@ from imitation.data.synthesize import (
     seed_pairs,
     synthesize,
 )
-from imitation.disk import disk_errors_in_words
+from imitation.disk import as_storage_errors
 from imitation.errors import UserError
 from imitation.events import Writer
 from imitation.facts import facts_of
@@ -97,7 +97,7 @@ class Rounds:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._append(asked)
         else:  # what follows a half-written line must not continue it
-            with disk_errors_in_words(path), path.open("ab") as opened:
+            with as_storage_errors(path), path.open("ab") as opened:
                 opened.write(b"\n")
 
     def asker(self, asking: Answering, sampling: Sampling) -> Any:
@@ -130,7 +130,7 @@ class Rounds:
         return ask
 
     def _append(self, row: dict[str, Any]) -> None:
-        with disk_errors_in_words(self.path), self.path.open("a", encoding="utf-8") as opened:
+        with as_storage_errors(self.path), self.path.open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

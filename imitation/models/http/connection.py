@@ -60,13 +60,13 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def place(url: str) -> str:
+def origin(url: str) -> str:
     """Scheme, host and port of `url`, for messages; no path, credentials or query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def address(endpoint: str, path: str) -> str:
+def join_url(endpoint: str, path: str) -> str:
     """Where `path` is under an endpoint, whose query (`?api-version=`) stays at the end.
 
     Args:
@@ -85,12 +85,12 @@ def check_allowed(settings: Settings, card: ModelSpec) -> None:
     """
     if settings.offline and not is_loopback(card.endpoint):
         raise BackendError(
-            f"{card.name} is at {place(card.endpoint)}, and the lab is offline.",
+            f"{card.name} is at {origin(card.endpoint)}, and the lab is offline.",
             "Unset IMITATION_OFFLINE to reach other machines.",
         )
 
 
-def key_of(card: ModelSpec) -> str:
+def api_key(card: ModelSpec) -> str:
     """The card's API key, or NO_KEY for a server that wants none.
 
     Raises:

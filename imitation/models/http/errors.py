@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 
 from imitation.errors import BackendError
-from imitation.models.http.connection import CONNECT_S, place
-from imitation.models.http.retry import TryAgain
+from imitation.models.http.connection import CONNECT_S, origin
+from imitation.models.http.retry import RetryableError
 from imitation.text import clean
 from imitation.values import ModelSpec
 
@@ -31,7 +31,7 @@ _SAYING = ("error", "message", "detail", "errors", "msg", "text", "reason", "err
 _SAYABLE = (str, Mapping, list)
 
 
-def refused(
+def status_error(
     card: ModelSpec, status: int, body: Any, headers: Mapping[str, str] | None = None, key: str = ""
 ) -> BackendError:
     """Why a server answered with an error status (or an error inside its stream).
@@ -43,9 +43,9 @@ def refused(
         headers: The reply's headers, for Retry-After.
         key: The key that was sent.
     """
-    said = sentence(body, key)
+    said = error_text(body, key)
     quoted = f" It says: {said}" if said else ""
-    at = place(card.endpoint)
+    at = origin(card.endpoint)
     wanted = card.adapter or card.model
     if status == 401:
         named = f"Check the value of {card.api_key_env}." if card.api_key_env else ""
@@ -94,7 +94,7 @@ def refused(
     )
 
 
-def told(card: ModelSpec, said: Any, key: str = "") -> BackendError:
+def stream_error(card: ModelSpec, said: Any, key: str = "") -> BackendError:
     """An error that came as an answer: in a stream, or as JSON under the status 200.
 
     Args:
@@ -103,24 +103,24 @@ def told(card: ModelSpec, said: Any, key: str = "") -> BackendError:
         key: The key that was sent.
     """
     if (status := _status_in(said)) is not None:
-        return refused(card, status, said, key=key)
-    words = sentence(said, key)
+        return status_error(card, status, said, key=key)
+    words = error_text(said, key)
     quoted = f" It says: {words}" if words else ""
     return BackendError(
-        f"{card.name} failed at {place(card.endpoint)}.{quoted}", "Try again.", retryable=True
+        f"{card.name} failed at {origin(card.endpoint)}.{quoted}", "Try again.", retryable=True
     )
 
 
-def withheld(card: ModelSpec, finish: str, *, cut: bool) -> BackendError:
+def filter_error(card: ModelSpec, finish: str, *, cut: bool) -> BackendError:
     """A filter of the server, not the model, ended the answer."""
     what = "cut the answer" if cut else "withheld the answer"
     return BackendError(
-        f"A content filter at {place(card.endpoint)} {what} of {card.name} ({finish}).",
+        f"A content filter at {origin(card.endpoint)} {what} of {card.name} ({finish}).",
         "Ask in other words, or change the server's filter.",
     )
 
 
-def only_thought(card: ModelSpec, *, cut: bool) -> BackendError:
+def no_answer_error(card: ModelSpec, *, cut: bool) -> BackendError:
     """A reasoning model that came to no answer."""
     why = " within the longest answer allowed" if cut else ""
     return BackendError(
@@ -164,7 +164,7 @@ def _busy(
         )
     asks = f" It asks to wait {wait:.0f} s." if wait else ""
     word = "is getting too many requests" if status == 429 else "is overloaded or still loading"
-    return TryAgain(
+    return RetryableError(
         f"{card.name} {word} ({status}).{asks}{quoted}",
         "Try again in a moment.",
         status=status,
@@ -172,9 +172,9 @@ def _busy(
     )
 
 
-def unreached(card: ModelSpec, error: Exception) -> BackendError:
+def connection_error(card: ModelSpec, error: Exception) -> BackendError:
     """Why no answer came: an exception of the connection, before or between bytes."""
-    at = place(card.endpoint)
+    at = origin(card.endpoint)
     chain = list(_chain(error))
     if any(isinstance(e, httpx2.ConnectTimeout) for e in chain):
         return BackendError(
@@ -184,7 +184,7 @@ def unreached(card: ModelSpec, error: Exception) -> BackendError:
         )
     if any(isinstance(e, socket.gaierror) for e in chain):
         return BackendError(
-            f"There is no machine called {place(at).partition('://')[2]!r}.",
+            f"There is no machine called {origin(at).partition('://')[2]!r}.",
             "Check `endpoint` in the card, and the network.",
             retryable=True,
         )
@@ -198,16 +198,18 @@ def unreached(card: ModelSpec, error: Exception) -> BackendError:
             f"The proxy did not let the lab reach {at}: {error}", "Check HTTPS_PROXY and NO_PROXY."
         )
     if any(isinstance(e, httpx2.ConnectError) for e in chain):
-        return TryAgain(f"Nothing answers at {at}.", "Start the server, or check the endpoint.")
-    return TryAgain(f"{at} closed the connection before {card.name} answered.", "Try again.")
+        return RetryableError(
+            f"Nothing answers at {at}.", "Start the server, or check the endpoint."
+        )
+    return RetryableError(f"{at} closed the connection before {card.name} answered.", "Try again.")
 
 
-def broke_off(card: ModelSpec, why: str) -> BackendError:
+def interrupted_error(card: ModelSpec, why: str) -> BackendError:
     """An answer that stopped arriving."""
     return BackendError(f"The answer of {card.name} broke off: {why}", "Try again.", retryable=True)
 
 
-def silent(card: ModelSpec, seconds: float) -> BackendError:
+def silence_error(card: ModelSpec, seconds: float) -> BackendError:
     """Nothing came for too long."""
     return BackendError(
         f"{card.name} has been silent for {seconds:g} s.",
@@ -216,17 +218,17 @@ def silent(card: ModelSpec, seconds: float) -> BackendError:
     )
 
 
-def queued(card: ModelSpec, seconds: float) -> BackendError:
+def queue_error(card: ModelSpec, seconds: float) -> BackendError:
     """Nothing but signs of life came for too long."""
     return BackendError(
-        f"{place(card.endpoint)} has kept {card.name} waiting for {seconds:g} s: it is alive, and "
+        f"{origin(card.endpoint)} has kept {card.name} waiting for {seconds:g} s: it is alive, and "
         "sends no token.",
         "Try again when fewer ask it; restart it if nobody else does.",
         retryable=True,
     )
 
 
-def malformed(card: ModelSpec, seen: object, key: str = "") -> BackendError:
+def protocol_error(card: ModelSpec, seen: object, key: str = "") -> BackendError:
     """A reply that is not what the protocol says; `seen` is shown in part.
 
     Args:
@@ -239,17 +241,17 @@ def malformed(card: ModelSpec, seen: object, key: str = "") -> BackendError:
             title = _title(seen)
             called = f" called {title!r}" if title else ""
             return BackendError(
-                f"{place(card.endpoint)} answered {card.name} with a web page{called}.",
+                f"{origin(card.endpoint)} answered {card.name} with a web page{called}.",
                 "Check `endpoint` in the card, and whether a login or a proxy stands before it.",
             )
         seen = seen.replace(key, "(key)") if key else seen
     return BackendError(
-        f"{place(card.endpoint)} sent something that is not an event: {str(seen)[:160]!r}",
+        f"{origin(card.endpoint)} sent something that is not an event: {str(seen)[:160]!r}",
         f"Check that the endpoint speaks the protocol of backend = {card.backend!r}.",
     )
 
 
-def sentence(body: Any, key: str) -> str:
+def error_text(body: Any, key: str) -> str:
     """The sentence in an error body, whichever of the usual forms it has."""
     if isinstance(body, str | bytes):
         try:

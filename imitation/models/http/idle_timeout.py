@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 T = TypeVar("T")
-QUEUED = 10
+MAX_SILENCES = 10
 """Times the longest silence that signs of life without a token are waited through."""
 
 
-class Life:
+class IdleTimeout:
     """The silence of one stream.
 
     Args:
@@ -19,7 +19,7 @@ class Life:
         times: Times that silence, an event must come; signs of life do not go on for ever.
 
     Attributes:
-        signs: True where the last event was waited for through signs of life.
+        had_heartbeats: True where the last event was waited for through signs of life.
         arrivals: Reads from the network so far.
     """
 
@@ -27,18 +27,18 @@ class Life:
         self._silence_s, self._times = silence_s, times
         self._timer: asyncio.Timeout | None = None
         self._last = 0.0
-        self.signs = False
+        self.had_heartbeats = False
         self.arrivals = 0
 
-    def sign(self) -> None:
+    def heartbeat(self) -> None:
         """Something came, whatever it is."""
         self.arrivals += 1
         if self._timer is not None and not self._timer.expired():
-            self.signs = True
+            self.had_heartbeats = True
             now = asyncio.get_running_loop().time()
             self._timer.reschedule(min(now + self._silence_s, self._last))
 
-    async def watched(self, events: AsyncIterator[T]) -> AsyncIterator[T]:
+    async def guard(self, events: AsyncIterator[T]) -> AsyncIterator[T]:
         """The items of `events`.
 
         Raises:
@@ -46,7 +46,7 @@ class Life:
         """
         iterator = aiter(events)
         while True:
-            self.signs = False
+            self.had_heartbeats = False
             self._last = asyncio.get_running_loop().time() + self._silence_s * self._times
             try:
                 async with asyncio.timeout(self._silence_s) as self._timer:

@@ -18,8 +18,8 @@ import httpx2
 
 from imitation.errors import BackendError
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import address, check_allowed, key_of, new_session, place
-from imitation.models.http.served_models import Served, read_listing
+from imitation.models.http.connection import api_key, check_allowed, join_url, new_session, origin
+from imitation.models.http.served_models import ServedModel, read_listing
 from imitation.settings import Settings
 from imitation.values import ModelSpec
 
@@ -47,7 +47,7 @@ async def load_adapter(settings: Settings, card: ModelSpec, name: str, path: str
         held = next((one for one in await server.listed() if one.name == name), None)
         if held and held.root != path:
             raise BackendError(
-                f"{card.name} at {place(card.endpoint)} has a model {name!r} already, of "
+                f"{card.name} at {origin(card.endpoint)} has a model {name!r} already, of "
                 f"{held.root or 'somewhere else'}.",
                 "Take it off that server, or give this one's run another name.",
             )
@@ -74,20 +74,20 @@ class _Server:
     key: str
     session: httpx2.AsyncClient
 
-    async def listed(self) -> list[Served]:
+    async def listed(self) -> list[ServedModel]:
         reply = await self._ask("GET", "/models")
         if reply.status_code >= 400:
             raise self._refused(reply)
         try:
             return read_listing(self.card, reply.json())
         except ValueError as error:
-            raise http_errors.malformed(self.card, reply.text) from error
+            raise http_errors.protocol_error(self.card, reply.text) from error
 
     async def load(self, name: str, path: str) -> None:
         reply = await self._ask("POST", "/load_lora_adapter", lora_name=name, lora_path=path)
         self._check_takes_adapters(reply, name)
         if reply.status_code in (400, 404, 422) or reply.status_code >= 500:
-            said = http_errors.sentence(reply.text, self.key)
+            said = http_errors.error_text(reply.text, self.key)
             raise BackendError(
                 f"{self.card.name} did not load {name!r} from {path} ({reply.status_code}). "
                 f"It says: {said}",
@@ -108,7 +108,7 @@ class _Server:
         # It answers in plain text, or with JSON where it refuses.
         return await self.session.request(
             method,
-            address(self.card.endpoint, what),
+            join_url(self.card.endpoint, what),
             headers={"Authorization": f"Bearer {self.key}"},
             **content,
         )
@@ -123,7 +123,7 @@ class _Server:
             )
 
     def _refused(self, reply: httpx2.Response) -> BackendError:
-        return http_errors.refused(
+        return http_errors.status_error(
             self.card, reply.status_code, reply.text, reply.headers, self.key
         )
 
@@ -132,14 +132,14 @@ class _Server:
 async def _server(settings: Settings, card: ModelSpec) -> AsyncIterator[_Server]:
     """The server of a card; what goes wrong on the way to it is told in words."""
     check_allowed(settings, card)
-    key = key_of(card)
+    key = api_key(card)
     try:
         async with new_session(WITHIN_S) as session, asyncio.timeout(WITHIN_S):
             yield _Server(card, key, session)
     except (TimeoutError, httpx2.TimeoutException) as error:
-        raise http_errors.silent(card, WITHIN_S) from error
+        raise http_errors.silence_error(card, WITHIN_S) from error
     except httpx2.HTTPError as error:
-        raise http_errors.unreached(card, error) from error
+        raise http_errors.connection_error(card, error) from error
 
 
 def _what_to_do(said: str) -> str:

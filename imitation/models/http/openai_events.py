@@ -15,7 +15,7 @@ _PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
 _FAILED = ("error", "abort", "aborted", "failed", "cancelled", "insufficient_system_resource")
 
 
-class Reading:
+class AnswerReader:
     """What one reply has said so far.
 
     Args:
@@ -56,10 +56,10 @@ class Reading:
             self.ended = True
             return ""
         if not isinstance(said, Mapping):
-            raise http_errors.malformed(self._card, said)
+            raise http_errors.protocol_error(self._card, said)
         choices = said.get("choices")
         if _tells_error(said, event.name):
-            raise http_errors.told(self._card, said, self._key)
+            raise http_errors.stream_error(self._card, said, self._key)
         self._count(said.get("usage"))
         if not choices:
             if not said or said.get("type") in _PINGS:
@@ -69,16 +69,16 @@ class Reading:
             return ""
         choice = choices[0] if isinstance(choices, list) else None
         if not isinstance(choice, Mapping):
-            raise http_errors.malformed(self._card, said)
+            raise http_errors.protocol_error(self._card, said)
         self._choices = True
         if choice.get("error"):
-            raise http_errors.told(self._card, choice, self._key)
+            raise http_errors.stream_error(self._card, choice, self._key)
         self.finish = clean(str(choice.get("finish_reason") or self.finish)).lower()
         self._count(choice.get("usage"))
         try:
             text = self._text(choice)
         except RecursionError:
-            raise http_errors.malformed(self._card, "text nested too deeply") from None
+            raise http_errors.protocol_error(self._card, "text nested too deeply") from None
         self._wrote |= bool(text)
         self._whole |= event.bare
         return text
@@ -91,17 +91,19 @@ class Reading:
         """
         card = self._card
         if self.finish in _WITHHELD:
-            raise http_errors.withheld(card, self.finish, cut=self._wrote)
+            raise http_errors.filter_error(card, self.finish, cut=self._wrote)
         if self.finish in _FAILED:
-            raise http_errors.broke_off(card, f"the server ended it with {self.finish!r}.")
+            raise http_errors.interrupted_error(card, f"the server ended it with {self.finish!r}.")
         if not self._choices and self._odd:
-            raise http_errors.malformed(card, self._odd)
+            raise http_errors.protocol_error(card, self._odd)
         if self._thought and not self._wrote:
-            raise http_errors.only_thought(card, cut=self.finish == "length")
+            raise http_errors.no_answer_error(card, cut=self.finish == "length")
         if self.ended and not self.finish and not self._wrote:
-            raise http_errors.broke_off(card, "the server ended it without a word.")
+            raise http_errors.interrupted_error(card, "the server ended it without a word.")
         if not self.ended and not self.finish and not self._whole:
-            raise http_errors.broke_off(card, "the server closed the stream before its end.")
+            raise http_errors.interrupted_error(
+                card, "the server closed the stream before its end."
+            )
 
     def _text(self, choice: Mapping[str, Any]) -> str:
         """The text of a choice: of its delta, else of its message, else its own."""

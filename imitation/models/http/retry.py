@@ -14,7 +14,7 @@ from imitation.errors import BackendError
 T = TypeVar("T")
 
 
-class TryAgain(BackendError):
+class RetryableError(BackendError):
     """A refusal that soon may be none: overloaded, still loading, nobody there yet.
 
     Attributes:
@@ -48,7 +48,7 @@ class RetryPolicy:
     first_wait_s: float = 0.25
     longest_s: float = 20.0
 
-    def wait_s(self, attempt: int, error: TryAgain, waited_s: float) -> float | None:
+    def wait_s(self, attempt: int, error: RetryableError, waited_s: float) -> float | None:
         """Seconds to wait after the failed `attempt` (from 1), None to give up."""
         if attempt >= self.attempts:
             return None
@@ -58,7 +58,7 @@ class RetryPolicy:
         return wait if waited_s + wait <= self.longest_s else None
 
 
-async def persistently(
+async def with_retries(
     attempt: Callable[[], AsyncGenerator[T, None]], patience: RetryPolicy
 ) -> AsyncGenerator[T, None]:
     """Items of the first attempt that yields one; closing this closes the attempt.
@@ -76,7 +76,7 @@ async def persistently(
                     passed_on = True
                     yield item
             return
-        except TryAgain as error:
+        except RetryableError as error:
             wait = None if passed_on else patience.wait_s(number, error, waited)
             if wait is None:
                 raise

@@ -8,13 +8,13 @@ from typing import Any
 
 from imitation.errors import BackendError
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import place
+from imitation.models.http.connection import origin
 from imitation.validation import nearest
 from imitation.values import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """A model or adapter that a server lists.
 
     Attributes:
@@ -41,7 +41,7 @@ class Served:
         )
 
 
-def read_listing(card: ModelSpec, listed: Any) -> list[Served]:
+def read_listing(card: ModelSpec, listed: Any) -> list[ServedModel]:
     """What a server lists, from the JSON of its reply.
 
     Raises:
@@ -49,14 +49,16 @@ def read_listing(card: ModelSpec, listed: Any) -> list[Served]:
     """
     try:
         return [
-            Served(str(row["id"]), *(str(row.get(k) or "") for k in ("owned_by", "root", "parent")))
+            ServedModel(
+                str(row["id"]), *(str(row.get(k) or "") for k in ("owned_by", "root", "parent"))
+            )
             for row in listed["data"]
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise http_errors.malformed(card, listed) from error
+        raise http_errors.protocol_error(card, listed) from error
 
 
-def missing(card: ModelSpec, served: Sequence[Served]) -> BackendError | None:
+def missing_model_error(card: ModelSpec, served: Sequence[ServedModel]) -> BackendError | None:
     """Why a card cannot be asked, its server listing these; None where it can or may be."""
     names = [one.name for one in served]
     wanted = card.adapter or card.model
@@ -64,7 +66,7 @@ def missing(card: ModelSpec, served: Sequence[Served]) -> BackendError | None:
         return None
     if card.adapter:
         return BackendError(
-            f"{place(card.endpoint)} has no adapter {wanted!r}.",
+            f"{origin(card.endpoint)} has no adapter {wanted!r}.",
             "What a server loaded while it ran is gone once it restarts: load it again (Fine-tune, "
             f"under its run), or start the server with it. {nearest(wanted, names[:20])}",
             status=404,
@@ -74,7 +76,7 @@ def missing(card: ModelSpec, served: Sequence[Served]) -> BackendError | None:
     if variants & set(names) or any(one.is_one_of_many for one in served):
         return None
     return BackendError(
-        f"{place(card.endpoint)} has no model {wanted!r}.",
+        f"{origin(card.endpoint)} has no model {wanted!r}.",
         nearest(wanted, names)[:300],
         status=404,
     )

@@ -65,12 +65,12 @@ class Sessions:
             return reply.json() if reply.content else None
         except httpx2.HTTPStatusError as error:
             reply = error.response
-            raise http_errors.refused(
+            raise http_errors.status_error(
                 card, reply.status_code, reply.text, reply.headers, key
             ) from None
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise http_errors.silent(card, within_s) from error
+            raise http_errors.silence_error(card, within_s) from error
         except httpx2.HTTPError as error:
-            raise http_errors.unreached(card, error) from error
+            raise http_errors.connection_error(card, error) from error
         except ValueError as error:
-            raise http_errors.malformed(card, reply.text) from error
+            raise http_errors.protocol_error(card, reply.text) from error

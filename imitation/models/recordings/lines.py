@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from imitation.errors import UserError
 from imitation.reading import parquet
 from imitation.reading.text import BOM, UTF16, check_bytes, is_utf16
-from imitation.text import cleaned
+from imitation.text import clean_values
 from imitation.values import Refused
 
 MAX_LINE = 8_000_000
@@ -111,7 +111,7 @@ def _row(line: int, value: object) -> Row:
     if not isinstance(value, dict):
         kind = {list: "a list", str: "text", type(None): "null"}.get(type(value), "a number")
         raise ValueError(f"{kind} where an object in braces is expected")
-    return Row(line, cleaned(value))
+    return Row(line, clean_values(value))
 
 
 def _why(error: Exception) -> str:

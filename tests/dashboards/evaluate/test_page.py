@@ -31,7 +31,7 @@ from imitation.evaluation.report.export import percent
 from imitation.evaluation.report.files import report_of
 from imitation.evaluation.report.gaps import Measurement, gaps
 from imitation.evaluation.report.sample_index import Query, Samples
-from imitation.evaluation.report.schema import Measured, Run
+from imitation.evaluation.report.schema import EvaluatedModel, Run
 from imitation.evaluation.statistics.intervals import wilson
 from imitation.facts import check, facts_of, find
 from imitation.jobs.registry import command, command_of
@@ -140,10 +140,10 @@ def test_the_documentation_has_the_examples_numbers():
 
 def test_what_a_share_of_the_gap_rests_on_is_said_beside_it(tmp_path):
     """A reference barely better, and an imitation of a base that is not in the run."""
-    base = Measured("b", "Base", "base")
-    models = (base, Measured("i", "Mine", "imitation", "b"),
-              Measured("o", "Other's", "imitation", "elsewhere"),
-              Measured("r", "Reference", "reference"))  # fmt: skip
+    base = EvaluatedModel("b", "Base", "base")
+    models = (base, EvaluatedModel("i", "Mine", "imitation", "b"),
+              EvaluatedModel("o", "Other's", "imitation", "elsewhere"),
+              EvaluatedModel("r", "Reference", "reference"))  # fmt: skip
     out = tmp_path / "barely"
     report_files.save(Run("barely", "2026-01-02T00:00:00+00:00", ("x",), models, ("t",)), out)
     for model, right in (("b", 10), ("i", 30), ("o", 40), ("r", 24)):

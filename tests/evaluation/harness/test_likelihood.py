@@ -17,7 +17,11 @@ from openai.types import Completion
 
 from imitation.errors import BackendError
 from imitation.evaluation.harness import likelihood
-from imitation.evaluation.harness.likelihood import EchoLikelihood, LlamaLikelihood, why_not
+from imitation.evaluation.harness.likelihood import (
+    EchoLikelihood,
+    LlamaLikelihood,
+    likelihood_refusal,
+)
 from imitation.models.embedded.dequantised import dequantised
 from imitation.models.embedded.engine import EmbeddedBackend
 from imitation.models.embedded.weights import weights_path
@@ -44,8 +48,8 @@ CARD = ModelSpec("w", "Whole", "reference", "embedded", weights="whole")
 )
 def test_who_can_and_why_not(backend: str, form: str, reason: str) -> None:
     card = ModelSpec("m", "M", "base", backend, prompt_format=form)
-    assert reason in why_not(card)
-    assert bool(why_not(card)) == bool(reason)
+    assert reason in likelihood_refusal(card)
+    assert bool(likelihood_refusal(card)) == bool(reason)
 
 
 @pytest.mark.slow

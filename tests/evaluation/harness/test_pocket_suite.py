@@ -13,7 +13,7 @@ from imitation.evaluation.harness.suites import (
     INDEX,
     OURS,
     TASKS,
-    Listed,
+    TaskEntry,
     check_names,
     expand,
     read_index,
@@ -107,7 +107,7 @@ def test_the_picker_has_ours_until_the_list_is_written(tmp_path: Path):
     rows = [{"name": "mmlu", "kind": "group"}, {"name": "nq_open", "downloads": "google/nq_open"}]
     (tmp_path / INDEX).write_text(json.dumps(rows), "utf-8")
     lines = read_index(settings)
-    assert lines[0] == Listed("mmlu", "group")
+    assert lines[0] == TaskEntry("mmlu", "group")
     assert [line.name for line in search(lines, "google NQ")] == ["nq_open"]
     (tmp_path / INDEX).write_text("[{", "utf-8")
     with pytest.raises(UserError, match="list_tasks"):

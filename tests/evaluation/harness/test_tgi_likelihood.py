@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imitation.errors import BackendError
-from imitation.evaluation.harness.model_runners import CatalogAsker
+from imitation.evaluation.harness.model_runners import CatalogRunner
 from imitation.evaluation.harness.tgi_likelihood import TGILikelihood
 from imitation.models.backends.registry import Backends
 from imitation.models.http.sessions import Sessions
@@ -106,7 +106,7 @@ def test_evaluation_asks_tgi(server: FakeTGI) -> None:
         args = ("It is", " Paris")
 
     answers: list = []
-    asker = CatalogAsker(Backends(SETTINGS), card(server, "broad"))
+    asker = CatalogRunner(Backends(SETTINGS), card(server, "broad"))
     asker.ask("loglikelihood", [Request()], lambda _, a: answers.append(a), pytest.fail)
     asker.close()
     assert answers == [(pytest.approx(server.model.logprob(" Paris", "broad")), True)]

@@ -8,7 +8,7 @@ import pytest
 from imitation.evaluation.metrics.natural_questions import (
     as_stopped_by_lm_eval,
     exact_match,
-    normalised,
+    normalise,
 )
 
 NQ = Path(__file__).parents[4] / "shared" / "reference" / "nq_open_dev_300.jsonl"
@@ -40,7 +40,7 @@ def test_right_by_case_punctuation_articles_and_spaces_alike(said, accepted, rig
 
 def test_the_normalisation_is_squads():
     # Punctuation goes without leaving a space, then articles as whole words, then spaces.
-    assert normalised("The U.S.A.'s  an-swer, a  Theory") == "usas answer theory"
+    assert normalise("The U.S.A.'s  an-swer, a  Theory") == "usas answer theory"
 
 
 def test_what_lm_evals_stops_leave():

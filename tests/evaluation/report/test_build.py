@@ -16,14 +16,14 @@ from imitation.evaluation.report import schema
 from imitation.evaluation.report.export import export, percent
 from imitation.evaluation.report.files import load, save
 from imitation.evaluation.report.sample_index import Query, Samples
-from imitation.evaluation.report.schema import Measured, Report, Run, comparable
+from imitation.evaluation.report.schema import EvaluatedModel, Report, Run, comparable
 from imitation.values import Interval
 from tests.evaluation.lm_eval_files import write_result
 
 MODELS = (
-    Measured("b", "Base", "base", template="chat"),
-    Measured("i", "Imitation", "imitation", base="b", template="chat"),
-    Measured("r", "Reference", "reference", template="chat"),
+    EvaluatedModel("b", "Base", "base", template="chat"),
+    EvaluatedModel("i", "Imitation", "imitation", base="b", template="chat"),
+    EvaluatedModel("r", "Reference", "reference", template="chat"),
 )
 RUN = Run(
     "run", "2026-01-02T00:00:00+00:00", ("python",), MODELS, ("t",), versions={"lm_eval": "x"}
@@ -290,7 +290,7 @@ def test_an_imitation_is_never_measured_from_another_base(tmp_path: Path) -> Non
     (gap,) = built(tmp_path / "unknown", unknown, b=BASE, i=IMITATION, r=REFERENCE).gaps
     assert gap.closed.value == pytest.approx(20 / 60)
     assert "Which base Imitation was made from is not known; Base, the only one" in gap.notes[0]
-    two = replace(unknown, models=(*unknown.models, Measured("c", "Second", "base")))
+    two = replace(unknown, models=(*unknown.models, EvaluatedModel("c", "Second", "base")))
     (gap,) = built(tmp_path / "two", two, b=BASE, c=BASE, i=IMITATION, r=REFERENCE).gaps
     assert gap.closed.value is None and "which of Base, Second" in gap.undefined
     assert load(tmp_path / "two").gaps == (gap,)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from imitation.evaluation.statistics import intervals
-from imitation.evaluation.statistics.intervals import bootstrap_gap, no_change
+from imitation.evaluation.statistics.intervals import bootstrap_gap, paired_p_value
 from imitation.values import Interval
 
 
@@ -174,7 +174,7 @@ def test_no_change_is_seldom_called_one(n):
     rng, called = np.random.default_rng(8), []
     for seed in range(400):
         first = rng.normal(0, 1, n)
-        p = no_change(first, first + rng.normal(0, 1, n), resamples=1000, seed=seed)
+        p = paired_p_value(first, first + rng.normal(0, 1, n), resamples=1000, seed=seed)
         called.append(p < 0.05)
     assert np.mean(called) <= 0.075, f"{np.mean(called):.3f}"
 
@@ -287,20 +287,20 @@ def test_no_gap_without_a_better_reference():
 def test_no_change_by_mcnemar_is_exact():
     # 8 won, 2 lost: 2 * P(at most 2 of 10 coin throws) = 2 * 56 / 1024.
     first, second = [0.0] * 8 + [1.0] * 2 + [1.0] * 50, [1.0] * 8 + [0.0] * 2 + [1.0] * 50
-    assert no_change(first, second) == pytest.approx(112 / 1024)
-    assert no_change(second, first) == no_change(first, second)
-    assert no_change(first, first) == 1.0
-    assert no_change([1.0], [0.0]) is None
+    assert paired_p_value(first, second) == pytest.approx(112 / 1024)
+    assert paired_p_value(second, first) == paired_p_value(first, second)
+    assert paired_p_value(first, first) == 1.0
+    assert paired_p_value([1.0], [0.0]) is None
 
 
 def test_no_change_of_other_values_by_changes_of_sign():
     rng = np.random.default_rng(0)
     first = rng.normal(0, 1, 200)
-    assert no_change(first.tolist(), (first + 0.5).tolist()) == 1 / 10_001
-    assert no_change(first.tolist(), rng.permutation(first).tolist()) > 0.05
+    assert paired_p_value(first.tolist(), (first + 0.5).tolist()) == 1 / 10_001
+    assert paired_p_value(first.tolist(), rng.permutation(first).tolist()) > 0.05
     # All 2^4 signs: the data and its mirror image are the farthest.
-    assert no_change([0.1, 0.2, 0.3, 0.4], [0.2, 0.4, 0.6, 0.8]) == 2 / 16
-    assert no_change([0.5] * 3, [0.5] * 3) == 1.0
+    assert paired_p_value([0.1, 0.2, 0.3, 0.4], [0.2, 0.4, 0.6, 0.8]) == 2 / 16
+    assert paired_p_value([0.5] * 3, [0.5] * 3) == 1.0
 
 
 def test_one_task_counts_as_weighted():
@@ -309,7 +309,9 @@ def test_one_task_counts_as_weighted():
     assert intervals.mean(values, strata=tasks).value == pytest.approx(0.25)
     # By items 5 won and none lost; by tasks the same signs, so the same exact test.
     worse = [0.0] * 110
-    assert no_change(worse, values, strata=tasks) == pytest.approx(no_change(worse, values))
+    assert paired_p_value(worse, values, strata=tasks) == pytest.approx(
+        paired_p_value(worse, values)
+    )
     with pytest.raises(ValueError, match="task 1 has no item"):
         intervals.bootstrap_mean([0.1, 0.2], strata=intervals.Strata([0, 0], [0.5, 0.5]))
 

@@ -14,7 +14,7 @@ from imitation.data.format import read_examples
 from imitation.data.manifest import manifest_of
 from imitation.data.sources.load import Source
 from imitation.data.sources.preview import from_table, glimpse
-from imitation.disk import locked
+from imitation.disk import file_lock
 from imitation.jobs.commands import build_dataset
 
 ROOT = Path(__file__).parents[3]
@@ -205,7 +205,7 @@ def test_failures_are_in_the_progress(tmp_path, source):
 
 def test_an_existing_folder_and_a_second_job_are_refused(tmp_path, source, capsys):
     out = tmp_path / "set"
-    with locked(tmp_path / ".set.lock"):
+    with file_lock(tmp_path / ".set.lock"):
         assert build("--source", source, "--out", out) == 2
     assert "Another job is building" in capsys.readouterr().err
     assert build("--source", source, "--out", out, "--no-diversity") == 0

@@ -21,7 +21,7 @@ import pytest
 
 from imitation.errors import BackendError
 from imitation.models.backends.registry import complete
-from imitation.models.embedded.engine import EmbeddedBackend, share_of
+from imitation.models.embedded.engine import EmbeddedBackend, threads_per_engine
 from imitation.models.embedded.gguf import write_lora
 from imitation.settings import PACKAGE, Settings
 from imitation.values import Delta, Done, Message, ModelSpec, Sampling, Sent
@@ -63,7 +63,7 @@ def slots(url: str) -> list[dict]:
     [(2, 0, 2), (2, 1, 2), (2, 2, 1), (2, 3, 1), (8, 3, 2), (16, 5, 3), (1, 4, 1)],
 )
 def test_threads_of_all_engines_never_exceed_the_cores(cores, engines, threads):
-    assert share_of(cores, engines) == threads
+    assert threads_per_engine(cores, engines) == threads
     assert threads * engines <= cores or threads == 1
 
 

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import is_loopback, place
-from imitation.models.http.retry import TryAgain
+from imitation.models.http.connection import is_loopback, origin
+from imitation.models.http.retry import RetryableError
 from imitation.values import ModelSpec
 
 CARD = ModelSpec("m", "LLaMA", "base", "openai", endpoint="https://u:p@h.example:8/v1?key=k")
@@ -25,7 +25,7 @@ CARD = ModelSpec("m", "LLaMA", "base", "openai", endpoint="https://u:p@h.example
     ],
 )
 def test_overflow_is_recognised_in_the_words_of_many_servers(said):
-    error = http_errors.refused(CARD, 400, said)
+    error = http_errors.status_error(CARD, 400, said)
     assert error.message.startswith("The conversation is too long for LLaMA.")
 
 
@@ -44,19 +44,19 @@ def test_overflow_is_recognised_in_the_words_of_many_servers(said):
     ],
 )
 def test_what_a_server_says_is_found_in_its_usual_forms(body, said):
-    assert http_errors.refused(CARD, 418, body).message.endswith(f"(418). It says: {said}")
+    assert http_errors.status_error(CARD, 418, body).message.endswith(f"(418). It says: {said}")
 
 
 @pytest.mark.parametrize("body", [None, {}, "", "<html>nginx</html>", {"error": {}}])
 def test_what_says_nothing_is_not_quoted(body):
-    assert "says" not in http_errors.refused(CARD, 500, body).message
+    assert "says" not in http_errors.status_error(CARD, 500, body).message
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422, 429, 500, 503])
 def test_a_key_a_server_repeats_is_taken_out(status):
-    error = http_errors.refused(CARD, status, "your key sk-1234567 is odd", key="sk-1234567")
+    error = http_errors.status_error(CARD, status, "your key sk-1234567 is odd", key="sk-1234567")
     assert "sk-1234567" not in str(error) and "your key (key) is odd" in str(error)
-    assert "sk-1234567" not in str(http_errors.refused(CARD, 401, "sk-1234567"))
+    assert "sk-1234567" not in str(http_errors.status_error(CARD, 401, "sk-1234567"))
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ def test_a_key_a_server_repeats_is_taken_out(status):
     [("7", 7), ("0.5", 0.5), ("-3", 0), ("soon", None), ("", None)],
 )
 def test_retry_after_in_seconds(text, seconds):
-    error = http_errors.refused(CARD, 429, "", {"retry-after": text})
-    assert isinstance(error, TryAgain) and error.retry_after_s == seconds
+    error = http_errors.status_error(CARD, 429, "", {"retry-after": text})
+    assert isinstance(error, RetryableError) and error.retry_after_s == seconds
 
 
 def test_retry_after_as_a_date():
     date = email.utils.formatdate(time.time() + 30, usegmt=True)
-    error = http_errors.refused(CARD, 503, "", {"retry-after": date})
+    error = http_errors.status_error(CARD, 503, "", {"retry-after": date})
     assert 28 <= error.retry_after_s <= 31
 
 
 def test_an_empty_account_is_not_tried_again_but_a_full_minute_is():
-    assert "no quota left" in http_errors.refused(CARD, 402, "").message
-    assert "no quota left" in http_errors.refused(CARD, 429, "check your billing").message
-    minute = http_errors.refused(CARD, 429, "quota per minute exceeded", {"retry-after": "9"})
-    assert isinstance(minute, TryAgain)
+    assert "no quota left" in http_errors.status_error(CARD, 402, "").message
+    assert "no quota left" in http_errors.status_error(CARD, 429, "check your billing").message
+    minute = http_errors.status_error(CARD, 429, "quota per minute exceeded", {"retry-after": "9"})
+    assert isinstance(minute, RetryableError)
 
 
 def test_credentials_of_an_endpoint_are_not_shown():
-    assert place(CARD.endpoint) == "https://h.example:8"
+    assert origin(CARD.endpoint) == "https://h.example:8"
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_credentials_of_an_endpoint_are_not_shown():
     ],
 )
 def test_connections_fail_in_words(error, words):
-    assert words in http_errors.unreached(CARD, error).message
+    assert words in http_errors.connection_error(CARD, error).message
 
 
 def test_a_bad_certificate_is_not_tried_again():
     error = httpx2.ConnectError("")
     error.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
-    found = http_errors.unreached(CARD, error)
-    assert "self-signed" in found.message and not isinstance(found, TryAgain)
+    found = http_errors.connection_error(CARD, error)
+    assert "self-signed" in found.message and not isinstance(found, RetryableError)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import pytest
 
 from imitation.errors import BackendError
-from imitation.models.http.retry import RetryPolicy, TryAgain, persistently
+from imitation.models.http.retry import RetryableError, RetryPolicy, with_retries
 
-BUSY = TryAgain("busy", status=429)
+BUSY = RetryableError("busy", status=429)
 
 
 def attempts(*scripts):
@@ -25,7 +25,7 @@ def attempts(*scripts):
 
 
 async def drained(attempt, patience: RetryPolicy) -> list:
-    return [item async for item in persistently(attempt, patience)]
+    return [item async for item in with_retries(attempt, patience)]
 
 
 QUICK = RetryPolicy(attempts=3, first_wait_s=0.001, longest_s=0.1)
@@ -39,7 +39,7 @@ async def test_the_first_attempt_that_yields_is_taken():
 
 async def test_nothing_is_tried_again_once_something_was_yielded():
     attempt, left, _ = attempts(["a", BUSY], ["b"])
-    with pytest.raises(TryAgain):
+    with pytest.raises(RetryableError):
         await drained(attempt, QUICK)
     assert left == [["b"]]
 
@@ -53,7 +53,7 @@ async def test_other_errors_are_not_tried_again():
 
 async def test_closing_closes_the_attempt():
     attempt, _, closed = attempts(["a", "b"])
-    items = persistently(attempt, QUICK)
+    items = with_retries(attempt, QUICK)
     assert await anext(items) == "a"
     await items.aclose()
     assert closed == [["a", "b"]]
@@ -66,6 +66,6 @@ def test_waits_double_and_are_bounded():
         assert 1.5 <= patience.wait_s(2, BUSY, 1) <= 2.0
     assert patience.wait_s(4, BUSY, 0) is None
     assert patience.wait_s(3, BUSY, 4.5) is None
-    assert patience.wait_s(1, TryAgain("", retry_after_s=3), 0) == 3
-    assert patience.wait_s(1, TryAgain("", retry_after_s=0), 0) > 0
-    assert patience.wait_s(1, TryAgain("", retry_after_s=6), 0) is None
+    assert patience.wait_s(1, RetryableError("", retry_after_s=3), 0) == 3
+    assert patience.wait_s(1, RetryableError("", retry_after_s=0), 0) > 0
+    assert patience.wait_s(1, RetryableError("", retry_after_s=6), 0) is None

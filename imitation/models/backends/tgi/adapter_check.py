@@ -45,7 +45,7 @@ class Step:
     likely: Mapping[int, float]
 
 
-class Asking(Protocol):
+class AdapterServer(Protocol):
     """A server that can be asked."""
 
     async def greedy(self, prompt: str, adapter: str, count: int) -> list[Step]:
@@ -62,7 +62,7 @@ class Asking(Protocol):
 
 
 async def check_adapter(
-    asking: Asking, prompts: Sequence[str], adapter: str, others: Sequence[str]
+    asking: AdapterServer, prompts: Sequence[str], adapter: str, others: Sequence[str]
 ) -> Verdict:
     """What becomes of an adapter.
 
@@ -83,7 +83,7 @@ async def check_adapter(
     return verdict
 
 
-async def _differs(asking: Asking, prompts: Sequence[str], adapter: str) -> bool:
+async def _differs(asking: AdapterServer, prompts: Sequence[str], adapter: str) -> bool:
     """Whether the first token after a prompt is another than the base's, beyond its own noise."""
     differ = noise = 0.0
     for prompt in prompts:
@@ -94,7 +94,7 @@ async def _differs(asking: Asking, prompts: Sequence[str], adapter: str) -> bool
 
 
 async def _decodes(
-    asking: Asking, prompts: Sequence[str], adapter: str, others: Sequence[str]
+    asking: AdapterServer, prompts: Sequence[str], adapter: str, others: Sequence[str]
 ) -> Verdict:
     """Whether tokens after the first are as likely as when the prompt already ends before them.
 
@@ -120,7 +120,9 @@ async def _decodes(
     return "mixed" if wrong else "right"
 
 
-async def _comparable(asking: Asking, prompt: str, steps: Sequence[Step]) -> list[tuple[str, Step]]:
+async def _comparable(
+    asking: AdapterServer, prompt: str, steps: Sequence[Step]
+) -> list[tuple[str, Step]]:
     """(prompt with the tokens so far, next token), as long as the text becomes these tokens."""
     found, ids = [], await asking.tokens(prompt)
     for step, following in pairwise(steps):

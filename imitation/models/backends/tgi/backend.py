@@ -34,7 +34,7 @@ from imitation.errors import BackendError
 from imitation.models.backends.tgi.server import Info, Servers, root, token_ids
 from imitation.models.backends.tgi.stream import (
     BASE,
-    LIFE,
+    IDLE_TIMEOUT,
     Call,
     Piece,
     hub_session,
@@ -45,9 +45,9 @@ from imitation.models.backends.tgi.stream import (
     told,
 )
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import CONNECT_S, check_allowed, key_of
-from imitation.models.http.idle_timeout import QUEUED, Life
-from imitation.models.http.retry import RetryPolicy, persistently
+from imitation.models.http.connection import CONNECT_S, api_key, check_allowed
+from imitation.models.http.idle_timeout import MAX_SILENCES, IdleTimeout
+from imitation.models.http.retry import RetryPolicy, with_retries
 from imitation.models.http.sessions import Sessions
 from imitation.models.http.stop_filter import StopFilter
 from imitation.models.request import MOST_STOPS, Hooks, as_dicts, format_of, prepare
@@ -85,13 +85,13 @@ class TGIBackend:
                 the card's, too.
         """
         check_allowed(self._settings, card)
-        key = key_of(card)
+        key = api_key(card)
         attempt = functools.partial(self._found_right, card, key)
-        async with aclosing(persistently(attempt, self._patience)) as checks:
+        async with aclosing(with_retries(attempt, self._patience)) as checks:
             info, note = await anext(checks)
         call = await self._prepare(card, messages, sampling, key, info, note)
         yield call.sent
-        attempts = persistently(lambda: self._answer(card, call), self._patience)
+        attempts = with_retries(lambda: self._answer(card, call), self._patience)
         async with aclosing(attempts) as events:
             async for event in events:
                 yield event
@@ -106,7 +106,7 @@ class TGIBackend:
             BackendError: It is or does not, and why.
         """
         check_allowed(self._settings, card)
-        key = key_of(card)
+        key = api_key(card)
         await self._sessions.ask(card, root(card) + "/health", key=key)
         await self._servers.look(card, key)
         await self._sessions.ask(card, root(card) + "/tokenize", {"inputs": "a"}, key=key)
@@ -128,7 +128,7 @@ class TGIBackend:
             try:
                 return str(reply["templated_text"])
             except (KeyError, TypeError) as error:
-                raise http_errors.malformed(card, reply) from error
+                raise http_errors.protocol_error(card, reply) from error
 
         async def count(text: str) -> int:
             return len(await token_ids(ask, card, text))
@@ -187,8 +187,8 @@ class TGIBackend:
         silence = self._settings.timeout_s
         tally = StopFilter(call.stop, call.started, call.max_tokens)
         last, made = Piece(), 0
-        life = Life(silence, QUEUED)
-        LIFE.set(life)
+        idle = IdleTimeout(silence, MAX_SILENCES)
+        IDLE_TIMEOUT.set(idle)
         events: Any = None
         # Closing the client is what closes the response; leaving the loop over it is not.
         client = AsyncInferenceClient(
@@ -199,13 +199,13 @@ class TGIBackend:
         try:
             async with asyncio.timeout(silence):
                 events = await open_events(client, card, call)
-            async for event in life.watched(cast("AsyncIterator[Any]", events)):
+            async for event in idle.guard(cast("AsyncIterator[Any]", events)):
                 piece = of_chat(event) if call.chat else of_generate(event)
                 if made == call.max_tokens and piece.tokens_in:  # its stretch goes on
                     last = replace(last, finish="length", tokens=made)
                     break
                 made += piece.tokens_in
-                if delta := tally.feed(piece.text, life.arrivals):
+                if delta := tally.feed(piece.text, idle.arrivals):
                     yield delta
                 last = replace(
                     last,
@@ -216,12 +216,12 @@ class TGIBackend:
                 if tally.over:
                     break
         except (httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
-            if isinstance(error, TimeoutError) and life.signs:
-                raise http_errors.queued(card, silence * QUEUED) from None
+            if isinstance(error, TimeoutError) and idle.had_heartbeats:
+                raise http_errors.queue_error(card, silence * MAX_SILENCES) from None
             raise self._fault(card, call, error, opened=events is not None) from None
         except (ValueError, AttributeError, TypeError, KeyError) as error:
             # The hub's parser meets an event of another shape than it expects in many ways.
-            raise http_errors.malformed(card, getattr(error, "doc", error)) from error
+            raise http_errors.protocol_error(card, getattr(error, "doc", error)) from error
         finally:
             if events is not None:
                 await events.aclose()
@@ -229,7 +229,9 @@ class TGIBackend:
         if rest := tally.flush():
             yield rest
         if not last.finish and not tally.stopped:
-            raise http_errors.broke_off(card, "the server closed the stream before its end.")
+            raise http_errors.interrupted_error(
+                card, "the server closed the stream before its end."
+            )
         yield tally.done(last.finish, last.prompt_tokens, last.tokens)
 
     def _fault(
@@ -239,19 +241,19 @@ class TGIBackend:
         for cause in _causes(error):
             if isinstance(cause, HfHubHTTPError):
                 reply = cause.response
-                return http_errors.refused(
+                return http_errors.status_error(
                     card, reply.status_code, reply.text, reply.headers, call.key
                 )
             if isinstance(cause, httpx2.ConnectTimeout):
-                return http_errors.unreached(card, error)
+                return http_errors.connection_error(card, error)
         if isinstance(error, TextGenerationError):
             return told(card, call, error.args[0] if error.args else "")
         self._servers.lost(card)
         if isinstance(error, InferenceTimeoutError | httpx2.TimeoutException | TimeoutError):
-            return http_errors.silent(card, self._settings.timeout_s)
+            return http_errors.silence_error(card, self._settings.timeout_s)
         if opened:
-            return http_errors.broke_off(card, "the connection was lost.")
-        return http_errors.unreached(card, error)
+            return http_errors.interrupted_error(card, "the connection was lost.")
+        return http_errors.connection_error(card, error)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

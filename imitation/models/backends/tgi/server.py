@@ -31,8 +31,8 @@ import httpx2
 from imitation.errors import BackendError
 from imitation.models.backends.tgi.adapter_check import TEXTS, Step, Verdict, check_adapter
 from imitation.models.http import errors as http_errors
-from imitation.models.http.connection import PROBE_S, place
-from imitation.models.http.retry import TryAgain
+from imitation.models.http.connection import PROBE_S, origin
+from imitation.models.http.retry import RetryableError
 from imitation.models.http.sessions import Sessions
 from imitation.values import ModelSpec
 
@@ -99,7 +99,7 @@ class Servers:
             longest, total = int(said["max_input_tokens"]), int(said["max_total_tokens"])
             info = Info(str(said["model_id"]), longest, total)
         except (KeyError, TypeError, ValueError) as error:
-            raise http_errors.malformed(card, said) from error
+            raise http_errors.protocol_error(card, said) from error
         count = await self._requests(card, key)
         if known.info not in (None, info) or count < known.count:
             self.lost(card)
@@ -158,7 +158,7 @@ class Servers:
         try:
             prompts = [await render(text) for text in TEXTS]
             return await check_adapter(asking, prompts, card.adapter, others)
-        except TryAgain:
+        except RetryableError:
             raise
         except BackendError as error:
             if error.status == 422:  # it doesn't give what a check needs, but may well answer
@@ -183,7 +183,7 @@ class Servers:
 
 
 class _Server:
-    """One that a check asks, see `imitation.models.backends.tgi.adapter_check.Asking`."""
+    """One that a check asks, see `imitation.models.backends.tgi.adapter_check.AdapterServer`."""
 
     def __init__(self, sessions: Sessions, card: ModelSpec, key: str, timeout_s: float) -> None:
         self._ask = functools.partial(sessions.ask, card, key=key, within_s=timeout_s)
@@ -205,7 +205,7 @@ class _Server:
                 for token, tops in zip(made, likely, strict=True)
             ]
         except (KeyError, TypeError, ValueError) as error:
-            raise http_errors.malformed(self._card, reply) from error
+            raise http_errors.protocol_error(self._card, reply) from error
 
     async def tokens(self, text: str) -> list[int]:
         return await token_ids(self._ask, self._card, text)
@@ -228,7 +228,7 @@ class _Server:
                         begun.append(aiter(reply.aiter_bytes()))
                         await anext(begun[-1], None)
             except (TimeoutError, httpx2.HTTPError) as error:
-                raise http_errors.unreached(self._card, error) from error
+                raise http_errors.connection_error(self._card, error) from error
             yield
 
 
@@ -254,12 +254,12 @@ async def token_ids(ask: Callable[..., Awaitable[Any]], card: ModelSpec, text: s
     try:
         return [int(token["id"]) for token in reply]
     except (KeyError, TypeError, ValueError) as error:
-        raise http_errors.malformed(card, reply) from error
+        raise http_errors.protocol_error(card, reply) from error
 
 
 def fault(card: ModelSpec, verdict: Verdict) -> BackendError | None:
     """What a verdict means for the reader; None where nothing is wrong."""
-    at, name = place(card.endpoint), card.adapter
+    at, name = origin(card.endpoint), card.adapter
     if verdict == "absent":
         return BackendError(
             f"{at} has no adapter {name!r}: it answers as the base, without saying so.",

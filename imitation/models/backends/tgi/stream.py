@@ -13,7 +13,7 @@ from huggingface_hub import AsyncInferenceClient
 from imitation.errors import BackendError
 from imitation.models.http import errors as http_errors
 from imitation.models.http.connection import new_session
-from imitation.models.http.idle_timeout import Life
+from imitation.models.http.idle_timeout import IdleTimeout
 from imitation.models.request import as_dicts
 from imitation.values import ModelSpec, Sampling, Sent
 
@@ -67,9 +67,9 @@ def told(card: ModelSpec, call: Call, said: Any) -> BackendError:
     message = said.get("message", "") if isinstance(said, Mapping) else said
     words = str(message).lower()
     if words.startswith("incomplete generation"):
-        return http_errors.broke_off(card, f"the server said {message!r}.")
+        return http_errors.interrupted_error(card, f"the server said {message!r}.")
     status = next((code for begin, code in _MEANING if words.startswith(begin)), 500)
-    return http_errors.refused(card, status, message, key=call.key)
+    return http_errors.status_error(card, status, message, key=call.key)
 
 
 async def open_events(client: AsyncInferenceClient, card: ModelSpec, call: Call) -> Any:
@@ -96,7 +96,7 @@ async def open_events(client: AsyncInferenceClient, card: ModelSpec, call: Call)
     )
 
 
-LIFE: ContextVar[Life] = ContextVar("life")
+IDLE_TIMEOUT: ContextVar[IdleTimeout] = ContextVar("idle")
 """Of the answer being read: the hub makes its sessions by itself, and hands on no comments."""
 
 
@@ -113,13 +113,13 @@ async def _lines_end_at_line_feeds(response: httpx2.Response) -> None:
     It reads `aiter_lines`, which also ends a line at U+2028, U+0085 and the like; TGI writes
     those as they are, so that an answer with one in it would break its event in two.
     """
-    life = LIFE.get(None)
+    idle = IDLE_TIMEOUT.get(None)
 
     async def lines() -> AsyncIterator[str]:
         rest = b""
         async for chunk in response.aiter_bytes():
-            if life is not None:
-                life.sign()
+            if idle is not None:
+                idle.heartbeat()
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
                 yield line.decode("utf-8")
