@@ -1,30 +1,30 @@
-"""Asking a reference for answers or for pairs: the form, the estimate, the jobs; no Gradio here."""
+"""Asking a reference for answers or for pairs: the form, the estimate, the jobs."""
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from dashboards.data import terms
 from dashboards.data.sources import uploads
 from dashboards.shell.context import Context
-from dashboards.shell.owned_jobs import check_allowed, submit
+from dashboards.shell.owned_jobs import OwnedJobs, check_allowed, submit
+from imitation import names
 from imitation.data.steps.sample import estimated_tokens
-from imitation.errors import StorageError, UserError
+from imitation.errors import ConfigError, StorageError, UserError
 from imitation.events import parse
+from imitation.jobs.commands.generate import Generate
+from imitation.jobs.commands.synthesize import Synthesize
 from imitation.jobs.costs import Price, price_of, terms_may_forbid
 from imitation.jobs.prompt_files import fact_prompts, read_prompts
 from imitation.jobs.queue.progress import tail
-from imitation.jobs.registry import command
 from imitation.reading.text import lines_of
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec, JobState, ModelSpec
+from imitation.values import LIVE_STATES, JobState, ModelSpec
 
 KINDS = {"generate": "Answers to prompts", "synthesize": "Pairs like seed pairs (NQ-synthetic)"}
 SHIPPED = PACKAGE / "data" / "broad_prompts.jsonl"
@@ -34,7 +34,19 @@ FEW = 5
 FRAME = 90
 """Tokens, about, of the words around the pairs of a prompt."""
 SHOWN = 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_COMMANDS: Mapping[str, type[Generate | Synthesize]] = {
+    "generate": Generate,
+    "synthesize": Synthesize,
+}
+_LABELS = {
+    "temperature": "Temperature",
+    "max_tokens": "Longest answer",
+    "concurrency": "Requests at once",
+    "count": "Pairs",
+    "price_in": "Price of prompts",
+    "price_out": "Price of answers",
+}
+"""What the form calls the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +87,8 @@ class Estimate:
     """What a form comes to before anything is asked.
 
     Attributes:
-        argv: The command line.
-        out: File of the answers.
+        kind: A key of KINDS.
+        parameters: Of the job.
         card: Of the model.
         prompts: How many will be put; for pairs the fewest that can do.
         prompt_tokens: In them, about.
@@ -86,8 +98,8 @@ class Estimate:
         must_acknowledge: The model's terms are in doubt.
     """
 
-    argv: tuple[str, ...]
-    out: Path
+    kind: str
+    parameters: Generate | Synthesize
     card: ModelSpec
     prompts: int
     prompt_tokens: int
@@ -128,7 +140,7 @@ class Asked:
     @property
     def is_live(self) -> bool:
         """Whether it has not ended."""
-        return self.state in ("queued", "running", "stopping")
+        return self.state in LIVE_STATES
 
 
 def models(context: Context) -> list[tuple[str, str]]:
@@ -158,31 +170,19 @@ def estimate(context: Context, form: Form, visitor: str) -> Estimate:
     Raises:
         UserError: A value is wrong, or the file cannot be used.
     """
-    if not _NAME.fullmatch(form.name):
-        raise UserError(
-            f"{form.name!r} cannot be the name of answers.",
-            "Use up to 80 letters, digits, '.', '_' or '-', the first a letter or digit.",
-        )
+    names.check_name(form.name, "answers")
     card = context.catalog()[form.model]
-    for label, value, low, high in (
-        ("Temperature", form.temperature, 0, 2),
-        ("Longest answer", form.max_tokens, 1, 100_000),
-        ("Requests at once", form.concurrency, 1, 256),
-        ("Pairs", form.count, 1, 1_000_000),
-        ("Price of prompts", form.price_in or 0, 0, 1e6),
-        ("Price of answers", form.price_out or 0, 0, 1e6),
-    ):
-        if not low <= value <= high:
-            raise UserError(f"{label}: {value:g} should be {low:g} to {high:g}.")
-    doubtful, date = terms_may_forbid(card), ""
+    doubtful = terms_may_forbid(card)
+    date = ""
     if doubtful and form.acknowledged:
-        date = terms.acknowledged(context.settings, visitor, card.id)
+        date = terms.acknowledged(context.settings, visitor, card.id) or "today"
+    parameters = _parameters(context.settings, form, date)
     prompts, tokens = _work(context.settings, form, visitor)
     price = price_of(card, form.price_in, form.price_out)
     most = prompts * form.max_tokens
     return Estimate(
-        argv=_argv(context, form, doubtful, date),
-        out=_out(context.settings, form.name),
+        kind=form.kind,
+        parameters=parameters,
         card=card,
         prompts=prompts,
         prompt_tokens=tokens,
@@ -200,34 +200,39 @@ def start(context: Context, form: Form, visitor: str) -> Job:
         UserError: As `estimate`; the terms were not acknowledged; or jobs can't be started.
     """
     check_allowed(context.settings)
-    made = estimate(context, form, visitor)
-    if made.must_acknowledge and not form.acknowledged:
+    plan = estimate(context, form, visitor)
+    if plan.must_acknowledge and not form.acknowledged:
         raise UserError(
-            f"The terms of {made.card.name} may forbid training on its answers.",
+            f"The terms of {plan.card.name} may forbid training on its answers.",
             "Read them, and tick that you did.",
         )
-    if made.out.parent.exists():
+    folder = plan.parameters.out.parent
+    if folder.exists():
         raise UserError(f"There are answers {form.name!r} already.", "Choose another name.")
-    if made.must_acknowledge:
-        terms.acknowledge(context.settings, visitor, made.card.id)
-    made.out.parent.mkdir(parents=True)
-    return _queue(context, form.kind, made.argv, form.name, made.card, visitor)
+    if plan.must_acknowledge:
+        terms.acknowledge(context.settings, visitor, plan.card.id)
+    folder.mkdir(parents=True)
+    return submit(
+        context,
+        form.kind,
+        plan.parameters,
+        form.name,
+        visitor,
+        device="cpu" if plan.card.backend == "embedded" else "io",
+        out=plan.parameters.out,
+        progress=plan.parameters.progress,
+    )
 
 
-def go_on(context: Context, identity: str, visitor: str) -> Job:
+def resume(context: Context, identity: str, visitor: str) -> Job:
     """Run a stopped or failed job's command again: it goes on where it ended.
 
     Raises:
         UserError: It is not this visitor's, still runs, or can't be started.
     """
-    check_allowed(context.settings)
-    job = _own(context, identity, visitor)
-    if job.is_live:
-        raise UserError(f"{job.spec.name} is {job.state}.")
-    card = context.catalog()[_value(job.spec.argv, "--model")]
-    again = _queue(context, job.spec.kind, job.spec.argv, job.spec.name, card, visitor)
+    job = OwnedJobs(context, *KINDS).resume(identity, visitor)
     context.jobs.delete(identity)
-    return again
+    return job
 
 
 def stop(context: Context, identity: str, visitor: str, kill: bool = False) -> None:
@@ -236,8 +241,7 @@ def stop(context: Context, identity: str, visitor: str, kill: bool = False) -> N
     Raises:
         UserError: It is not this visitor's.
     """
-    _own(context, identity, visitor)
-    context.jobs.stop(identity, kill=kill)
+    OwnedJobs(context, *KINDS).stop(identity, visitor, kill=kill)
 
 
 def delete(context: Context, identity: str, visitor: str) -> None:
@@ -247,37 +251,33 @@ def delete(context: Context, identity: str, visitor: str) -> None:
         UserError: It is not this visitor's, or still runs.
         StorageError: A file could not be deleted.
     """
-    job = _own(context, identity, visitor)
-    context.jobs.delete(identity)
-    place = Path(job.spec.out).parent
+    job = OwnedJobs(context, *KINDS).delete(identity, visitor)
+    folder = Path(job.spec.out).parent
     try:
-        if place.parent == context.settings.data / "answers" and place.exists():
-            shutil.rmtree(place)
+        if folder.parent == context.settings.data / "answers" and folder.exists():
+            shutil.rmtree(folder)
     except OSError as error:
-        raise StorageError(f"{place} cannot be deleted: {error}.") from error
+        raise StorageError(f"{folder} cannot be deleted: {error}.") from error
 
 
 def asked(context: Context, visitor: str) -> list[Asked]:
     """The newest jobs that ask a model for a dataset, whoever started them."""
-    place = context.settings.data / "answers"
-    found = [job for job in context.jobs.look() if job.spec.kind in KINDS]
-    found = [job for job in found if place in Path(job.spec.out).parents][:SHOWN]
+    folder = context.settings.data / "answers"
+    jobs = OwnedJobs(context, *KINDS).look()
+    jobs = [job for job in jobs if folder in Path(job.spec.out).parents][:SHOWN]
     catalog = context.catalog()
     local = {card.id for card in catalog.values() if card.backend == "embedded"}
-    return [_asked(job, visitor, local, context.model_name) for job in found]
+    return [_asked(job, visitor, local, context.model_name) for job in jobs]
 
 
-def free_name(context: Context, stem: str = "answers") -> str:
+def next_name(context: Context) -> str:
     """A name no answers have yet."""
     taken = {path.name for path in (context.settings.data / "answers").glob("*")}
-    n = 1
-    while f"{stem}-{n}" in taken:
-        n += 1
-    return f"{stem}-{n}"
+    return names.free_name("answers", taken)
 
 
 def _asked(job: Job, visitor: str, local: Collection[str], name: Callable[[str], str]) -> Asked:
-    model = _value(job.spec.argv, "--model")
+    model = str(job.spec.parameters.get("model", ""))
     return Asked(
         id=job.id,
         name=job.spec.name,
@@ -297,24 +297,6 @@ def _last_step(path: Path) -> Mapping[str, Any]:
         if (event := parse(line)) and event.get("event") == "step":
             return event
     return {}
-
-
-def _queue(
-    context: Context, kind: str, argv: tuple[str, ...], name: str, card: ModelSpec, visitor: str
-) -> Job:
-    out = Path(_value(argv, "--out"))
-    return submit(
-        context,
-        JobSpec(
-            kind=kind,
-            argv=argv,
-            name=name,
-            device="cpu" if card.backend == "embedded" else "io",
-            out=str(out),
-            progress=_value(argv, "--progress"),
-            visitor=visitor,
-        ),
-    )
 
 
 def _work(settings: Settings, form: Form, visitor: str) -> tuple[int, int]:
@@ -338,34 +320,29 @@ def _allowed(settings: Settings, form: Form, visitor: str) -> Path:
     return Path(form.file)
 
 
-def _argv(context: Context, form: Form, doubtful: bool, date: str) -> tuple[str, ...]:
-    out = _out(context.settings, form.name)
-    facts, file = ["--facts", "train"], "--prompts" if form.kind == "generate" else "--seeds"
-    arguments = ["--model", form.model]
-    arguments += facts if form.file == FACTS else [file, form.file]
-    if form.kind == "synthesize":
-        arguments += ["--count", str(form.count)]
-    arguments += ["--temperature", f"{form.temperature:g}", "--max-tokens", str(form.max_tokens)]
-    arguments += ["--seed", str(form.seed), "--concurrency", str(form.concurrency)]
-    for option, value in (("--price-in", form.price_in), ("--price-out", form.price_out)):
-        if value is not None:
-            arguments += [option, f"{value:g}"]
-    if doubtful and form.acknowledged:
-        arguments += ["--terms-acknowledged", *filter(None, [date])]
-    arguments += ["--out", str(out), "--progress", str(out.with_name("progress.jsonl"))]
-    return command(form.kind, arguments)
+def _parameters(settings: Settings, form: Form, terms_date: str) -> Generate | Synthesize:
+    out = settings.data / "answers" / form.name / "answers.jsonl"
+    file = "prompts" if form.kind == "generate" else "seeds"
+    table: dict[str, Any] = {
+        "model": form.model,
+        **({"facts": "train"} if form.file == FACTS else {file: form.file}),
+        **({"count": form.count} if form.kind == "synthesize" else {}),
+        "temperature": form.temperature,
+        "max_tokens": form.max_tokens,
+        "seed": form.seed,
+        "concurrency": form.concurrency,
+        "price_in": form.price_in,
+        "price_out": form.price_out,
+        "terms_acknowledged": terms_date,
+        "out": out,
+        "progress": out.with_name("progress.jsonl"),
+    }
+    try:
+        return _COMMANDS[form.kind].of(table)
+    except ConfigError as error:
+        raise UserError(". ".join(map(_as_labelled, error.problems)) + ".") from None
 
 
-def _out(settings: Settings, name: str) -> Path:
-    return settings.data / "answers" / name / "answers.jsonl"
-
-
-def _own(context: Context, identity: str, visitor: str) -> Job:
-    job = context.jobs.job(identity)
-    if job.spec.visitor != visitor:
-        raise UserError("Only who started it can change it.")
-    return job
-
-
-def _value(argv: Sequence[str], option: str) -> str:
-    return next((value for key, value in pairwise(argv) if key == option), "")
+def _as_labelled(problem: str) -> str:
+    name, _, rest = problem.partition(" ")
+    return f"{_LABELS.get(name, name)} {rest}"

@@ -128,7 +128,7 @@ class _Handlers:
         return [
             gr.update(choices=models, value=first),
             gr.update(choices=prompts, value=str(SHIPPED)),
-            actions.free_name(self.context),
+            actions.next_name(self.context),
             start,
             self._terms(visitor, first),
             *self._shown(visitor),
@@ -178,7 +178,7 @@ class _Handlers:
             gr.Warning(str(error))
             return [gr.skip()] * 4
         read = self._terms(visitor, fields[1])
-        return [actions.free_name(self.context), read, *self._shown(visitor)]
+        return [actions.next_name(self.context), read, *self._shown(visitor)]
 
     def tick(self, token: str) -> list[Any]:
         """What has changed; once nothing runs, the sources are listed anew."""
@@ -195,7 +195,7 @@ class _Handlers:
             if do in ("stop", "kill"):
                 actions.stop(self.context, identity, visitor, kill=do == "kill")
             elif do == "again":
-                actions.go_on(self.context, identity, visitor)
+                actions.resume(self.context, identity, visitor)
             elif do == "delete":
                 actions.delete(self.context, identity, visitor)
             elif do == "use":

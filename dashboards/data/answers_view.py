@@ -8,7 +8,7 @@ from dashboards.data.answers import Asked, Estimate
 from dashboards.shell.job_panel import button_html, command_html, progress_html
 from dashboards.shell.markdown import plain
 from imitation.jobs.costs import dollars
-from imitation.jobs.registry import as_typed
+from imitation.jobs.registry import as_typed, command
 
 READ = "I have read the model's terms"
 TERMS = (
@@ -35,7 +35,8 @@ def estimate_html(made: Estimate) -> str:
         f"{made.prompts:,} prompts, about {made.prompt_tokens:,} tokens; at most "
         f"{made.answer_tokens:,} tokens of answers; {cost}."
     )
-    return f'<p class="lab-note">{plain(said)}</p>{command_html(as_typed(made.argv))}'
+    typed = as_typed(command(made.kind, made.parameters))
+    return f'<p class="lab-note">{plain(said)}</p>{command_html(typed)}'
 
 
 def list_html(found: Sequence[Asked]) -> str:

@@ -1,4 +1,4 @@
-"""Datasets built and being built: watching, ending, deleting; no Gradio in here."""
+"""Datasets built and being built: watching, ending, deleting."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 from dashboards.data.new_dataset import progress_of
 from dashboards.data.sources import folder
 from dashboards.shell.context import Context
+from dashboards.shell.owned_jobs import OwnedJobs
 from imitation.data import library
 from imitation.data.library import Dataset
 from imitation.errors import UserError
 from imitation.events import read
-from imitation.jobs.registry import as_typed
+from imitation.jobs.registry import as_typed, command_of
 from imitation.storage.jobs import Job
-from imitation.values import JobState
+from imitation.values import LIVE_STATES, JobSpec, JobState
 
 SHOWN = 50
 """Datasets in the list, the newest."""
@@ -63,7 +64,7 @@ class Build:
     @property
     def is_live(self) -> bool:
         """Whether its job has not ended."""
-        return self.state in ("queued", "running", "stopping")
+        return self.state in LIVE_STATES
 
 
 def builds(context: Context, visitor: str) -> list[Build]:
@@ -91,7 +92,8 @@ def stop(context: Context, name: str, visitor: str, kill: bool = False) -> None:
     Raises:
         UserError: It is not this visitor's, or is gone.
     """
-    context.jobs.stop(_own(context, name, visitor).job, kill=kill)
+    build = _own(context, name, visitor)
+    OwnedJobs(context, "dataset").stop(build.job, visitor, kill=kill)
 
 
 def delete(context: Context, name: str, visitor: str) -> None:
@@ -159,13 +161,20 @@ def _of_job(job: Job, visitor: str, live: Sequence[Job], dataset: Dataset | None
         created=job.created,
         seconds=seconds,
         ahead=sum(one.spec.device == job.spec.device and one.number < job.number for one in live),
-        command=as_typed(job.spec.argv),
+        command=_command(job.spec),
         dataset=whole,
         sources=sources,
         steps=steps,
         doing=_doing(events) if job.state == "running" else "",
         share=1.0 if whole else _share(events),
     )
+
+
+def _command(spec: JobSpec) -> str:
+    try:
+        return as_typed(command_of(spec))
+    except UserError:  # of a version that knew other options
+        return ""
 
 
 def _doing(events: Sequence[Mapping[str, Any]]) -> str:

@@ -53,7 +53,7 @@ class BuildHandlers:
         except UserError as error:
             gr.Warning(str(error))
             return [gr.skip()] * 12
-        name = actions.free_name(self.context)
+        name = actions.next_name(self.context)
         return [name, *self._shown(visitor, {**PLACE, "name": job.spec.name}, chosen)]
 
     def clicked(

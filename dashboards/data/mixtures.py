@@ -1,4 +1,4 @@
-"""The mixture a visitor is putting together, kept between looks; no Gradio in here."""
+"""The mixture a visitor is putting together, kept between looks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dashboards.data.new_dataset import STEPS, Form
-from dashboards.data.sources import named, source_of
+from dashboards.data.sources import command_name, source_of
 from dashboards.shell.visitor_store import recall, remember
 from imitation.data.sources.load import Source
 from imitation.errors import UserError
@@ -43,7 +43,9 @@ def keep(settings: Settings, visitor: str, sources: Sequence[Source], weights: s
     Raises:
         StorageError: It cannot be written.
     """
-    rows = [{"source": named(one), "name": one.name, "licence": one.licence} for one in sources]
+    rows = [
+        {"source": command_name(one), "name": one.name, "licence": one.licence} for one in sources
+    ]
     remember(settings, visitor, _MIXTURE, {"sources": rows, "weights": weights})
 
 

@@ -1,23 +1,22 @@
-"""Choosing the sources and steps of a dataset, and starting its making; no Gradio in here."""
+"""Choosing the sources and steps of a dataset, and starting its build."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dashboards.data.sources import folder, named, source_of
+from dashboards.data.sources import command_name, folder, source_of
 from dashboards.shell.context import Context
 from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.shell.user_files import file_in
+from imitation import names
 from imitation.data.sources.load import Source
-from imitation.data.steps.sample import number_of_tokens
-from imitation.errors import UserError
-from imitation.jobs.dataset_sources import sources_of
-from imitation.jobs.registry import command
+from imitation.errors import ConfigError, UserError
+from imitation.jobs.commands.build_dataset import BuildDataset
 from imitation.settings import Settings
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec
 
 BUDGETS = ("0.3M", "1M", "5M", "20M", "80M", "150M")
 """Token budgets of the study's sweep, and two between."""
@@ -34,9 +33,7 @@ STEPS = {
     ),
 }
 """The steps in the order they run: name -> label, what it does."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
-_CODES = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,145 +75,99 @@ class Form:
     against: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a form comes to: the command line, and the folder of the result."""
-
-    argv: tuple[str, ...]
-    out: Path
-
-
 def progress_of(settings: Settings, name: str) -> Path:
-    """The progress file of a dataset's making; not among the datasets, since it is none."""
+    """The progress file of a dataset's build; not among the datasets, since it is none."""
     return settings.data / "builds" / f"{name}.jsonl"
 
 
-def plan(context: Context, form: Form, visitor: str) -> Plan:
-    """What a form comes to.
+def plan(context: Context, form: Form, visitor: str) -> BuildDataset:
+    """The job that a form describes.
 
     Raises:
-        UserError: A value is wrong; the first one is named.
+        UserError: Values are wrong.
     """
     if not form.sources:
         raise UserError("There is no source yet.", "Choose one above, look at it and add it.")
-    if not _NAME.fullmatch(form.name):
-        raise UserError(
-            f"{form.name!r} cannot be the name of a dataset.",
-            "Use up to 80 letters, digits, '.', '_' or '-', the first a letter or digit.",
-        )
+    names.check_name(form.name, "a dataset")
     out = folder(context.settings) / form.name
     if out.exists():
         raise UserError(f"There is a dataset {form.name!r} already.", "Choose another name.")
-    arguments = ["--source", *map(named, form.sources)]
-    licences = [source.licence or "not stated" for source in form.sources]
-    arguments += ["--licences", *licences, *_mixture(form), "--steps"]
-    arguments += [name for name in STEPS if name in form.steps]
-    arguments += [*_settings(form), *_tokenizer(context, form.tokenizer.strip())]
-    if form.against and "decontaminate" in form.steps:
-        files = [source_of(context.settings, text, visitor).path for text in form.against]
-        arguments += ["--against", *files]
-    arguments += ["--seed", str(form.seed), "--out", str(out)]
-    arguments += ["--progress", str(progress_of(context.settings, form.name))]
-    return Plan(command("dataset", arguments), out)
+    table = {
+        "source": [command_name(source) for source in form.sources],
+        "licences": [source.licence or "not stated" for source in form.sources],
+        "weights": _weights(form.weights),
+        "budget": form.budget.strip(),
+        "limit": form.limit,
+        "steps": [name for name in STEPS if name in form.steps],
+        "tokenizer": _tokenizer(context, form.tokenizer.strip()),
+        "diversity": form.diversity,
+        "seed": form.seed,
+        "out": out,
+        "progress": progress_of(context.settings, form.name),
+        **_step_settings(context, form, visitor),
+    }
+    try:
+        return BuildDataset.of(table)
+    except ConfigError as error:
+        raise UserError(" ".join(error.problems)) from None
 
 
 def start(context: Context, form: Form, visitor: str) -> Job:
-    """Queue the making of a dataset.
+    """Queue the build of a dataset.
 
     Raises:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
     check_allowed(context.settings)
-    made = plan(context, form, visitor)
+    parameters = plan(context, form, visitor)
     progress = progress_of(context.settings, form.name)
     progress.parent.mkdir(parents=True, exist_ok=True)
     progress.unlink(missing_ok=True)  # of an earlier dataset of this name
     return submit(
-        context,
-        JobSpec(
-            kind="dataset",
-            argv=made.argv,
-            name=form.name,
-            out=str(made.out),
-            progress=str(progress),
-            visitor=visitor,
-        ),
+        context, "dataset", parameters, form.name, visitor, out=parameters.out, progress=progress
     )
 
 
-def free_name(context: Context, stem: str = "dataset") -> str:
-    """A name no dataset has yet: the stem and a number."""
+def next_name(context: Context) -> str:
+    """A name no dataset has yet."""
     taken = {path.name for path in folder(context.settings).glob("*")}
     taken |= {Path(job.spec.out).name for job in context.jobs.look("dataset")}
-    n = 1
-    while f"{stem}-{n}" in taken:
-        n += 1
-    return f"{stem}-{n}"
+    return names.free_name("dataset", taken)
 
 
-def _mixture(form: Form) -> list[str]:
-    found = []
-    if form.weights.strip():
-        try:
-            weights = [float(part) for part in re.split(r"[\s,;:/]+", form.weights.strip())]
-        except ValueError:
-            raise UserError(
-                f"The weights {form.weights!r} are not numbers.", "Write them like 3 1."
-            ) from None
-        sources_of([source.path for source in form.sources], weights)
-        found += ["--weights", *(f"{weight:g}" for weight in weights)]
-    if form.budget.strip():
-        try:
-            number_of_tokens(form.budget.strip())
-        except ValueError:
-            raise UserError(
-                f"The budget {form.budget!r} is no number of tokens.",
-                "Write it like 0.3M or 20M.",
-            ) from None
-        found += ["--budget", form.budget.strip()]
-    if not 0 <= form.seed < 2**31:
-        raise UserError(f"The seed {form.seed} should be 0 to 2147483647.")
-    if form.limit is not None:
-        if form.limit < 1:
-            raise UserError("The limit of conversations should be 1 or more.")
-        found += ["--limit", str(form.limit)]
-    return found
+def _weights(text: str) -> list[float]:
+    """Weights as typed; none where nothing was."""
+    try:
+        return [float(part) for part in re.split(r"[\s,;:/]+", text.strip()) if text.strip()]
+    except ValueError:
+        raise UserError(f"The weights {text!r} are not numbers.", "Write them like 3 1.") from None
 
 
-def _settings(form: Form) -> list[str]:
-    found = []
+def _step_settings(context: Context, form: Form, visitor: str) -> dict[str, Any]:
+    """Settings of the steps chosen; those of others stay as they are by default, and unchecked."""
+    settings: dict[str, Any] = {}
     if "language" in form.steps:
-        wrong = [code for code in form.languages if not _CODES.fullmatch(code)]
-        if wrong or not form.languages:
-            what = f"{wrong[0]!r} is no code of a language." if wrong else ""
-            hint = "Use codes of ISO 639-1, such as en."
-            raise UserError(what or "No language would stay.", hint)
-        found += ["--languages", *form.languages]
+        settings["languages"] = form.languages
     if "near" in form.steps:
-        if not 0.6 <= form.similarity <= 1:
-            raise UserError(f"A similarity of {form.similarity:g} should be 0.6 to 1.")
-        found += ["--similarity", f"{form.similarity:g}"]
+        settings["similarity"] = form.similarity
     if "length" in form.steps:
-        if not 0 <= form.least <= form.most:
-            raise UserError("The fewest words should be 0 or more, and no more than the most.")
-        found += ["--words", str(form.least), str(form.most)]
+        settings["words"] = (form.least, form.most)
     if "decontaminate" in form.steps:
-        if not 0 < form.max_bleu <= 100:
-            raise UserError(f"A highest BLEU of {form.max_bleu:g} should be 1 to 100.")
-        found += ["--max-bleu", f"{form.max_bleu:g}"]
-    if not form.diversity:
-        found.append("--no-diversity")
-    return found
+        settings["max_bleu"] = form.max_bleu
+        settings["against"] = [
+            source_of(context.settings, text, visitor).path for text in form.against
+        ]
+    return settings
 
 
-def _tokenizer(context: Context, named: str) -> list[str]:
+def _tokenizer(context: Context, name: str) -> str:
     """Of the hub, or in a folder of weights that belongs to the lab."""
     ours = (context.settings.data / "bases", context.jobs.runs)
-    files = (f"{named}/{end}" for end in ("tokenizer.json", "tokenizer_config.json"))
-    there = (file_in(ours, context.settings.data, file) for file in files)
-    if named and not _HUB_ID.fullmatch(named) and not any(there):
+    files = (f"{name}/{file}" for file in ("tokenizer.json", "tokenizer_config.json"))
+    is_here = any(file_in(ours, context.settings.data, file) for file in files)
+    if name and not _HUB_ID.fullmatch(name) and not is_here:
         raise UserError(
-            f"{named!r} is neither a model on the hub nor a folder of weights here.",
+            f"{name!r} is neither a model on the hub nor a folder of weights here.",
             f"Write OWNER/NAME, or copy the folder to {ours[0]}.",
         )
-    return ["--tokenizer", named] if named else []
+    return name

@@ -16,7 +16,7 @@ from dashboards.shell.context import Context
 from dashboards.shell.job_panel import command_html, problem_html
 from imitation.data.sources.load import Source
 from imitation.errors import UserError
-from imitation.jobs.registry import as_typed
+from imitation.jobs.registry import as_typed, command
 
 CHOSEN: dict[str, Any] = {"sources": (), "looked": None, "job": "", "loaded": False}
 
@@ -37,7 +37,7 @@ class FormHandlers:
         return [
             gr.update(choices=sources.source_choices(settings, visitor), value=None),
             gr.update(choices=sources.upload_choices(settings, visitor)),
-            actions.free_name(self.context),
+            actions.next_name(self.context),
             gr.update(
                 interactive=settings.jobs,
                 value="Build" if settings.jobs else "Starting jobs is switched off here",
@@ -144,10 +144,10 @@ class FormHandlers:
         """The command line of the form."""
         visitor = visitors.visitor_hash(token)
         try:
-            made = actions.plan(self.context, form_from(chosen, fields), visitor)
+            parameters = actions.plan(self.context, form_from(chosen, fields), visitor)
         except UserError as error:
             return problem_html(error.message, error.hint) if chosen["sources"] else ""
-        return command_html(as_typed(made.argv))
+        return command_html(as_typed(command("dataset", parameters)))
 
     def _keep(self, visitor: str, kept: tuple[Source, ...], weights: str | None) -> None:
         try:

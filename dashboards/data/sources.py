@@ -1,4 +1,4 @@
-"""Where the conversations of a dataset may come from, and a look at them; no Gradio in here."""
+"""Where the conversations of a dataset may come from, and a look at them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from imitation.data.sources.schemas import known_shapes
 from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
 from imitation.events import read
+from imitation.jobs.commands.build_dataset import BuildDataset
 from imitation.jobs.dataset_sources import PRESET, presets, sources_of
-from imitation.jobs.registry import command
 from imitation.settings import PACKAGE, Settings
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".zip")
 SHIPPED = PACKAGE / "data" / "pocket"
@@ -149,18 +148,9 @@ def ask_hub(context: Context, source: Source, visitor: str) -> Job:
     check_allowed(context.settings)
     progress = context.settings.data / "previews" / f"{secrets.token_hex(8)}.jsonl"
     progress.parent.mkdir(parents=True, exist_ok=True)
-    arguments = ["--source", named(source), "--preview", "--progress", str(progress)]
-    return submit(
-        context,
-        JobSpec(
-            kind="preview",
-            argv=command("preview", arguments),
-            name=f"Preview of {source.name}",
-            device="io",
-            progress=str(progress),
-            visitor=visitor,
-        ),
-    )
+    parameters = BuildDataset(source=(command_name(source),), preview=True, progress=progress)
+    name = f"Preview of {source.name}"
+    return submit(context, "preview", parameters, name, visitor, progress=progress)
 
 
 def hub_glimpse(context: Context, identity: str) -> Glimpse | None:
@@ -196,7 +186,7 @@ def added(sources: Sequence[Source], source: Source) -> tuple[Source, ...]:
     return (*sources, source)
 
 
-def named(source: Source) -> str:
+def command_name(source: Source) -> str:
     """A source as the command line names it; presets keep their name, which carries more."""
     known = next((n for n, table in presets().items() if table["path"] == source.path), None)
     return f"{PRESET}{known}" if known else source.path

@@ -36,24 +36,36 @@ def sources_of(
     Raises:
         UserError: A preset is unknown, or there are not as many weights or licences as paths.
     """
-    for name, values in (("weights", weights), ("licences", licences)):
-        if values and len(values) != len(paths):
-            raise UserError(f"There are {len(values)} {name} for {len(paths)} sources.")
-    if weights and (any(not 0 <= weight < 1e9 for weight in weights) or not sum(weights)):
-        raise UserError("Weights should be 0 or more, and not all 0.")
-    found: list[Source] = []
+    if problems := weight_problems(paths, weights, licences):
+        raise UserError(" ".join(problems))
+    sources: list[Source] = []
     for at, path in enumerate(paths):
         known = _preset(path) if path.startswith(PRESET) else {}
-        found.append(
+        sources.append(
             Source(
-                name=_free(_name(path), {source.name for source in found}),
+                name=_free(_name(path), {source.name for source in sources}),
                 path=known.get("path", path),
                 licence=licences[at] if licences else known.get("licence", ""),
                 weight=weights[at] if weights else 1.0,
                 files=known.get("files", ""),
             )
         )
-    return found
+    return sources
+
+
+def weight_problems(
+    paths: Sequence[str], weights: Sequence[float], licences: Sequence[str]
+) -> list[str]:
+    """What is wrong with weights and licences for these sources, a sentence each."""
+    problems = [
+        f"There are {len(values)} {name} for {len(paths)} sources."
+        for name, values in (("weights", weights), ("licences", licences))
+        if values and len(values) != len(paths)
+    ]
+    # Not `weight < 0`: that lets NaN through.
+    if weights and (any(not 0 <= weight < 1e9 for weight in weights) or not sum(weights)):
+        problems.append("Weights should be 0 or more, and not all 0.")
+    return problems
 
 
 def _preset(path: str) -> Mapping[str, str]:

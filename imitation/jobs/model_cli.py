@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from imitation.errors import UserError
 from imitation.events import Writer
@@ -24,11 +24,14 @@ from imitation.settings import read_settings
 from imitation.values import ModelSpec, Sampling
 
 
-def _date(text: str) -> str:
-    """A date as ISO 8601 writes it; "today" and "True" (earlier versions) are today."""
-    if text in ("today", "True"):
+def _date(value: str | bool) -> str:
+    """A date as ISO 8601 writes it; "today" is today, and so is an option without a value.
+
+    Earlier versions wrote it so, and their rows have it as True.
+    """
+    if value in ("today", "True", True):
         return datetime.now(UTC).date().isoformat()
-    return date.fromisoformat(text).isoformat() if text else ""
+    return date.fromisoformat(str(value)).isoformat() if value else ""
 
 
 class AsksModel(JobParameters):
@@ -51,7 +54,7 @@ class AsksModel(JobParameters):
     ] = None
     terms_acknowledged: Annotated[
         str,
-        AfterValidator(_date),
+        BeforeValidator(_date),
         Field(
             description='when the terms of the model were read, "today" or a date, for the '
             "manifest: they may forbid training"

@@ -108,7 +108,8 @@ def _parameter(one: FieldInfo) -> Parameter:
     known = "|".join(map(str, choices(one)))
     facts = [known or range_words(one)]
     if _kind(one) is not bool and not one.is_required() and default not in (None, (), ""):
-        facts.append(f"default {default}")
+        shown = default if isinstance(default, tuple) else (default,)
+        facts.append(f"default {' '.join(map(_text, shown))}")
     taken = ", ".join(filter(None, facts))
     text = " ".join(filter(None, [one.description, f"({taken})" if taken else ""]))
     return Parameter(help=text or None, show_default=False, show_choices=False)
@@ -123,8 +124,13 @@ def _option(name: str, value: Any) -> list[str]:
     if isinstance(value, (tuple, list)):
         if any(_looks_like_an_option(one) for one in value):
             return [f"{option}={one}" for one in value]
-        return [option, *map(str, value)]
-    return [f"{option}={value}"] if _looks_like_an_option(value) else [option, str(value)]
+        return [option, *map(_text, value)]
+    return [f"{option}={value}"] if _looks_like_an_option(value) else [option, _text(value)]
+
+
+def _text(value: Any) -> str:
+    """As people type it: a number's ".0" is left out."""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _looks_like_an_option(value: Any) -> bool:

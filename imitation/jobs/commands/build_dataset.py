@@ -11,12 +11,14 @@ with 0, or 2 where nothing could be built.
 
 from __future__ import annotations
 
-import argparse
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from imitation.data import manifest
 from imitation.data.diversity import diversity
@@ -43,22 +45,127 @@ from imitation.data.steps.sample import (
 from imitation.disk import file_lock
 from imitation.errors import UserError
 from imitation.events import Writer
-from imitation.jobs.dataset_sources import sources_of
+from imitation.jobs import parameters
+from imitation.jobs.dataset_sources import sources_of, weight_problems
+from imitation.jobs.parameters import JobParameters
 from imitation.values import Example, Refused
 
 SHOWN = 5
 """Conversations, refusals and reasons that are printed."""
+MAX_SEED = 2**31 - 1
+_CODE = re.compile(r"[a-z]{2,3}")
 
 
-def build(args: argparse.Namespace, progress: Writer) -> dict[str, Any]:
-    """Build the dataset that the arguments describe; its manifest.
+class BuildDataset(JobParameters):
+    """Parameters of `build_dataset`."""
+
+    source: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="files, hub:NAME[:CONFIG][@SPLIT] or preset:NAME"),
+    ]
+    licences: Annotated[tuple[str, ...], Field(description="of each source, for the manifest")] = ()
+    weights: Annotated[
+        tuple[float, ...], Field(description="part of each source in the tokens")
+    ] = ()
+    budget: Annotated[str, Field(description="tokens of the result, such as 0.3M")] = ""
+    limit: Annotated[
+        int | None, Field(description="conversations to read of each source, 1 or more")
+    ] = None
+    steps: Annotated[
+        tuple[str, ...], Field(description=f"of {', '.join(STEPS)}; run in the order given")
+    ] = DEFAULT
+    languages: Annotated[tuple[str, ...], Field(description="that stay (codes of ISO 639-1)")] = (
+        "en",
+    )
+    similarity: Annotated[
+        float, Field(ge=0.6, le=1, description="from which queries are near-duplicates")
+    ] = 0.8
+    words: Annotated[
+        tuple[int, int], Field(description="fewest and most words of a conversation's answers")
+    ] = (1, 100_000)
+    max_bleu: Annotated[
+        float, Field(description="against an evaluation prompt, above 0 and at most 100")
+    ] = MAX_BLEU
+    against: Annotated[tuple[Path, ...], Field(description="files of more evaluation prompts")] = ()
+    tokenizer: Annotated[
+        str, Field(description="name or folder; without it tokens are estimated")
+    ] = ""
+    diversity: Annotated[bool, Field(description="measure nearest-query BLEU")] = True
+    seed: Annotated[int, Field(description=f"of the draw, 0 to {MAX_SEED}")] = 0
+    out: Annotated[
+        Path | None, Field(description="folder for the result, which must not exist")
+    ] = None
+    preview: Annotated[bool, Field(description="show the first conversations, build nothing")] = (
+        False
+    )
+    progress: Annotated[Path | None, Field(description="JSON lines for whoever watches")] = None
+
+    @property
+    def token_budget(self) -> int | None:
+        """Tokens of the result; None: all there are."""
+        return number_of_tokens(self.budget) if self.budget else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # Names of steps are looked up by the work itself, which tells whoever watches.
+        problems = [
+            *weight_problems(self.source, self.weights, self.licences),
+            *self._problems_of_the_draw(),
+            *self._problems_of_steps(),
+        ]
+        if self.out is None and not self.preview:
+            problems.append("No folder is named for the result: give --out, or --preview.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        return self
+
+    def _problems_of_the_draw(self) -> list[str]:
+        problems = []
+        try:
+            number_of_tokens(self.budget or "1")
+        except ValueError:
+            problems.append(
+                f"The budget {self.budget!r} is no number of tokens. Write it like 0.3M or 20M."
+            )
+        if not 0 <= self.seed <= MAX_SEED:
+            problems.append(f"The seed {self.seed} should be 0 to {MAX_SEED}.")
+        if self.limit is not None and self.limit < 1:
+            problems.append("The limit of conversations should be 1 or more.")
+        return problems
+
+    def _problems_of_steps(self) -> list[str]:
+        problems = []
+        if not self.languages:
+            problems.append("No language would stay. Use codes of ISO 639-1, such as en.")
+        wrong = next((code for code in self.languages if not _CODE.fullmatch(code)), None)
+        if wrong is not None:
+            problems.append(
+                f"{wrong!r} is no code of a language. Use codes of ISO 639-1, such as en."
+            )
+        least, most = self.words
+        if not 0 <= least <= most:
+            problems.append(
+                "The fewest words should be 0 or more, and no more than the most words."
+            )
+        if not 0 < self.max_bleu <= 100:
+            problems.append(f"A highest BLEU of {self.max_bleu:g} should be 1 to 100.")
+        return problems
+
+
+def build(args: BuildDataset, out: Path, progress: Writer) -> dict[str, Any]:
+    """Build the dataset that the parameters describe; its manifest.
+
+    Args:
+        args: What is to be built.
+        out: Their folder for the result.
+        progress: Told how far it is.
 
     Raises:
-        UserError: Anything that the arguments or the data are at fault for.
+        UserError: Anything that the parameters or the data are at fault for.
     """
     sources = sources_of(args.source, args.weights, args.licences)
     steps = _steps(args, sources)
-    manifest.refuse_existing(args.out)
+    manifest.refuse_existing(out)
     progress.write("start", sources=[source.path for source in sources])
     loaded = [_load(source, args.limit, progress) for source in sources]
     examples = [example for one in loaded for example in one.examples]
@@ -86,44 +193,44 @@ def build(args: argparse.Namespace, progress: Writer) -> dict[str, Any]:
             "See which step dropped them, and loosen it or leave it out.",
         )
     table: dict[str, Any] = {
-        "name": args.out.name,
+        "name": out.name,
         "seed": args.seed,
         "sources": [manifest.source_table(one) for one in loaded],
         "steps": [report.as_json() for report in reports],
         "result": manifest.contents(examples, *_counter(args.tokenizer)),
     }
-    if not args.no_diversity:
+    if args.diversity:
         table["diversity"] = _diversity(examples, progress)
-    whole = manifest.write_dataset(args.out, examples, table)
+    whole = manifest.write_dataset(out, examples, table)
     result = whole["result"]
     text = (
-        f"{args.out}: {result['conversations']} conversations, {result['tokens']} tokens "
+        f"{out}: {result['conversations']} conversations, {result['tokens']} tokens "
         f"({result['tokens_counted_by']}), sha256 {whole['sha256']}"
     )
-    progress.write("end", text, result=result, sha256=whole["sha256"], out=str(args.out))
+    progress.write("end", text, result=result, sha256=whole["sha256"], out=str(out))
     return whole
 
 
-def _steps(args: argparse.Namespace, sources: Sequence[Source]) -> list[Step]:
+def _steps(args: BuildDataset, sources: Sequence[Source]) -> list[Step]:
     prompts: list[str] = []
     if "decontaminate" in args.steps:
         prompts = [*own_prompts(), *(p for path in args.against for p in prompts_of(path))]
     options = Options(
-        languages=tuple(args.languages),
+        languages=args.languages,
         similarity=args.similarity,
-        words=tuple(args.words),
+        words=args.words,
         prompts=tuple(prompts),
         max_bleu=args.max_bleu,
     )
     steps = make_steps(args.steps, options)
     count, counted_by = _counter(args.tokenizer)
-    settings = {"budget": args.budget, "seed": args.seed, "tokens_counted_by": counted_by}
+    budget = args.token_budget
+    settings = {"budget": budget, "seed": args.seed, "tokens_counted_by": counted_by}
     if args.weights:
         weights = [(source.name, source.weight) for source in sources]
         shares = {**settings, "weights": dict(weights)}
-        steps.append(Step("mix", shares, lambda e: mix(e, weights, args.seed, count, args.budget)))
-    elif args.budget is not None:
-        budget = args.budget
+        steps.append(Step("mix", shares, lambda e: mix(e, weights, args.seed, count, budget)))
+    elif budget is not None:
         steps.append(Step("sample", settings, lambda e: sample_tokens(e, budget, args.seed, count)))
     return steps
 
@@ -183,7 +290,7 @@ def _diversity(examples: Sequence[Example], progress: Writer) -> dict[str, Any]:
     return manifest.diversity_table(report)
 
 
-def show(args: argparse.Namespace, progress: Writer) -> int:
+def show(args: BuildDataset, progress: Writer) -> int:
     """Print the first conversations of every source, as they would be read."""
     for source in sources_of(args.source, args.weights, args.licences):
         found = glimpse(source)
@@ -203,18 +310,20 @@ def show(args: argparse.Namespace, progress: Writer) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse_args(argv)
+    prog = "python -m imitation.jobs.commands.build_dataset"
+    return parameters.run(BuildDataset, _work, argv, prog=prog, about=__doc__ or "")
+
+
+def _work(args: BuildDataset) -> int:
     # A stopped job still clears what it wrote aside.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     progress = Writer(None)
     try:
         progress = Writer(args.progress)
-        if args.preview:
+        if args.preview or args.out is None:
             return show(args, progress)
-        if args.out is None:
-            raise UserError("No folder is named for the result.", "Give --out, or --preview.")
         with file_lock(args.out.with_name(f".{args.out.name}.lock"), _busy(args.out)):
-            build(args, progress)
+            build(args, args.out, progress)
     except UserError as error:
         progress.failed("build_dataset", error)
         return 2
@@ -229,33 +338,6 @@ def _busy(out: Path) -> Callable[[], None]:
         raise UserError(f"Another job is building {out}.", "Wait for it, or name another folder.")
 
     return refuse
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.jobs.commands.build_dataset",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--source", nargs="+", required=True, metavar="SOURCE")
-    add("--weights", nargs="+", type=float, default=[], help="part of each source in the tokens")
-    add("--licences", nargs="+", default=[], help="of each source, for the manifest")
-    add("--limit", type=int, help="conversations to read of each source")
-    add("--steps", nargs="*", default=list(DEFAULT), help=f"of {', '.join(STEPS)}; in this order")
-    add("--languages", nargs="+", default=["en"], metavar="CODE", help="that stay (ISO 639-1)")
-    add("--similarity", type=float, default=0.8, help="from which queries are near-duplicates")
-    add("--words", nargs=2, type=int, default=[1, 100_000], metavar=("LEAST", "MOST"))
-    add("--against", nargs="+", type=Path, default=[], help="more evaluation prompts")
-    add("--max-bleu", type=float, default=MAX_BLEU, help="against an evaluation prompt")
-    add("--budget", type=number_of_tokens, metavar="TOKENS", help="of the result, such as 0.3M")
-    add("--tokenizer", default="", help="name or folder; without it tokens are estimated")
-    add("--seed", type=int, default=0)
-    add("--out", type=Path, help="folder for the result, which must not exist")
-    add("--preview", action="store_true", help="show the first conversations, build nothing")
-    add("--progress", type=Path, metavar="FILE", help="JSON lines for whoever watches")
-    add("--no-diversity", action="store_true", help="leave out nearest-query BLEU")
-    return parser
 
 
 if __name__ == "__main__":

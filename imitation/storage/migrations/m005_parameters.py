@@ -14,10 +14,12 @@ from typing import Any
 SQL = "ALTER TABLE jobs ADD COLUMN parameters TEXT NOT NULL DEFAULT '{}'"
 _LISTS = frozenset(
     ("models", "tasks", "tasks_from", "local", "adapters", "shots", "roles", "source", "steps",
-     "languages", "set", "decontaminate", "answers")
+     "languages", "set", "decontaminate", "answers", "weights", "licences", "words", "against")
 )  # fmt: skip
 """Options that took any number of values, or stood more than once."""
 _POSITIONAL = {"imitation.jobs.import_results": "source"}
+_NEGATIVE = {"no_diversity": "diversity"}
+"""Options that switched something off -> the field that is False then."""
 
 
 def convert(connection: sqlite3.Connection) -> None:
@@ -43,7 +45,10 @@ def parameters(argv: list[str]) -> dict[str, Any]:
                 found[name].append(value)
         elif name:
             found.setdefault(name, []).append(part)
-    return {name: _value(name, values) for name, values in found.items()}
+    return {
+        _NEGATIVE.get(name, name): False if name in _NEGATIVE else _value(name, values)
+        for name, values in found.items()
+    }
 
 
 def _value(name: str, values: list[str]) -> Any:

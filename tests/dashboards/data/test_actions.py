@@ -31,6 +31,9 @@ from imitation.data.sources.load import Source
 from imitation.data.sources.rows import read_file
 from imitation.errors import UserError
 from imitation.jobs.commands import build_dataset
+from imitation.jobs.commands.build_dataset import BuildDataset
+from imitation.jobs.parameters import parse
+from imitation.jobs.registry import command
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
@@ -233,17 +236,18 @@ def test_a_plan_is_a_command(context, alpaca):
     form = Form("mix", (alpaca, hc3), weights="3, 1", budget="0.3M", limit=500)
     made = data.plan(context, form, ME)
     out = context.settings.data / "datasets" / "mix"
-    assert made.argv == (
+    typed = command("dataset", made)
+    assert typed == (
         sys.executable, "-m", "imitation.jobs.commands.build_dataset",
         "--source", alpaca.path, "preset:hc3", "--licences", "not stated", "CC BY-SA 4.0",
         "--weights", "3", "1", "--budget", "0.3M", "--limit", "500",
-        "--steps", "language", "exact", "near", "decontaminate",
-        "--languages", "en", "--similarity", "0.8", "--max-bleu", "20",
-        "--seed", "0", "--out", str(out),
+        "--out", str(out),
         "--progress", str(context.settings.data / "builds" / "mix.jsonl"),
     )  # fmt: skip
-    args = build_dataset._parser().parse_args(list(made.argv[3:]))
-    assert args.source == [alpaca.path, "preset:hc3"] and args.weights == [3, 1]
+    assert made.steps == ("language", "exact", "near", "decontaminate")
+    assert (made.languages, made.similarity, made.max_bleu, made.seed) == (("en",), 0.8, 20, 0)
+    args = parse(BuildDataset, typed[3:], "build_dataset", "")
+    assert args == made and args.source == (alpaca.path, "preset:hc3") and args.weights == (3, 1)
 
 
 @pytest.mark.parametrize(

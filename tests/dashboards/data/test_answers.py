@@ -15,9 +15,11 @@ from dashboards.data import answers_view as view
 from dashboards.data.answers import FACTS, SHIPPED, Form
 from dashboards.shell.context import Context
 from imitation.data.format import read_examples
-from imitation.errors import StorageError, UserError
+from imitation.errors import ConfigError, StorageError, UserError
 from imitation.facts import facts_of
-from imitation.jobs.commands import generate, synthesize
+from imitation.jobs.commands.generate import Generate
+from imitation.jobs.parameters import parse
+from imitation.jobs.registry import command
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
@@ -53,6 +55,12 @@ def prompts(context, tmp_path):
     return str(sources.keep_upload(context.settings, ME, path))
 
 
+def read_again(made):
+    """The parameters as the command of an estimate reads them."""
+    typed = command(made.kind, made.parameters)[3:]
+    return parse(type(made.parameters), typed, made.kind, "")
+
+
 def test_an_estimate_before_anything_is_asked(context, prompts):
     form = Form("generate", "gpt", prompts, "one", max_tokens=100)
     made = actions.estimate(context, form, ME)
@@ -62,8 +70,8 @@ def test_an_estimate_before_anything_is_asked(context, prompts):
     shown = view.estimate_html(made)
     assert "2 prompts" in shown and "at most $0.0016" in shown
     typed = actions.estimate(context, replace(form, price_out=0.0, price_in=0.0), ME)
-    assert typed.cost == 0.0 and "--price-out" in typed.argv
-    assert generate._parser().parse_args(list(typed.argv[3:])).price_out == 0.0
+    assert typed.cost == 0.0 and "--price-out" in command("generate", typed.parameters)
+    assert read_again(typed).price_out == 0.0
 
 
 def test_an_unknown_price_stays_unknown(context, prompts):
@@ -84,7 +92,7 @@ def test_pairs_are_estimated_by_the_fewest_prompts(context):
     form = Form("synthesize", "gpt", FACTS, "pairs", count=101, max_tokens=512)
     made = actions.estimate(context, form, ME)
     assert made.prompts == 21 and made.answer_tokens == 21 * 512
-    args = synthesize._parser().parse_args(list(made.argv[3:]))
+    args = read_again(made)
     assert (args.count, args.facts, args.drawn) == (101, "train", 5)
 
 
@@ -122,7 +130,7 @@ def test_terms_have_to_be_acknowledged_before_starting(context, prompts):
         actions.start(context, form, ME)
     assert not (context.settings.data / "answers").exists()
     made = actions.estimate(context, replace(form, acknowledged=True), ME)
-    args = generate._parser().parse_args(list(made.argv[3:]))
+    args = read_again(made)
     assert args.terms_acknowledged == datetime.now(UTC).date().isoformat()
     assert terms.acknowledged(context.settings, ME, "gpt") == "", "only starting counts"
 
@@ -141,12 +149,13 @@ def test_terms_are_asked_once_for_each_visitor_and_model(context, prompts, monke
     assert page._terms(ME, "gpt") == gr.update(value=True, label=label)
     for visitor, model in ((OTHER, "gpt"), (ME, "other"), (ME, None)):
         assert page._terms(visitor, model)["value"] is False
-    argv = actions.estimate(context, replace(form, name="two"), ME).argv
-    assert generate._parser().parse_args(list(argv[3:])).terms_acknowledged == "2026-01-02"
-    argv = actions.estimate(context, replace(form, name="two", acknowledged=False), ME).argv
+    made = actions.estimate(context, replace(form, name="two"), ME)
+    assert read_again(made).terms_acknowledged == "2026-01-02"
+    made = actions.estimate(context, replace(form, name="two", acknowledged=False), ME)
+    argv = command("generate", made.parameters)
     assert "--terms-acknowledged" not in argv
-    with pytest.raises(SystemExit):
-        generate._parser().parse_args([*argv[3:], "--terms-acknowledged", "yesterday"])
+    with pytest.raises(ConfigError):
+        parse(Generate, [*argv[3:], "--terms-acknowledged", "yesterday"], "generate", "")
 
 
 def ended(context, within_s=90):
@@ -177,8 +186,8 @@ def test_a_job_goes_on_where_it_ended(context, prompts, monkeypatch):
     assert "cost unknown" in shown, "recorded answers name no tokens, so their cost is not 0"
     recorded.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match="Only who started"):
-        actions.go_on(context, one.id, OTHER)
-    actions.go_on(context, one.id, ME)
+        actions.resume(context, one.id, OTHER)
+    actions.resume(context, one.id, ME)
     one = ended(context)
     assert (one.state, one.counts["answers"]) == ("done", 2)
     assert len(read_examples(one.out)[0]) == 2
