@@ -16,6 +16,10 @@ from imitation.data.sources.load import Source
 from imitation.data.sources.preview import from_table, glimpse
 from imitation.disk import file_lock
 from imitation.jobs.commands import build_dataset
+from imitation.jobs.commands.build_dataset import BuildDataset
+from imitation.jobs.parameters import parse
+from imitation.jobs.registry import command
+from imitation.storage.migrations import m005_parameters
 
 ROOT = Path(__file__).parents[3]
 PROMPTS = ROOT / "imitation" / "data" / "broad_prompts.jsonl"
@@ -268,3 +272,24 @@ def test_a_stopped_job_leaves_nothing_half(tmp_path):
         job.kill()
     assert not out.exists()
     assert not list(tmp_path.glob(".set.*.part"))
+
+
+def test_a_build_queued_by_an_earlier_version_can_still_be_read():
+    options = (
+        "--source a.jsonl preset:hc3 --licences MIT CC --weights 3 1 --budget 0.3M --words 2 50 "
+        "--steps exact --max-bleu 20 --no-diversity --seed 5 --out sets/mine"
+    ).split()
+    argv = ["python", "-m", "imitation.jobs.build_dataset", *options]
+    parameters = BuildDataset.of(m005_parameters.parameters(argv))
+    assert parameters.weights == (3, 1) and parameters.words == (2, 50)
+    assert (parameters.seed, parameters.diversity) == (5, False)
+    again = command("dataset", parameters)[3:]
+    assert parse(BuildDataset, again, "build_dataset", "") == parameters
+
+
+def test_everything_wrong_is_said_at_once(tmp_path, source, capsys):
+    options = ("--budget", "lots", "--seed", "-1", "--words", "5", "1")
+    assert build("--source", source, "--out", tmp_path / "set", *options) == 2
+    message = capsys.readouterr().err
+    for part in ("no number of tokens", "The seed -1 should be 0 to", "The fewest words"):
+        assert part in message
