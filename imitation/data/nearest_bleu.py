@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics import BLEU
 
 from imitation.data.hashing import Hashes, mixed
 
@@ -49,11 +49,15 @@ class Nearest:
 
 def tokenized(query: str) -> list[str]:
     """The tokens BLEU is taken over: sacrebleu's 13a, lower case."""
-    tokens: str = _TOKENIZE(query.rstrip().lower())
+    tokens: str = _tokenizer()(query.rstrip().lower())
     return tokens.split()
 
 
-_TOKENIZE: Any = BLEU(lowercase=True, effective_order=True).tokenizer
+@cache
+def _tokenizer() -> Any:
+    from sacrebleu.metrics import BLEU  # here: the page, which never counts, starts without it
+
+    return BLEU(lowercase=True, effective_order=True).tokenizer
 
 
 def nearest_in_index(
