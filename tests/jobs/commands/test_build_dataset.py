@@ -275,10 +275,11 @@ def test_a_stopped_job_leaves_nothing_half(tmp_path):
 
 
 def test_a_build_queued_by_an_earlier_version_can_still_be_read():
-    options = (
-        "--source a.jsonl preset:hc3 --licences MIT CC --weights 3 1 --budget 0.3M --words 2 50 "
-        "--steps exact --max-bleu 20 --no-diversity --seed 5 --out sets/mine"
-    ).split()
+    options = [
+        "--source", "a.jsonl", "preset:hc3", "--licences", "MIT", "CC", "--weights", "3", "1",
+        "--budget", "0.3M", "--words", "2", "50", "--steps", "exact", "--max-bleu", "20",
+        "--no-diversity", "--seed", "5", "--out", "sets/mine",
+    ]  # fmt: skip
     argv = ["python", "-m", "imitation.jobs.build_dataset", *options]
     parameters = BuildDataset.of(m005_parameters.parameters(argv))
     assert parameters.weights == (3, 1) and parameters.words == (2, 50)
