@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(name: str, argv: list[str]) -> int:
     commands.run_as(name)
-    installation.check_imports()
+    if name != "doctor":  # which shows what is wrong beside all else
+        installation.check_imports()
     installation.require(name)
     try:
         return int(importlib.import_module(COMMANDS[name].module).main(argv))
