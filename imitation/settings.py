@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import platformdirs
+from pydantic import BaseModel, Field, ValidationError
 
 from imitation.errors import ConfigError
 
@@ -67,6 +69,15 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+class _Numbers(BaseModel):
+    """The variables that hold numbers: lower case and without their prefix."""
+
+    cores: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1
+    engine_idle_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 900
+    timeout_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 120
+    upload_mb: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200
+
+
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment, every problem reported together.
 
@@ -75,18 +86,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environ is None else environ
     problems: list[str] = []
-
-    def number(name: str, default: float, low: float) -> float:
-        text = env.get(PREFIX + name, "")
-        try:
-            value = float(text) if text else default
-        except ValueError:
-            problems.append(f"{PREFIX}{name}={text!r} is not a number")
-            return default
-        if value < low:
-            problems.append(f"{PREFIX}{name}={text} is below {low:g}")
-        return value
-
+    numbers = {key: text for key in _Numbers.model_fields if (text := env.get(_variable(key), ""))}
+    try:
+        read = _Numbers.model_validate({"cores": available_cores(), **numbers})
+    except ValidationError as error:
+        problems += [_problem(detail) for detail in error.errors()]
+        read = _Numbers()
     data = Path(env.get(PREFIX + "DATA") or platformdirs.user_data_dir("imitation-lab"))
     cache = Path(env.get(PREFIX + "CACHE") or platformdirs.user_cache_dir("imitation-lab"))
     catalogs = [PACKAGE / "models" / "models.toml", data / "models.toml"]
@@ -98,12 +103,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         data=data.expanduser().resolve(),
         cache=cache.expanduser().resolve(),
         catalogs=tuple(catalogs),
-        cores=int(number("CORES", available_cores(), 1)),
-        idle_s=number("ENGINE_IDLE_S", 900, 1),
-        timeout_s=number("TIMEOUT_S", 120, 1),
+        cores=int(read.cores),
+        idle_s=read.engine_idle_s,
+        timeout_s=read.timeout_s,
         offline=env.get(PREFIX + "OFFLINE", "") not in ("", *_NO),
         weights=env.get(PREFIX + "POCKET_WEIGHTS", ""),
-        upload_bytes=int(1e6 * number("UPLOAD_MB", 200, 1)),
+        upload_bytes=int(1e6 * read.upload_mb),
         jobs=env.get(PREFIX + "JOBS", "") not in _NO,
         code_exec=_code_exec(env),
         toxicity=env.get(PREFIX + "TOXICITY") or "profanity",
@@ -113,11 +118,22 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def _variable(key: str) -> str:
+    return PREFIX + key.upper()
+
+
+def _problem(detail: Any) -> str:
+    """A number's problem, its variable written as people set it."""
+    name, text = _variable(detail["loc"][0]), detail["input"]
+    if detail["type"] == "greater_than_equal":
+        return f"{name}={text} is below {detail['ctx']['ge']:g}"
+    return f"{name}={text!r} is not a number"
+
+
 def _code_exec(env: Mapping[str, str]) -> bool | None:
     """As set, else False where other machines reach the page, None where only this one does."""
-    said = env.get(PREFIX + "CODE_EXEC", "")
-    if said:
-        return said not in _NO
+    if answer := env.get(PREFIX + "CODE_EXEC", ""):
+        return answer not in _NO
     local = env.get("GRADIO_SERVER_NAME", "") in ("", "127.0.0.1", "localhost", "::1")
     return None if local and not env.get("SPACE_ID") else False
 

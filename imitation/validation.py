@@ -51,9 +51,18 @@ def read(model: type[Model], table: Mapping[str, Any], where: str, hint: str = "
         raise ConfigError(where, problems(error, model), hint) from None
 
 
-def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Each problem as `name = value should be ...`."""
-    return list(dict.fromkeys(_problem(one, model) for one in error.errors()))
+def problems(
+    error: ValidationError, model: type[BaseModel], types: Mapping[str, str] = _WANTED
+) -> list[str]:
+    """Each problem as `name = value should be ...`; values of the wrong type come first.
+
+    Args:
+        error: What pydantic found.
+        model: What it held the values against.
+        types: First word of pydantic's error type -> what the value should have been.
+    """
+    details = sorted(error.errors(), key=lambda detail: detail["type"] == "value_error")
+    return list(dict.fromkeys(_problem(detail, model, types) for detail in details))
 
 
 def range_words(field: FieldInfo) -> str:
@@ -83,26 +92,26 @@ def choices(field: FieldInfo) -> tuple[Any, ...]:
     return next((get_args(one) for one in args if get_origin(one) is Literal), ())
 
 
-def _problem(found: Any, model: type[BaseModel]) -> str:
-    path = [part for part in found["loc"] if isinstance(part, (str, int))]
+def _problem(detail: Any, model: type[BaseModel], types: Mapping[str, str]) -> str:
+    path = [part for part in detail["loc"] if isinstance(part, (str, int))]
     name = ".".join(map(str, path))
-    kind, value = found["type"], found["input"]
+    kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         return f"unknown key {name!r}. {nearest(name, model.model_fields)}".rstrip()
     if kind == "missing":
         return f"{name} is missing"
     if kind == "value_error":
-        said = str(found["ctx"]["error"])
-        return f"{name} = {value!r:.200}: {said}" if name else said
+        message = str(detail["ctx"]["error"])
+        return f"{name} = {value!r:.200}: {message}" if name else message
     shown = f"{name} = {value!r:.200}"
     if kind == "literal_error":
-        known = [word.strip(" '") for word in _literals(found["ctx"]["expected"])]
+        known = [word.strip(" '") for word in _literals(detail["ctx"]["expected"])]
         return f"{shown}. {nearest(str(value), known)}"
     field = model.model_fields.get(str(path[0])) if path else None
     if kind.startswith(_RANGES) and field is not None and (words := range_words(field)):
         return f"{shown} should be {words}"
-    wanted = _WANTED.get(kind.split("_")[0])
-    return f"{shown} should be {wanted}" if wanted else f"{shown}: {found['msg']}"
+    wanted = types.get(kind.split("_")[0])
+    return f"{shown} should be {wanted}" if wanted else f"{shown}: {detail['msg']}"
 
 
 def _literals(expected: str) -> list[str]:

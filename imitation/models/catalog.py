@@ -7,39 +7,71 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
 
+from imitation import validation
 from imitation.errors import ConfigError, UserError
+from imitation.names import NAME
 from imitation.reading.text import NotUtf8, read_text
 from imitation.validation import nearest
-from imitation.values import ROLES, Role
 from imitation.values import ModelSpec as ModelSpec
+from imitation.values import Role
 
 BACKENDS = ("embedded", "openai", "tgi", "recorded")
 PROMPT_FORMATS = ("chat", "koala", "plain")
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "context": (int,),
-    "params_b": (int, float),
-    "tokens_m": (int, float),
-    "price_in": (int, float),
-    "price_out": (int, float),
-    "stand_in": (bool,),
-}
-_AMOUNTS = {
-    "params_b": "billions of parameters",
-    "tokens_m": "millions of tokens",
-    "price_in": "dollars per million tokens",
-    "price_out": "dollars per million tokens",
-}
-_SECRET = re.compile(r"key|token|secret|passw|sig(nature)?$|^code$", re.IGNORECASE)
 REPAIR = "Correct the file; it is read again by itself."
-_KEYS = tuple(f.name for f in fields(ModelSpec))
-_REQUIRED = tuple(f.name for f in fields(ModelSpec) if f.default is MISSING)
+
+_SECRET = re.compile(r"key|token|secret|passw|sig(nature)?$|^code$", re.IGNORECASE)
+_TYPES = {"int": "int", "float": "int or float", "bool": "bool", "string": "str"}
+"""What a value should have been, in the words that programs which write catalogs know."""
+
+
+def _amount(unit: str) -> Any:
+    """The type of an optional number that is told by its unit where it cannot be one."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not 0 <= value < 1e6:  # also refuses NaN
+            raise ValueError(f"should be {unit}")
+        return value
+
+    return Annotated[float | None, AfterValidator(check)]
+
+
+def _check_id(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("an id is up to 80 letters, digits, '.', '_' or '-'")
+    return value
+
+
+_VALUES: Mapping[str, Any] = {
+    "id": Annotated[str, AfterValidator(_check_id)],
+    "backend": Literal[BACKENDS],
+    "prompt_format": Literal[PROMPT_FORMATS],
+    "context": Annotated[int, Field(ge=1)],
+    "params_b": _amount("billions of parameters"),
+    "tokens_m": _amount("millions of tokens"),
+    "price_in": _amount("dollars per million tokens"),
+    "price_out": _amount("dollars per million tokens"),
+}
+"""What a key of a card may hold, where its type in ModelSpec does not say all of it."""
+
+_OF_A_VALUE = ("value_error", "literal_error", "greater_than_equal")
+"""Pydantic's error types of a value that has the right type."""
+
+# Made from ModelSpec, so that a new key is written once. Strict: TOML has types, and "2048" in
+# quotes or true for a price is a slip that is better told than guessed at.
+_FIELDS: dict[str, Any] = {
+    key.name: (
+        _VALUES.get(key.name, get_type_hints(ModelSpec)[key.name]),
+        ... if key.default is MISSING else key.default,
+    )
+    for key in fields(ModelSpec)
+}
+_Row = create_model("_Row", __config__=ConfigDict(extra="forbid", strict=True), **_FIELDS)
 
 
 class Catalog(Mapping[str, ModelSpec]):
@@ -105,20 +137,20 @@ def load_catalog(paths: Iterable[Path]) -> Catalog:
     What is wrong is in the catalog's `problems`: a card that cannot be used takes no other with
     it, and a file that cannot be read leaves those of the others.
     """
-    found = _Found()
+    reading = _Reading()
     for path in paths:
         if path.is_file():
-            _read_file(path, found)
-    for card in list(found.cards.values()):
-        if card.base and card.base not in found.cards and card.base not in found.broken:
-            hint = nearest(card.base, found.cards)
+            _read_file(path, reading)
+    for card in list(reading.cards.values()):
+        if card.base and card.base not in reading.cards and card.base not in reading.broken:
+            hint = nearest(card.base, reading.cards)
             what = f"base {card.base!r} is not in the catalog. {hint}"
-            found.refuse(f"model {card.id!r}", card.id, [what])
-    return Catalog(found.cards.values(), found.broken, found.problems, found.is_whole)
+            reading.refuse(f"model {card.id!r}", card.id, [what])
+    return Catalog(reading.cards.values(), reading.broken, reading.problems, reading.is_whole)
 
 
 @dataclass
-class _Found:
+class _Reading:
     """What reading has come to so far; see Catalog."""
 
     cards: dict[str, ModelSpec] = field(default_factory=dict)
@@ -134,20 +166,22 @@ class _Found:
             self.broken[identity] = "; ".join(reasons)
 
 
-def _read_file(path: Path, found: _Found) -> None:
+def _read_file(path: Path, reading: _Reading) -> None:
     try:
         table = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, NotUtf8, OSError, RecursionError) as error:
-        found.problems.append(f"{path.name}: {error}")
-        found.is_whole = False
+        reading.problems.append(f"{path.name}: {error}")
+        reading.is_whole = False
         return
     for key in table:
         if key != "model":
-            found.problems.append(f"{path.name}: unknown table {key!r}. {nearest(key, ['model'])}")
+            reading.problems.append(
+                f"{path.name}: unknown table {key!r}. {nearest(key, ['model'])}"
+            )
     rows = table.get("model", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        found.problems.append(f"{path.name}: write [[model]] with two brackets, one per model")
-        found.is_whole = False
+        reading.problems.append(f"{path.name}: write [[model]] with two brackets, one per model")
+        reading.is_whole = False
         return
     seen: set[str] = set()
     for number, row in enumerate(rows, 1):
@@ -156,71 +190,56 @@ def _read_file(path: Path, found: _Found) -> None:
         reasons = _problems(row)
         if identity in list(seen):
             reasons.append("the id is used twice; the first is taken")
-            found.problems += [f"{where}: {reason}" for reason in reasons]
+            reading.problems += [f"{where}: {reason}" for reason in reasons]
         elif reasons:
-            found.refuse(where, identity, reasons)
+            reading.refuse(where, identity, reasons)
         else:
-            found.cards[identity] = _resolve(ModelSpec(**row), path.parent)
-            found.broken.pop(identity, None)
+            reading.cards[identity] = _resolve(ModelSpec(**row), path.parent)
+            reading.broken.pop(identity, None)
         seen.add(str(identity))
 
 
 def _problems(row: Mapping[str, Any]) -> list[str]:
-    found = []
-    for key, value in row.items():
-        if key not in _KEYS:
-            found.append(f"unknown key {key!r}. {nearest(key, _KEYS)}")
-            continue
-        kinds = _TYPES.get(key, (str,))
-        if not isinstance(value, kinds) or (bool not in kinds and isinstance(value, bool)):
-            wanted = " or ".join(k.__name__ for k in kinds)
-            found.append(f"{key} = {value!r} should be {wanted}")
-    found += [f"{key} is missing" for key in _REQUIRED if key not in row]
-    if found:
-        return found
-    for key, known in (("role", ROLES), ("backend", BACKENDS), ("prompt_format", PROMPT_FORMATS)):
-        if row.get(key, known[0]) not in known:
-            found.append(f"{key} = {row[key]!r}. {nearest(str(row[key]), known)}")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", row["id"]):
-        found.append("an id is up to 80 letters, digits, '.', '_' or '-'")
-    if row.get("context", 1) < 1:
-        found.append(f"context = {row['context']} should be at least 1")
-    for key, unit in _AMOUNTS.items():
-        if not 0 <= row.get(key, 0) < 1e6:
-            found.append(f"{key} = {row[key]} should be {unit}")
-    return found + _backend_problems(row)
+    try:
+        _Row.model_validate(row)
+    except ValidationError as error:
+        problems = validation.problems(error, _Row, _TYPES)
+        if any(detail["type"] not in _OF_A_VALUE for detail in error.errors()):
+            return problems  # not of its type, missing or unknown: the rest cannot be told
+        return problems + _backend_problems(ModelSpec(**row))
+    return _backend_problems(ModelSpec(**row))
 
 
-def _backend_problems(row: Mapping[str, Any]) -> list[str]:
-    found = []
-    backend = row["backend"]
-    if backend in ("openai", "tgi") and (why := _endpoint_problem(row.get("endpoint", ""))):
-        found.append(why)
-    if backend == "tgi" and "?" in row.get("endpoint", ""):
-        found.append("endpoint: TGI's address has no query (?...)")
-    if backend == "embedded" and not row.get("weights"):
-        found.append("weights is missing (whole, cut-2, cut-4, cut-6 or a GGUF file)")
-    if backend == "recorded" and not row.get("file"):
-        found.append("file is missing")
-    key = row.get("api_key_env", "")
-    if key and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", key):
-        found.append(
+def _backend_problems(card: ModelSpec) -> list[str]:
+    """What a card lacks for its kind of server."""
+    problems = []
+    if card.backend in ("openai", "tgi") and (reason := _endpoint_problem(card.endpoint)):
+        problems.append(reason)
+    if card.backend == "tgi" and "?" in card.endpoint:
+        problems.append("endpoint: TGI's address has no query (?...)")
+    if card.backend == "embedded" and not card.weights:
+        problems.append("weights is missing (whole, cut-2, cut-4, cut-6 or a GGUF file)")
+    if card.backend == "recorded" and not card.file:
+        problems.append("file is missing")
+    if card.api_key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", card.api_key_env):
+        # The value stays out of the message: it may be the key.
+        problems.append(
             "api_key_env should be the NAME of an environment variable, "
             "such as OPENAI_API_KEY; never write the key itself here"
         )
-    return found
+    return problems
 
 
 def _endpoint_problem(endpoint: str) -> str:
     """Why nothing can be asked at an address, "" if that can be tried."""
-    elsewhere = "keep credentials out of the endpoint; name api_key_env"
+    secret = "keep credentials out of the endpoint; name api_key_env"
     if "@" in endpoint.partition("?")[0]:
-        return elsewhere
+        return secret
     try:
         url = urlsplit(endpoint)
-        named = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
-        if any(_SECRET.search(name) for name in named):
-            return elsewhere
+        keys = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
+        if any(_SECRET.search(name) for name in keys):
+            return secret
         if url.scheme not in ("http", "https") or not url.hostname:
             return f"endpoint = {endpoint!r} should be http(s)://..."
         if url.port == 0 or url.fragment or not endpoint.isprintable() or " " in endpoint:

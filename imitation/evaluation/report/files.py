@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from imitation import events
 from imitation.disk import write_text
 from imitation.errors import StorageError
-from imitation.evaluation.report.schema import (
-    NOTHING,
-    PROGRESS,
-    REPORT,
-    RUN,
-    Difference,
-    EvaluatedModel,
-    Gap,
-    LiveScore,
-    Report,
-    Run,
-    Score,
-)
-from imitation.values import Interval
+from imitation.evaluation.report.schema import PROGRESS, REPORT, RUN, LiveScore, Report, Run
 
 FORMAT = 1
 """Version of report.json."""
 
 T = TypeVar("T")
+# Files of earlier versions are read as they are: what they lack takes its default, and keys that
+# are no longer known are passed over.
+_RUN, _REPORT, _LIVE_SCORE = TypeAdapter(Run), TypeAdapter(Report), TypeAdapter(LiveScore)
 
 
 def load_run(folder: Path) -> Run:
@@ -39,7 +31,8 @@ def load_run(folder: Path) -> Run:
     Raises:
         StorageError: There is none, or it is not one.
     """
-    return _run(_read(folder / RUN), folder / RUN)
+    path = folder / RUN
+    return _typed(_RUN, _read(path), f"{path} is no run of ours")
 
 
 def load(folder: Path) -> Report:
@@ -49,22 +42,13 @@ def load(folder: Path) -> Report:
         StorageError: There is none yet, it is broken, or it is of another version.
     """
     path = folder / REPORT
-    found = _read(path)
-    if found.get("format") != FORMAT:
+    table = _read(path)
+    if table.get("format") != FORMAT:
         raise StorageError(
-            f"{path} is a report of version {found.get('format')!r}; this app reads {FORMAT}.",
+            f"{path} is a report of version {table.get('format')!r}; this app reads {FORMAT}.",
             "Run the evaluation's command again: it rebuilds the report without asking a model.",
         )
-    try:
-        return Report(
-            run=_run(found["run"], path),
-            scores=tuple(_score(row) for row in found["scores"]),
-            gaps=tuple(_gap(row) for row in found["gaps"]),
-            notes=tuple(found["notes"]),
-            complete=bool(found["complete"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise StorageError(f"{path} is no report of ours: {error!r}.") from error
+    return _typed(_REPORT, table, f"{path} is no report of ours")
 
 
 def save(value: Run | Report, folder: Path) -> Path:
@@ -84,72 +68,40 @@ def as_json(value: Run | Report) -> str:
 
 def live_scores(folder: Path) -> list[LiveScore]:
     """The last score of each model and task in progress.jsonl, in the order they began."""
-    found: dict[tuple[str, str], LiveScore] = {}
+    latest: dict[tuple[str, str], LiveScore] = {}
     for row in events.read(folder / PROGRESS):
         if row.get("event") != "score":
             continue
         try:
-            score = _make(LiveScore, {**row, "value": Interval(**row["value"])})
-        except (ValueError, TypeError, KeyError):  # not ours
+            score = _LIVE_SCORE.validate_python(row)
+        except ValidationError:  # not ours
             continue
-        found[score.model, score.task] = score
-    return list(found.values())
+        latest[score.model, score.task] = score
+    return list(latest.values())
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        table = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise StorageError(
             f"{path.parent} has no {path.name}.", "The evaluation may not have got that far."
         ) from error
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(found, dict):
+    if not isinstance(table, dict):
         raise StorageError(f"{path} is not a {path.name} of ours.")
-    return found
+    return table
 
 
-def _make(cls: type[T], row: Mapping[str, Any]) -> T:
-    """A value from a table; keys it doesn't know are passed over."""
-    known = {f.name for f in fields(cast(Any, cls))}
-    return cls(**{key: value for key, value in row.items() if key in known})
-
-
-def _run(row: Mapping[str, Any], path: Path) -> Run:
+def _typed(schema: TypeAdapter[T], table: Mapping[str, Any], problem: str) -> T:
     try:
-        models: Sequence[Mapping[str, Any]] = row["models"]
-        return _make(
-            Run,
-            {
-                **row,
-                "argv": tuple(row["argv"]),
-                "tasks": tuple(row["tasks"]),
-                "models": tuple(_make(EvaluatedModel, model) for model in models),
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise StorageError(f"{path} is no run of ours: {error!r}.") from error
-
-
-def _score(row: Mapping[str, Any]) -> Score:
-    value, subtasks = Interval(**row["value"]), tuple(row["subtasks"])
-    return _make(Score, {**row, "value": value, "subtasks": subtasks})
-
-
-def _gap(row: Mapping[str, Any]) -> Gap:
-    return _make(
-        Gap,
-        {
-            **row,
-            "closed": Interval(**row["closed"]),
-            "change": Interval(**row["change"]),
-            "caveats": tuple(Difference(**one) for one in row["caveats"]),
-            # Reports written before these were kept lack them.
-            "difference": Interval(**row.get("difference", asdict(NOTHING))),
-            "notes": tuple(row.get("notes", ())),
-        },
-    )
+        return schema.validate_python(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        more = f" and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise StorageError(f"{problem}: {key}: {first['msg']}{more}.") from error
 
 
 def report_of(folder: Path) -> Report | None:
