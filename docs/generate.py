@@ -8,7 +8,6 @@ A page asks for a part by a line of its own, `<!-- generated: NAME -->`, NAME be
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib
 import inspect
 import re
@@ -30,7 +29,8 @@ from imitation.jobs.parameters import JobParameters  # noqa: E402
 from imitation.jobs.registry import KINDS  # noqa: E402
 from imitation.storage.database import open_store  # noqa: E402
 from imitation.validation import choices, range_words  # noqa: E402
-from training import config  # noqa: E402
+from training.config import TrainingConfig  # noqa: E402
+from training.hyperparameters import markdown  # noqa: E402
 
 JOBS = "imitation.jobs.commands"
 COMMANDS: Mapping[str, str] = {
@@ -77,20 +77,7 @@ def commands() -> str:
 
 def hyperparameters() -> str:
     """The table of a fine-tune's settings."""
-    model = config.TrainingConfig
-    for name in ("markdown_table", "as_markdown", "markdown"):
-        if table := getattr(config, name, None):
-            return str(table())
-    if hasattr(model, "model_fields"):
-        return _fields_table(model.model_fields, lambda name: name, head="setting")
-    about = _attributes(model)
-    rows = []
-    for field in dataclasses.fields(model):
-        known = getattr(config, "CHOICES", {}).get(field.name, ())
-        limits = getattr(config, "_RANGES", {}).get(field.name, ("", "", ""))
-        taken = ", ".join(f"`{word}`" for word in known) or limits[2] or _kind(field.default)
-        rows.append((f"`{field.name}`", taken, _default(field.default), about.get(field.name, "")))
-    return _table(("setting", "takes", "default", "what it is"), rows)
+    return markdown(TrainingConfig)
 
 
 def event_list() -> str:
@@ -147,7 +134,6 @@ def _fields_table(
     fields: Mapping[str, FieldInfo],
     shown: Callable[[str], str],
     first: str = "",
-    head: str = "option",
 ) -> str:
     rows = []
     for name, field in fields.items():
@@ -155,7 +141,7 @@ def _fields_table(
         default = "must be given" if field.is_required() else _default(field.get_default())
         label = f"`{name.upper()}`" if name == first else f"`{shown(name)}`"
         rows.append((label, taken or _kind_of(field.annotation), default, field.description or ""))
-    return _table((head, "takes", "default", "what it is"), rows)
+    return _table(("option", "takes", "default", "what it is"), rows)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -174,25 +160,12 @@ def _default(value: Any) -> str:
     return f"`{', '.join(map(str, value)) if isinstance(value, tuple) else value}`"
 
 
-def _kind(value: Any) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a number", tuple: "names"}
-    return words.get(type(value), "text")
-
-
 def _kind_of(annotation: Any) -> str:
     if get_origin(annotation) in (tuple, list):
         return "one or more"
     parts = [part for part in (annotation, *get_args(annotation)) if isinstance(part, type)]
     words = {bool: "", int: "a whole number", float: "a number", Path: "a path"}
     return next((words[part] for part in parts if part in words), "text")
-
-
-def _attributes(model: type) -> dict[str, str]:
-    """Attribute -> text, of a docstring's section."""
-    text = inspect.getdoc(model) or ""
-    section = text.partition("Attributes:\n")[2].partition("\n\n")[0]
-    entries = re.findall(r"^    (\w+): (.*(?:\n {6,}.*)*)", section, re.M)
-    return {name: " ".join(about.split()) for name, about in entries}
 
 
 def _prose(paragraph: str) -> str:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs"))
 import generate  # noqa: E402
 
-PAGES = ["README.md", "CONTRIBUTING.md", "deploy/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "deploy/README.md", "examples/README.md"]
 PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 DOCS = {path: (ROOT / path).read_text("utf-8") for path in PAGES}
 README = DOCS["README.md"]
