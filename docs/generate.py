@@ -14,6 +14,7 @@ import re
 import sqlite3
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -25,32 +26,14 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from imitation import events  # noqa: E402
+from imitation.commands import COMMANDS, Command  # noqa: E402
+from imitation.installation import install_command  # noqa: E402
 from imitation.jobs.parameters import JobParameters  # noqa: E402
 from imitation.jobs.registry import KINDS  # noqa: E402
 from imitation.storage.database import open_store  # noqa: E402
 from imitation.validation import choices, range_words  # noqa: E402
 from training.config import TrainingConfig  # noqa: E402
 from training.hyperparameters import markdown  # noqa: E402
-
-JOBS = "imitation.jobs.commands"
-COMMANDS: Mapping[str, str] = {
-    "finetune": "training.finetune",
-    "preview": "training.preview",
-    "estimate": "training.estimate",
-    "publish": "training.publish",
-    "evaluate": f"{JOBS}.evaluate",
-    "dataset": f"{JOBS}.build_dataset",
-    "generate": f"{JOBS}.generate",
-    "synthesize": f"{JOBS}.synthesize",
-    "score": f"{JOBS}.score_facts",
-    "judge": f"{JOBS}.judge",
-    "tasks": f"{JOBS}.list_tasks",
-    "import recorded": f"{JOBS}.import_recorded",
-    "import results": f"{JOBS}.import_results",
-    "import reviews": f"{JOBS}.import_reviews",
-    "zero-adapter": "training.zero_adapter",
-}
-"""What follows `imitation-lab` -> the module that `python -m` runs."""
 
 
 def parameters_class(module: str) -> type[JobParameters] | None:
@@ -72,7 +55,7 @@ def option(name: str) -> str:
 
 def commands() -> str:
     """The command reference: a section a command, a table of its options."""
-    return "\n".join(_command(name, module) for name, module in COMMANDS.items())
+    return "\n".join(_section(name, command) for name, command in COMMANDS.items())
 
 
 def hyperparameters() -> str:
@@ -115,16 +98,20 @@ def filled(text: str) -> str:
     return re.sub(r"^<!-- generated: (\w+) -->$", lambda m: PARTS[m[1]](), text, flags=re.M)
 
 
-def _command(name: str, module: str) -> str:
+def _section(name: str, command: Command) -> str:
+    module = command.module
     about = ast.get_docstring(ast.parse(_source(module))) or ""
     first, _, rest = about.partition("\n\n")
-    prose = [p for p in rest.split("\n\n") if p and not p.startswith("    ")]
     typed = f"`imitation-lab {name}`; in a checkout `python -m {module}`."
+    if command.extra:
+        typed += f" It needs an extra: `{install_command(command.extra)}`."
     lines = [f"## {name}", "", " ".join(first.split()), "", typed, ""]
-    lines += [f"{_prose(p)}\n" for p in prose]
+    lines += [f"{_prose(part)}\n" for part in rest.split("\n\n") if part]
     model = parameters_class(module)
     if model is None:
         lines += [f"Its options are shown by `imitation-lab {name} --help`.", ""]
+    elif not model.model_fields:
+        lines += ["It has no options.", ""]
     else:
         lines += [_fields_table(model.model_fields, option, first=model.positional), ""]
     return "\n".join(lines)
@@ -170,6 +157,8 @@ def _kind_of(annotation: Any) -> str:
 
 def _prose(paragraph: str) -> str:
     """A docstring's paragraph as Markdown: code stays, what looks like markup does not."""
+    if paragraph.startswith("    "):
+        return f"```\n{textwrap.dedent(paragraph).strip()}\n```"
     parts = " ".join(paragraph.split()).split("`")
     parts[::2] = [part.replace("<", "\\<").replace("*", "\\*") for part in parts[::2]]
     return "`".join(parts)

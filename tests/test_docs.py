@@ -244,7 +244,7 @@ def commands() -> tuple[tuple[str, str], ...]:
         for line in re.findall(r"imitation-lab ([a-z][^\n`;]*)", text):
             name = command_name(line)
             if name:
-                found.add((generate.COMMANDS[name], line[len(name) :].strip()))
+                found.add((generate.COMMANDS[name].module, line[len(name) :].strip()))
     return tuple(sorted(found))
 
 
@@ -254,7 +254,7 @@ def command_name(line):
 
 
 def test_commands_shown_in_blocks_are_commands():
-    known = [*generate.COMMANDS, "doctor", "NAME"]
+    known = [*generate.COMMANDS, "NAME"]
     for document, text in DOCS.items():
         for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
             for line in re.findall(r"^imitation-lab (.*)$", block, re.M):
@@ -275,7 +275,7 @@ def test_documented_options_are_fields_of_the_parameters():
         used = {option.partition("=")[0] for option in re.findall(r"--[a-z-]+", options)}
         assert used <= known, f"{module} {options}: {used - known}"
         seen += 1
-    assert seen >= 3
+    assert seen > 20
 
 
 @pytest.mark.parametrize("document", [page for page in DOCS if "tutorials" in page])
@@ -284,7 +284,7 @@ def test_commands_of_the_tutorials_are_whole(document):
     for block in re.findall(r"^```\n(.*?)^```", DOCS[document], re.M | re.S):
         for line in re.findall(r"^imitation-lab (.*)$", block, re.M):
             name = command_name(line)
-            kind = generate.parameters_class(generate.COMMANDS[name])
+            kind = generate.parameters_class(generate.COMMANDS[name].module)
             if kind is None:
                 continue
             words = shlex.split(line[len(name) :])
@@ -318,10 +318,10 @@ def test_generated_parts_are_those_there_are():
 
 def test_the_command_reference_has_every_option():
     text = generate.commands()
-    for name, module in generate.COMMANDS.items():
+    for name, command in generate.COMMANDS.items():
         section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
         assert f"`imitation-lab {name}`" in section
-        kind = generate.parameters_class(module)
+        kind = generate.parameters_class(command.module)
         for field in kind.model_fields if kind else ():
             shown = field.upper() if field == kind.positional else generate.option(field)
             assert f"| `{shown}` |" in section, f"{name}: {field}"
