@@ -1,58 +1,82 @@
-"""The form of the Fine-tune page: its components, and their values."""
+"""The form of the Fine-tune page: its components by name, and their values.
+
+Each hyperparameter that `training.config` puts into a section of the form has a component here.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
-from dashboards.finetune.new_run import (
-    FRACTIONS,
-    MORE,
-    OVERRIDES,
-    SWITCHES,
-    WORDS,
-    Form,
-    preset_values,
-)
+from dashboards.finetune.new_run import SHOWN, Form, label, preset_values
 from dashboards.shell.markdown import plain
 from imitation.errors import UserError
+from training.hyperparameters import Hyperparameter, Section
+
+Updates = dict[str, Any]
+"""What a listener changes: name of a component -> its value or update; the others stay."""
+A_ROW = {"main": 4, "more": 5}
+"""Components beside each other, by section."""
 
 
-def form_fields() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Textbox, list[Any]]:
-    """Preset, base, data, name, then a component per key of OVERRIDES, in order."""
-    with gr.Row():
-        preset = gr.Dropdown(
-            [], label="Preset", info="A tried recipe; all below starts from it.",
-            elem_id="finetune-preset",
-        )  # fmt: skip
-        base = gr.Dropdown(
-            [],
-            label="Base",
-            info="What is trained; or a hub id, owner/name.",
-            allow_custom_value=True,
-            elem_id="finetune-base",
-        )
-        data = gr.Dropdown(
-            [],
-            label="Data",
-            info="Conversations whose answers are learned.",
-            elem_id="finetune-data",
-        )
-        name = gr.Textbox(
-            label="Name", info="Of the run, and of its model in Compare.", max_length=80,
-            elem_id="finetune-name",
-        )  # fmt: skip
-    made: dict[str, Any] = {}
-    shown = [key for key in OVERRIDES if key not in (*MORE, *SWITCHES)]
-    for keys in (shown[:4], shown[4:], SWITCHES[:2]):
+class FormFields:
+    """The components of a new run's form, made where this is called.
+
+    Attributes:
+        by_name: name, preset, base, data, and every hyperparameter of the form.
+        hyperparameters: The latter alone.
+    """
+
+    def __init__(self) -> None:
         with gr.Row():
-            made |= {key: _field(key) for key in keys}
-    with gr.Accordion("More settings", open=False, elem_id="finetune-more"):
-        for keys in (MORE[:5], MORE[5:-1], MORE[-1:]):  # a switch is squeezed beside numbers
+            preset = gr.Dropdown(
+                [],
+                label="Preset",
+                info="A tried recipe; all below starts from it.",
+                elem_id="finetune-preset",
+            )
+            base = gr.Dropdown(
+                [],
+                label="Base",
+                info="What is trained; or a hub id, owner/name.",
+                allow_custom_value=True,
+                elem_id="finetune-base",
+            )
+            data = gr.Dropdown(
+                [],
+                label="Data",
+                info="Conversations whose answers are learned.",
+                elem_id="finetune-data",
+            )
+            name = gr.Textbox(
+                label="Name",
+                info="Of the run, and of its model in Compare.",
+                max_length=80,
+                elem_id="finetune-name",
+            )
+        self.hyperparameters: dict[str, Any] = {}
+        self._section("main")
+        with gr.Accordion("More settings", open=False, elem_id="finetune-more"):
+            self._section("more")
+        first = {"name": name, "preset": preset, "base": base, "data": data}
+        self.by_name: dict[str, Any] = {**first, **self.hyperparameters}
+
+    def _section(self, section: Section) -> None:
+        knobs = [h for h in SHOWN if h.knob.section == section]
+        # A switch is squeezed beside numbers: they have a row of their own.
+        values = [h for h in knobs if h.kind != "switch"]
+        switches = [h for h in knobs if h.kind == "switch"]
+        for row in [*_rows(values, A_ROW[section]), *_rows(switches, A_ROW[section])]:
             with gr.Row():
-                made |= {key: _field(key) for key in keys}
-    return preset, base, data, name, [made[key] for key in OVERRIDES]
+                self.hyperparameters |= {h.name: _component(h) for h in row}
+
+
+def _rows(knobs: Sequence[Hyperparameter], length: int) -> list[Sequence[Hyperparameter]]:
+    return [knobs[at : at + length] for at in range(0, len(knobs), length)]
 
 
 def own_data(folder: str) -> gr.File:
@@ -80,33 +104,62 @@ def saved_settings() -> tuple[gr.Dropdown, gr.Button]:
     return saved, keep
 
 
-def _field(key: str) -> Any:
-    label, info = OVERRIDES[key]
-    shared: dict[str, Any] = {"label": label, "info": info, "elem_id": f"finetune-{key}"}
-    if key in SWITCHES:
-        return gr.Checkbox(min_width=140, **shared)
-    if key in WORDS:
-        return gr.Dropdown([], min_width=140, **shared)
-    return gr.Number(precision=None if key in FRACTIONS else 0, min_width=140, **shared)
+def named(
+    handler: Callable[..., Updates], outputs: Mapping[str, Component]
+) -> Callable[..., dict[Component, Any]]:
+    """A handler as Gradio calls it: what it updates by name is that of the listener's outputs."""
+
+    @functools.wraps(handler)  # Gradio reads its annotations, to hand over what was clicked
+    def call(*inputs: Any, **fields: Any) -> dict[Component, Any]:
+        updates = handler(*inputs, **fields)
+        if unknown := updates.keys() - outputs.keys():
+            raise KeyError(f"{handler.__name__} updates {sorted(unknown)}, which are no outputs")
+        return {component: updates.get(name, gr.skip()) for name, component in outputs.items()}
+
+    return call
 
 
-def form_from(fields: tuple[Any, ...]) -> Form:
-    """The form as filled in.
+def form_from(fields: Mapping[str, Any]) -> Form:
+    """The form as filled in, from the values of its components by name.
 
     Raises:
         UserError: A number is missing.
     """
-    name, preset, base, data, *numbers = fields
-    changes = dict(zip(OVERRIDES, numbers, strict=True))
-    for key, value in changes.items():
-        if value is None and key in WORDS:  # not yet filled in: the page is being loaded
+    preset = fields["preset"]
+    changes = {h.name: fields[h.name] for h in SHOWN}
+    for hyperparameter in SHOWN:
+        key = hyperparameter.name
+        if changes[key] is None and hyperparameter.choices:  # not yet filled in: the page loads
             changes[key] = preset_values(preset)[key] if preset else ""
-        elif value is None:
-            raise UserError(f"{OVERRIDES[key][0]} is empty.", "Enter a number.")
-    return Form((name or "").strip(), preset or "", base or "", data or "", changes)
+        elif changes[key] is None:
+            raise UserError(f"{label(key)} is empty.", "Enter a number.")
+    name = (fields["name"] or "").strip()
+    return Form(name, preset or "", fields["base"] or "", fields["data"] or "", changes)
 
 
-def filled(form: Form) -> list[Any]:
-    """Values of the form's components."""
-    numbers = [form.changes[key] for key in OVERRIDES]
-    return [form.name, form.preset, form.base, form.data, *numbers]
+def filled(form: Form) -> Updates:
+    """Values of the form's components by name."""
+    shown = {h.name: form.changes[h.name] for h in SHOWN}
+    first = {"name": form.name, "preset": form.preset, "base": form.base, "data": form.data}
+    return {**first, **shown}
+
+
+def _component(hyperparameter: Hyperparameter) -> Component:
+    """What asks for a hyperparameter, by what it takes."""
+    shared: dict[str, Any] = {
+        "label": hyperparameter.knob.label,
+        "info": hyperparameter.knob.help,
+        "elem_id": f"finetune-{hyperparameter.name}",
+        "min_width": 140,
+    }
+    match hyperparameter.kind:
+        case "switch":
+            return gr.Checkbox(**shared)
+        case "choice":
+            return gr.Dropdown([], **shared)
+        case "whole number":
+            return gr.Number(precision=0, **shared)
+        case "number":
+            return gr.Number(**shared)
+        case _:
+            return gr.Textbox(**shared)

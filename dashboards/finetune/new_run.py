@@ -1,74 +1,44 @@
-"""Configuring and starting a fine-tune; no Gradio in here.
-
-`training.config` costs half a second to import, so it is imported at the first use.
-"""
+"""Configuring and starting a fine-tune."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import pairwise
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dashboards.shell.context import Context
 from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.shell.training_data import SHIPPED, uploads
 from dashboards.shell.user_files import file_in
+from imitation import names, validation
 from imitation.data.format import read_examples
 from imitation.disk import copy_file
 from imitation.errors import ConfigError, StorageError, UserError
-from imitation.jobs.registry import command
 from imitation.settings import Settings
 from imitation.storage.jobs import Job
 from imitation.values import JobSpec, ModelSpec
+from training import config
+from training.config import TrainingConfig
+from training.hyperparameters import Hyperparameter, hyperparameters
+from training.hyperparameters import lighter as hyperparameters_lighter
 from training.run_folder import CHECKPOINT, PROGRESS
+from training.run_options import Finetune
 
-if TYPE_CHECKING:
-    from training.config import TrainingConfig
-
-OVERRIDES = {
-    "method": ("Method", "An adapter (LoRA; QLoRA needs a GPU), or all weights (full)."),
-    "epochs": ("Epochs", "Passes over the data. More of them fit it better, then by heart."),
-    "learning_rate": ("Learning rate", "Its peak. Too high: the loss jumps. Too low: no change."),
-    "batch_size": ("Batch size", "Conversations per step; more give fewer, calmer steps."),
-    "micro_batch": ("Computed at once", "Of a step's conversations; fewer take less memory."),
-    "rank": ("Rank", "Size of the adapter: more holds more, and costs more memory."),
-    "max_tokens": ("Longest conversation", "In tokens; longer ones are cut, or packed in pieces."),
-    "packing": ("Pack into blocks", "Short ones share a block; none sees another."),
-    "checkpointing": ("Recompute activations", "Less memory, a third more time, same result."),
-    "seed": ("Seed", "Of weights, order and split: the same seed repeats the run."),
-    "optimizer": ("Optimiser", "relative: steps are shares of each weight (paper); full only."),
-    "schedule": ("Schedule", "How the learning rate falls after the warm-up."),
-    "warmup": ("Warm-up", "Share of the steps in which the learning rate rises."),
-    "dtype": ("Number format", "auto measures which one this machine computes faster in."),
-    "validation": ("Kept out", "Share of the data that only watches the loss."),
-    "validate_every": ("Held-out loss every", "Steps; 0 takes it after each epoch."),
-    "score_every": ("Held-out scores every", "Steps, of style and facts; 0 takes none."),
-    "score_items": ("Prompts per score", "More are steadier and take longer."),
-    "save_every": ("Checkpoint every", "Steps; a run goes on from the last one."),
-    "track": ("Log to trackio", "Also; its page opens under the run."),
-}  # fmt: skip
-"""Fields of the config that the form shows: key -> label, explanation."""
-MORE = tuple(list(OVERRIDES)[10:])
-"""Those of them that stand folded away."""
-SWITCHES = ("packing", "checkpointing", "track")
-WORDS = ("method", "optimizer", "schedule", "dtype")
-FRACTIONS = ("learning_rate", "warmup", "validation")
-"""Kinds of fields: on or off, one of a few words, any number; the others take whole numbers."""
+SHOWN: tuple[Hyperparameter, ...] = tuple(
+    h for h in hyperparameters(TrainingConfig).values() if h.knob.section != "none"
+)
+"""What the form shows of the config, in its order."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
-def choices(key: str) -> tuple[str, ...]:
-    """The words a field takes; none where it is a number or a switch."""
-    from training import config
-
-    return config.CHOICES.get(key, ())
+def label(key: str) -> str:
+    """What people call a hyperparameter; its key where it is none of today's."""
+    known = hyperparameters(TrainingConfig)
+    return known[key].knob.label if key in known else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +50,7 @@ class Form:
         preset: Name of a shipped config.
         base: Catalog id, a folder of weights in the data folder, or a hub id.
         data: Path of a file of conversations.
-        changes: Keys of OVERRIDES -> values other than the preset's.
+        changes: Hyperparameters that differ, or may differ, from the preset's.
     """
 
     name: str
@@ -95,7 +65,7 @@ class Plan:
     """What a form comes to.
 
     Attributes:
-        argv: The command line.
+        parameters: Of the command.
         out: Folder of the results.
         config: As the command will read it.
         conversations: In the data, those without an answer left out.
@@ -103,7 +73,7 @@ class Plan:
         steps: Steps in all; None where they depend on how the conversations pack.
     """
 
-    argv: tuple[str, ...]
+    parameters: Finetune
     out: Path
     config: TrainingConfig
     conversations: int
@@ -113,8 +83,6 @@ class Plan:
 
 def presets() -> list[str]:
     """Names of the shipped configs, those for the pocket models first."""
-    from training import config
-
     return sorted(config.presets(), key=lambda name: (not name.startswith("pocket"), name))
 
 
@@ -155,15 +123,18 @@ def check_base(context: Context, base: str) -> None:
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """Base and overridable values of a preset.
+    """The base of a preset, and its values that the form shows.
 
     Raises:
         UserError: There is none of that name.
     """
-    from training import config
+    table = _preset_table(name)
+    return {key: table[key] for key in ("base", *(h.name for h in SHOWN))}
 
-    table = config.to_table(config.preset(name))
-    return {key: table[key] for key in ("base", *OVERRIDES)}
+
+@cache  # the list of runs asks for each of them
+def _preset_table(name: str) -> dict[str, Any]:
+    return config.to_table(config.preset(name))
 
 
 def keep_upload(settings: Settings, visitor: str, path: Path) -> Path:
@@ -196,13 +167,9 @@ def is_free_name(name: str) -> bool:
 
 def free_name(context: Context, stem: str) -> str:
     """A name no run has yet: the stem and a number."""
-    stem = re.sub(r"-\d{1,4}$", "", stem)[:75]
     taken = {path.name for path in context.jobs.runs.glob("*")} | set(context.catalog())
     taken |= {Path(job.spec.out).name for job in context.jobs.look("finetune")}
-    n = 1
-    while f"{stem}-{n}" in taken:
-        n += 1
-    return f"{stem}-{n}"
+    return names.free_name(stem, taken)
 
 
 def plan(context: Context, form: Form, visitor: str) -> Plan:
@@ -211,32 +178,24 @@ def plan(context: Context, form: Form, visitor: str) -> Plan:
     Raises:
         UserError: A value is wrong, the name is taken, or the data cannot be used.
     """
-    from training import config
-
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", form.name):
-        raise UserError(
-            f"{form.name!r} cannot be the name of a run.",
-            "Use up to 80 letters, digits, '.', '_' or '-', the first a letter or digit.",
-        )
+    names.check_name(form.name, "a run")
     out = context.jobs.runs / form.name
     if out.exists():
         raise UserError(f"There is a run {form.name!r} already.", "Choose another name.")
     data = _allowed(context.settings, form.data, visitor)
-    start = config.to_table(config.preset(form.preset))
-    asked = {"name": form.name, "base": form.base, **form.changes}
-    changes = {key: value for key, value in asked.items() if value != start[key]}
     check_base(context, form.base)
-    made = config.from_table({**start, **changes})
+    start = _preset_table(form.preset)
+    values = {"name": form.name, "base": form.base, **form.changes}
+    changes = {key: value for key, value in values.items() if value != start[key]}
+    table = {"preset": form.preset, **changes, "data": data, "out": out}
+    parameters = validation.read(Finetune, table, "training config", config.HINT)
+    checked = parameters.training_config()
     conversations, refused = _counted(data)
-    kept_out = int(conversations * made.validation)
+    kept_out = int(conversations * checked.val_fraction)
     steps: int | None = None
-    if not made.packing:
-        steps = math.ceil((conversations - kept_out) / made.batch_size) * made.epochs
-    arguments = ["--preset", form.preset]
-    for key, value in changes.items():
-        arguments += ["--set", f"{key}={json.dumps(value)}"]
-    arguments += ["--data", str(data), "--out", str(out)]
-    return Plan(command("finetune", arguments), out, made, conversations, refused, steps)
+    if not checked.packing:
+        steps = math.ceil((conversations - kept_out) / checked.batch_size) * checked.epochs
+    return Plan(parameters, out, checked, conversations, refused, steps)
 
 
 def start(context: Context, form: Form, visitor: str) -> Job:
@@ -246,48 +205,32 @@ def start(context: Context, form: Form, visitor: str) -> Job:
         UserError: As `plan`; jobs are switched off; or too many are queued.
     """
     check_allowed(context.settings)
-    made = plan(context, form, visitor)
-    return queue(context, made.argv, form.name, made.out, visitor)
+    run = plan(context, form, visitor)
+    progress = run.out / PROGRESS
+    return submit(
+        context, "finetune", run.parameters, form.name, visitor, out=run.out, progress=progress
+    )
 
 
-def queue(context: Context, argv: tuple[str, ...], name: str, out: Path, visitor: str) -> Job:
-    """Queue a run by its command line.
+def form_of(spec: JobSpec) -> Form:
+    """The form that a run was started from, by its changes of the preset.
 
-    Raises:
-        UserError: Another job writes to the folder, or too many are queued.
+    Of a run whose parameters this version does not know there is only its name.
     """
-    spec = JobSpec(kind="finetune", argv=argv, name=name, out=str(out), visitor=visitor)
-    return submit(context, replace(spec, progress=str(out / PROGRESS)))
-
-
-@lru_cache(maxsize=512)
-def form_of(argv: tuple[str, ...]) -> Form:
-    """The form that a command line of `plan` was made from, by its changes of the preset."""
-    values = {"--preset": "", "--data": ""}
-    changes: dict[str, Any] = {}
-    for key, value in pairwise(argv):
-        if key in values:
-            values[key] = value
-        elif key == "--set":
-            name, _, text = value.partition("=")
-            changes[name] = tomllib.loads(f"x = {text}")["x"]
-    preset, name = values["--preset"], str(changes.pop("name", values["--preset"]))
-    base = changes.pop("base", None) or (preset_values(preset)["base"] if preset else "")
-    return Form(name, preset, base, values["--data"], changes)
+    try:
+        parameters = Finetune.of(spec.parameters)
+        changes = parameters.changes
+        name = str(changes.pop("name", parameters.preset))
+        preset_base = _preset_table(parameters.preset)["base"] if parameters.preset else ""
+        base = str(changes.pop("base", preset_base))
+    except UserError:
+        return Form(spec.name, "", "", "", {})
+    return Form(name, parameters.preset, base, str(parameters.data), changes)
 
 
 def lighter(form: Form) -> Form:
-    """The same run with less memory; what leaves the result as it is comes first.
-
-    Half of what is computed at once, then activations computed again, then shorter texts.
-    """
-    values = {**preset_values(form.preset), **form.changes}
-    if values["micro_batch"] > 1:
-        change = {"micro_batch": values["micro_batch"] // 2}
-    elif not values["checkpointing"]:
-        change = {"checkpointing": True}
-    else:
-        change = {"max_tokens": max(8, values["max_tokens"] // 2)}
+    """The same run with less memory; what leaves the result as it is comes first."""
+    change = hyperparameters_lighter(config.preset(form.preset).replace(**form.changes))
     return replace(form, changes={**form.changes, **change})
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 
 from dashboards.finetune import publish_page, tracking_page
-from dashboards.finetune.form import form_fields, own_data, saved_settings
+from dashboards.finetune.form import FormFields, Updates, named, own_data, saved_settings
 from dashboards.finetune.new_page import NO_PROBE, FormHandlers
 from dashboards.finetune.runs_page import START, RunHandlers
 from dashboards.shell.context import Context
@@ -32,24 +34,22 @@ FIGURE = (
 
 def build(context: Context) -> None:
     """The page's components and listeners; called inside its route."""
-    new = FormHandlers(context)
-    runs = RunHandlers(context, new)
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     place = gr.State(START)
     timer = gr.Timer(POLL_S, active=False)
     probe = gr.State(NO_PROBE)
     ready = gr.Timer(PROBE_S, active=False)
     gr.HTML(f'<h1 class="lab-title">Fine-tune</h1><p class="lab-lede">{LEDE}</p>')
-    with gr.Accordion("New run", open=True, elem_id="finetune-new") as form:
-        preset, base, data, name, numbers = form_fields()
+    with gr.Accordion("New run", open=True, elem_id="finetune-new") as accordion:
+        fields = FormFields().by_name
         upload = own_data(_where(context))
         saved, keep = saved_settings()
-        planned = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-plan")
+        plan = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-plan")
         with gr.Row():
             start = gr.Button("Start", variant="primary", elem_id="finetune-start")
-            look = gr.Button("Estimate memory and time", elem_id="finetune-estimate")
-            show = gr.Button("Show the first batch", elem_id="finetune-batch")
-        probed = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-probe")
+            estimate = gr.Button("Estimate memory and time", elem_id="finetune-estimate")
+            batch = gr.Button("Show the first batch", elem_id="finetune-batch")
+        looked = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-probe")
     figure = figure_component(FIGURE, "finetune-figure")
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
@@ -57,29 +57,76 @@ def build(context: Context) -> None:
     publish_page.build(context, secret, place, detail)
     log = gr.HTML(elem_id="finetune-log", autoscroll=True)
 
-    fields = [name, preset, base, data, *numbers]
-    shown = [place, timer, figure, listing, detail, log]
+    runs = {"place": place, "timer": timer, "figure": figure, "listing": listing}
+    runs |= {"detail": detail, "log": log}
+    new = {"accordion": accordion, "start": start, "saved": saved, "plan": plan, "upload": upload}
+    new |= {"probe": probe, "ready": ready, "looked": looked, "secret": secret}
+    buttons = {"keep": keep, "estimate": estimate, "batch": batch}
+    _listen(context, fields, new, runs, buttons)
+
+
+def _listen(
+    context: Context,
+    fields: dict[str, Any],
+    new: dict[str, Any],
+    shown: dict[str, Any],
+    buttons: dict[str, gr.Button],
+) -> None:
+    """What happens when something is chosen, changed or pressed.
+
+    Args:
+        context: What pages work with.
+        fields: The form's components by name.
+        new: What is around them.
+        shown: What shows the runs.
+        buttons: Those that no listener changes.
+    """
+    form = FormHandlers(context)
+    runs = RunHandlers(context, form)
+    secret, place, probe = new["secret"], shown["place"], new["probe"]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def listen(
+        event: Any,
+        handler: Callable[..., Updates],
+        inputs: list[Any],
+        outputs: Mapping[str, Any],
+        **options: Any,
+    ) -> None:
+        listener = named(handler, outputs)
+        event(listener, inputs, list(outputs.values()), **{**quiet, **options})
+
+    def of(*names: str) -> dict[str, Any]:
+        return {name: new[name] for name in names}
+
+    once: dict[str, Any] = {"trigger_mode": "once"}
+    filled_in: dict[str, Any] = {"inputs_kwargs": fields}
     page = gr.context.Context.root_block
     assert page is not None
-    page.load(runs.load, secret, [secret, form, start, saved, *fields, planned, *shown], **quiet)
-    timer.tick(runs.tick, [secret, place], shown, trigger_mode="once", **quiet)
-    preset.input(new.other_preset, [secret, *fields], [*fields, planned], **quiet)
+    whole = {**of("secret", "accordion", "start", "saved", "plan"), **fields, **shown}
+    listen(page.load, runs.load, [secret], whole)
+    listen(shown["timer"].tick, runs.tick, [secret, place], shown, **once)
+    planned = {**fields, **of("plan")}
+    listen(fields["preset"].input, form.other_preset, [secret], planned, **filled_in)
     # One listener for all: a reply to an earlier change never comes after that to a later one.
-    changed = [field.change for field in (name, base, data, *numbers)]
-    gr.on(changed, new.plan, [secret, *fields], planned, trigger_mode="always_last", **quiet)
-    upload.upload(new.upload, [secret, upload], [upload, data], **quiet)
-    start.click(runs.start, [secret, *fields], [form, name, *shown], trigger_mode="once", **quiet)
-    looked = [probe, ready, probed]
-    for button, handler in ((look, new.estimate), (show, new.batch)):
-        button.click(handler, [secret, *fields], looked, trigger_mode="once", **quiet)
-    ready.tick(new.probed, [secret, probe], looked, trigger_mode="once", **quiet)
-    probed.click(new.fit, [secret, *fields], [*fields, probed], **quiet)
-    keep.click(new.keep, [secret, *fields], saved, trigger_mode="once", **quiet)
-    saved.input(new.restore, [secret, saved], fields, **quiet)
-    always: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}  # no click is lost
-    listing.click(runs.clicked, [secret, place], shown, **always)
-    detail.click(runs.acted, [secret, place], [form, *fields, *shown], **always)
+    changed = [field.change for name, field in fields.items() if name != "preset"]
+    on_change = functools.partial(gr.on, changed)
+    listen(on_change, form.plan, [secret], of("plan"), trigger_mode="always_last", **filled_in)
+    data = {**of("upload"), "data": fields["data"]}
+    listen(new["upload"].upload, form.upload, [secret, new["upload"]], data)
+    started = {**of("accordion"), "name": fields["name"], **shown}
+    listen(new["start"].click, runs.start, [secret], started, **once, **filled_in)
+    looks = of("probe", "ready", "looked")
+    listen(buttons["estimate"].click, form.estimate, [secret], looks, **once, **filled_in)
+    listen(buttons["batch"].click, form.batch, [secret], looks, **once, **filled_in)
+    listen(new["ready"].tick, form.probed, [secret, probe], looks, **once)
+    listen(new["looked"].click, form.fit, [secret], {**fields, **of("looked")}, **filled_in)
+    listen(buttons["keep"].click, form.keep, [secret], of("saved"), **once, **filled_in)
+    listen(new["saved"].input, form.restore, [secret, new["saved"]], fields)
+    always: dict[str, Any] = {"trigger_mode": "multiple"}  # no click is lost
+    listen(shown["listing"].click, runs.clicked, [secret, place], shown, **always)
+    acted = {**of("accordion"), **fields, **shown}
+    listen(shown["detail"].click, runs.acted, [secret, place], acted, **always)
 
 
 def _where(context: Context) -> str:

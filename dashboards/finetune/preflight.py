@@ -1,4 +1,4 @@
-"""Short jobs before a run: what it would take, and its first batch; no Gradio in here."""
+"""Short jobs before a run: what it would take, and its first batch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dashboards.finetune.new_run import OVERRIDES, Form, plan
+from dashboards.finetune.new_run import SHOWN, Form, plan
 from dashboards.shell.context import Context
 from dashboards.shell.owned_jobs import check_allowed, submit
 from imitation.errors import UserError
-from imitation.jobs.registry import command, kind_of
 from imitation.reading.text import lines_of
-from imitation.values import JobSpec
+from training.run_options import Estimate, RunOptions
 
 Probe = Literal["estimate", "batch"]
+_PARAMETERS: dict[Probe, type[RunOptions]] = {"estimate": Estimate, "batch": RunOptions}
 _MOST = 4_000_000
 """Bytes of a result that are read."""
 
@@ -27,18 +27,11 @@ def start(context: Context, kind: Probe, form: Form, visitor: str) -> str:
         UserError: As `finetune.plan`; jobs are switched off; or too many are queued.
     """
     check_allowed(context.settings)
-    made = plan(context, form, visitor)
-    arguments = list(made.argv[made.argv.index("--preset") :])
-    if kind == "batch":
-        del arguments[arguments.index("--out") :]
-    spec = JobSpec(
-        kind=kind,
-        argv=command(kind, arguments),
-        name=form.name,
-        device=kind_of(kind).device,
-        visitor=visitor,
-    )
-    return submit(context, spec).id
+    table = plan(context, form, visitor).parameters.as_json()
+    if kind == "batch":  # it writes nothing
+        del table["out"]
+    parameters = _PARAMETERS[kind].of(table)
+    return submit(context, kind, parameters, form.name, visitor).id
 
 
 def result(context: Context, identity: str) -> dict[str, Any] | None:
@@ -70,7 +63,8 @@ def with_changes(form: Form, text: str) -> Form:
         return form
     if not isinstance(found, dict):
         return form
-    changes = {key: value for key, value in found.items() if key in OVERRIDES}
+    shown = {h.name for h in SHOWN}
+    changes = {key: value for key, value in found.items() if key in shown}
     return replace(form, changes={**form.changes, **changes})
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboards.finetune.new_run import OVERRIDES
+from dashboards.finetune.new_run import label
 from dashboards.shell.job_panel import seconds
 from dashboards.shell.markdown import plain
 
@@ -79,17 +79,13 @@ def _verdict(found: Mapping[str, Any]) -> str:
             '<p role="alert"><b class="lab-no">It does not fit, and no setting makes it fit.</b> '
             "Choose a smaller base.</p>"
         )
-    words = ", ".join(f"{_label(key)}: {value}" for key, value in found["fit"].items())
+    words = ", ".join(f"{label(key)}: {value}" for key, value in found["fit"].items())
     changes = plain(json.dumps(found["fit"]))
     return (
         '<p role="alert"><b class="lab-no">It does not fit.</b> '
         f"With these it would: {plain(words)}. "
         f'<button type="button" data-do="fit" data-changes="{changes}">Make it fit</button></p>'
     )
-
-
-def _label(key: str) -> str:
-    return OVERRIDES[key][0] if key in OVERRIDES else key
 
 
 def _row(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""After a fine-tune: its full card, the hub, other servers, and taking it back; no Gradio here."""
+"""After a fine-tune: its full card, the hub, other servers, and taking it back."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from typing import Any
 from dashboards.finetune.new_run import form_of
 from dashboards.finetune.tgi_restart import restart_words
 from dashboards.shell.context import Context
-from dashboards.shell.owned_jobs import check_allowed, submit
+from dashboards.shell.owned_jobs import OwnedJobs, check_allowed, submit
 from imitation.disk import write_text
 from imitation.errors import BackendError, StorageError, UserError
-from imitation.jobs.registry import as_typed, command
+from imitation.jobs.registry import as_typed, command_of
 from imitation.models.catalog_writer import add_card, remove_card
 from imitation.models.http.load_adapter import load_adapter, unload_adapter
 from imitation.models.request import in_format
 from imitation.prompts import load
 from imitation.settings import Settings, secret
 from imitation.storage.jobs import Job
-from imitation.values import JobSpec, JobState, ModelSpec
+from imitation.values import LIVE_STATES, JobState, ModelSpec
 from training.run_folder import ADAPTER_CONFIG, CHECKPOINT
+from training.run_options import Publish
 
 TOKEN = "HF_TOKEN"
 
@@ -37,6 +38,11 @@ class Push:
     state: JobState
     detail: str
     command: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in LIVE_STATES
 
 
 def token_is_set() -> bool:
@@ -67,34 +73,31 @@ def push(context: Context, identity: str, visitor: str, repo: str, public: bool)
         )
     progress = context.settings.data / "pushes" / f"{run.spec.name}.jsonl"
     progress.parent.mkdir(parents=True, exist_ok=True)
-    arguments = ["--run", run.spec.out, "--repo", repo.strip()]
-    arguments += ["--data", form_of(run.spec.argv).data, "--progress", str(progress)]
-    if public:
-        arguments.append("--public")
+    parameters = Publish(
+        run=Path(run.spec.out),
+        repo=repo.strip(),
+        data=Path(form_of(run.spec).data),
+        public=public,
+        progress=progress,
+    )
+    # Its progress file as what it writes: one at a time of each run.
     return submit(
-        context,
-        JobSpec(
-            kind="push",
-            argv=command("push", arguments),
-            name=run.spec.name,
-            device="io",
-            out=str(progress),  # one at a time of each run
-            progress=str(progress),
-            visitor=visitor,
-        ),
+        context, "push", parameters, run.spec.name, visitor, out=progress, progress=progress
     )
 
 
 def pushes(context: Context, identity: str) -> list[Push]:
     """How the sendings of a run went, the newest first."""
+    found: list[Push] = []
     with suppress(UserError):
-        run = context.jobs.job(identity)
-        return [
-            Push(_after(job.spec.argv, "--repo"), job.state, job.detail, as_typed(job.spec.argv))
-            for job in context.jobs.look("push")
-            if _after(job.spec.argv, "--run") == run.spec.out
-        ]
-    return []
+        folder = Path(context.jobs.job(identity).spec.out)
+        for job in context.jobs.look("push"):
+            with suppress(UserError):  # of an earlier version, whose parameters are not known now
+                parameters = Publish.of(job.spec.parameters)
+                if parameters.run == folder:
+                    shown = as_typed(command_of(job.spec))
+                    found.append(Push(parameters.repo, job.state, job.detail, shown))
+    return found
 
 
 def served_by(context: Context, name: str) -> ModelSpec | None:
@@ -166,7 +169,7 @@ def full_card(context: Context, run: Job) -> dict[str, Any]:
     """
     from training.model_card import describe
 
-    data = Path(form_of(run.spec.argv).data)
+    data = Path(form_of(run.spec).data)
     return describe(Path(run.spec.out), context.catalog(), data)
 
 
@@ -211,7 +214,7 @@ def take_out(context: Context, identity: str, visitor: str) -> str:
         UserError: It is not this visitor's, or is no model of Compare.
         StorageError: A file could not be deleted.
     """
-    name = _own(context, identity, visitor).spec.name
+    name = OwnedJobs(context, "finetune").own(identity, visitor).spec.name
     card = context.catalog()[name]
     remove_card(context.settings, name)
     forget(context.settings, name)
@@ -241,18 +244,7 @@ def _kept(settings: Settings, name: str, end: str) -> Path:
 
 
 def _finished(context: Context, identity: str, visitor: str) -> Job:
-    job = _own(context, identity, visitor)
+    job = OwnedJobs(context, "finetune").own(identity, visitor)
     if job.state != "done" or not (Path(job.spec.out) / CHECKPOINT).is_dir():
         raise UserError(f"{job.spec.name} has not finished.", "Only finished runs have weights.")
     return job
-
-
-def _own(context: Context, identity: str, visitor: str) -> Job:
-    job = context.jobs.job(identity)
-    if job.spec.visitor != visitor or job.spec.kind != "finetune":
-        raise UserError("Only who started a run can do this.")
-    return job
-
-
-def _after(argv: tuple[str, ...], option: str) -> str:
-    return argv[argv.index(option) + 1] if option in argv else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from dashboards.finetune import publish as actions
+from dashboards.finetune.form import Updates, named
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.markdown import plain
@@ -41,7 +43,7 @@ def build(context: Context, secret: gr.BrowserState, place: gr.State, detail: gr
         place: Of the page.
         detail: The run as shown, which changes when another is chosen or it has ended.
     """
-    handle = _Handlers(context)
+    handle = PublishHandlers(context)
     timer = gr.Timer(POLL_S, active=False)
     with gr.Accordion(
         "Share it, serve it elsewhere, take it back", open=False, visible=False, elem_id="after"
@@ -64,34 +66,38 @@ def build(context: Context, secret: gr.BrowserState, place: gr.State, detail: gr
             )  # fmt: skip
             serve = gr.Button("Serve there", scale=1, min_width=140, elem_id="after-serve")
         out = gr.Button("Take it out of Compare", size="sm", elem_id="after-out")
-        said = gr.HTML(elem_id="after-said")
+        notes = gr.HTML(elem_id="after-said")
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    shown = [box, push, server, serve, out, timer, said]
-    detail.change(handle.show, [secret, place], shown, trigger_mode="always_last", **quiet)
-    timer.tick(handle.show, [secret, place], shown, trigger_mode="once", **quiet)
-    push.click(handle.push, [secret, place, repo, public], shown, trigger_mode="once", **quiet)
-    serve.click(handle.serve, [secret, place, server, path], shown, trigger_mode="once", **quiet)
+    outputs: dict[str, Any] = {"box": box, "push": push, "server": server, "serve": serve}
+    outputs |= {"out": out, "timer": timer, "notes": notes}
+    show, take_out = named(handle.show, outputs), named(handle.take_out, outputs)
+    shown, asked = list(outputs.values()), [secret, place]
+    detail.change(show, asked, shown, trigger_mode="always_last", **quiet)
+    timer.tick(show, asked, shown, trigger_mode="once", **quiet)
+    send, hand_over = named(handle.push, outputs), named(handle.serve, outputs)
+    push.click(send, [*asked, repo, public], shown, trigger_mode="once", **quiet)
+    serve.click(hand_over, [*asked, server, path], shown, trigger_mode="once", **quiet)
     out.click(
-        handle.take_out, [secret, place], shown, trigger_mode="once",
+        take_out, asked, shown, trigger_mode="once",
         js="(...all) => window.confirm('Take it out of Compare, and delete its adapter there?')"
         " ? all : ['', all[1]]",  # the second one is a state, which the server has from itself
         **quiet,
     )  # fmt: skip
 
 
-class _Handlers:
-    """What the listeners do; each returns the updates of its outputs."""
+class PublishHandlers:
+    """What the listeners do; each returns updates by the name of what they are of."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def show(self, token: str, place: dict[str, Any], note: str = "") -> list[Any]:
+    def show(self, token: str, place: dict[str, Any], note: str = "") -> Updates:
         """The section for the run shown; hidden where it is not finished or not the visitor's."""
         identity = str(place.get("run", ""))
         try:
             job = self.context.jobs.job(identity)
         except UserError:
-            return [gr.update(visible=False), *[gr.skip()] * 4, gr.Timer(active=False), ""]
+            return {"box": gr.update(visible=False), "timer": gr.Timer(active=False), "notes": ""}
         mine = job.spec.visitor == visitors.visitor_hash(token)
         servers = actions.endpoints(self.context)
         sent = actions.pushes(self.context, identity)
@@ -101,24 +107,21 @@ class _Handlers:
         notes += [self._served(name, holder)] if holder else []
         notes += [] if actions.token_is_set() else [NO_TOKEN]
         notes += [] if servers else [NO_SERVER]
-        said = "".join(f'<p class="lab-note">{plain(text)}</p>' for text in notes)
-        said += "".join(f'<p class="lab-note">{plain(_words(one))}</p>' for one in sent[:3])
-        live = any(one.state in ("queued", "running", "stopping") for one in sent)
-        return [
-            gr.update(visible=mine and job.state == "done"),
-            gr.update(interactive=actions.token_is_set() and self.context.settings.jobs),
-            gr.update(choices=servers, value=holder.id, interactive=False)
-            if holder
-            else gr.update(choices=servers, interactive=True),
-            gr.update(
-                value="Load it again" if holder else "Serve there", interactive=bool(servers)
-            ),
-            gr.update(visible=name in self.context.catalog()),
-            gr.Timer(active=live),
-            said,
-        ]
+        notes += [_words(push) for push in sent[:3]]
+        can_push = actions.token_is_set() and self.context.settings.jobs
+        chosen = {"value": holder.id, "interactive": False} if holder else {"interactive": True}
+        label = "Load it again" if holder else "Serve there"
+        return {
+            "box": gr.update(visible=mine and job.state == "done"),
+            "push": gr.update(interactive=can_push),
+            "server": gr.update(choices=servers, **chosen),
+            "serve": gr.update(value=label, interactive=bool(servers)),
+            "out": gr.update(visible=name in self.context.catalog()),
+            "timer": gr.Timer(active=any(push.is_live for push in sent)),
+            "notes": "".join(f'<p class="lab-note">{plain(text)}</p>' for text in notes),
+        }
 
-    def push(self, token: str, place: dict[str, Any], repo: str, public: bool) -> list[Any]:
+    def push(self, token: str, place: dict[str, Any], repo: str, public: bool) -> Updates:
         """Start sending it."""
         visitor = visitors.visitor_hash(token)
         return self._tried(
@@ -127,7 +130,7 @@ class _Handlers:
             lambda: actions.push(self.context, place["run"], visitor, repo or "", public) and "",
         )
 
-    def serve(self, token: str, place: dict[str, Any], server: str | None, path: str) -> list[Any]:
+    def serve(self, token: str, place: dict[str, Any], server: str | None, path: str) -> Updates:
         """Hand it to a server."""
         visitor = visitors.visitor_hash(token)
         return self._tried(
@@ -136,10 +139,10 @@ class _Handlers:
             lambda: actions.serve(self.context, place["run"], visitor, server or "", path or ""),
         )
 
-    def take_out(self, token: str, place: dict[str, Any]) -> list[Any]:
+    def take_out(self, token: str, place: dict[str, Any]) -> Updates:
         """Take it out of Compare, once confirmed."""
         if not token:
-            return [gr.skip()] * 7
+            return {}
         visitor = visitors.visitor_hash(token)
         return self._tried(
             token, place, lambda: actions.take_out(self.context, place["run"], visitor)
@@ -152,7 +155,7 @@ class _Handlers:
             return f"{name} is served by {holder.name}, and cannot be asked now: {known.reason}"
         return f"{name} is served by {holder.name}. A server that restarts has to load it again."
 
-    def _tried(self, token: str, place: dict[str, Any], do: Any) -> list[Any]:
+    def _tried(self, token: str, place: dict[str, Any], do: Callable[[], object]) -> Updates:
         try:
             note = str(do() or "")
         except UserError as error:
@@ -161,6 +164,6 @@ class _Handlers:
         return self.show(token, place, note)
 
 
-def _words(one: actions.Push) -> str:
-    detail = f" {one.detail}" if one.detail else ""
-    return f"{_STATES[one.state]}: {one.repo}.{detail}"
+def _words(push: actions.Push) -> str:
+    detail = f" {push.detail}" if push.detail else ""
+    return f"{_STATES[push.state]}: {push.repo}.{detail}"

@@ -1,37 +1,32 @@
-"""Watching fine-tunes, ending them, and putting their models into Compare; no Gradio in here."""
+"""Watching fine-tunes, ending them, and putting their models into Compare."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from dashboards.finetune.new_run import (
-    Form,
-    form_of,
-    free_name,
-    lighter,
-    queue,
-    start,
-)  # fmt: skip
+from dashboards.finetune.new_run import Form, form_of, free_name, lighter, start
 from dashboards.finetune.publish import forget, full_card, keep
 from dashboards.shell.context import Context
-from dashboards.shell.owned_jobs import check_allowed
+from dashboards.shell.owned_jobs import OwnedJobs, check_allowed
 from imitation.data.library import data_name
 from imitation.disk import copy_file
 from imitation.errors import UserError
 from imitation.events import LEARNING
 from imitation.jobs.queue.progress import Progress, Reader, tail
-from imitation.jobs.registry import as_typed
+from imitation.jobs.registry import as_typed, command_of
 from imitation.models.catalog_writer import add_card
 from imitation.models.request import in_format
 from imitation.prompts import load
 from imitation.storage.jobs import Job
-from imitation.values import JobState, ModelSpec
+from imitation.values import LIVE_STATES, JobState, ModelSpec
+from training.hyperparameters import lighter as less_memory
 from training.run_folder import ADAPTER, CHECKPOINT, MODEL, STATE
+from training.run_options import Finetune
 
 SHOWN = 50
 """Runs in the list, the newest."""
@@ -101,7 +96,7 @@ class Run:
     @property
     def is_live(self) -> bool:
         """Whether it has not ended."""
-        return self.state in ("queued", "running", "stopping")
+        return self.state in LIVE_STATES
 
 
 class Runs:
@@ -109,7 +104,9 @@ class Runs:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._jobs = OwnedJobs(context, "finetune")
         self._readers: dict[str, Reader] = {}
+        self._requests: dict[str, tuple[Form, str]] = {}
         self._lock = threading.Lock()
 
     def look(self, visitor: str) -> list[Run]:
@@ -120,8 +117,8 @@ class Runs:
         """
         jobs = self._context.jobs.look()
         live = [job for job in jobs if job.is_live]
-        mine = [job for job in jobs if job.spec.kind == "finetune"][:SHOWN]
-        return [self._run(job, visitor, live) for job in mine]
+        newest = [job for job in jobs if job.spec.kind == "finetune"][:SHOWN]
+        return [self._run(job, visitor, live) for job in newest]
 
     def log(self, identity: str) -> str:
         """The last lines a run printed."""
@@ -134,8 +131,7 @@ class Runs:
         Raises:
             UserError: It is not this visitor's, or is gone.
         """
-        self._own(identity, visitor)
-        self._context.jobs.stop(identity, kill=kill)
+        self._jobs.stop(identity, visitor, kill=kill)
 
     def delete(self, identity: str, visitor: str) -> None:
         """Delete a run that has ended, with its results; what is in Compare stays there.
@@ -144,10 +140,10 @@ class Runs:
             UserError: It is not this visitor's, is gone, or still runs.
             StorageError: A file could not be deleted.
         """
-        self._own(identity, visitor)
-        self._context.jobs.delete(identity)
+        self._jobs.delete(identity, visitor)
         with self._lock:
             self._readers.pop(identity, None)
+            self._requests.pop(identity, None)
 
     def resume(self, identity: str, visitor: str) -> Job:
         """Queue a run that ended early again, from its checkpoint; it takes the place in the list.
@@ -159,21 +155,20 @@ class Runs:
             UserError: It is not this visitor's, is gone, or left no checkpoint.
         """
         check_allowed(self._context.settings)
-        job = self._own(identity, visitor)
+        job = self._jobs.own(identity, visitor)
         out = Path(job.spec.out)
         if job.state not in _EARLY or not (out / STATE).is_file():
             raise UserError(f"{job.spec.name} has no checkpoint to go on from.", "Try it again.")
-        argv = job.spec.argv
+        parameters = Finetune.of(job.spec.parameters)
+        changes: dict[str, Any] = {"resume": True}
         if _lightens(job, self._progress(job)):
-            before = form_of(argv)
-            for key, value in lighter(before).changes.items():
-                if key != "max_tokens" and before.changes.get(key) != value:
-                    argv = (*argv, "--set", f"{key}={json.dumps(value)}")
-        argv = argv if "--resume" in argv else (*argv, "--resume")
-        again = queue(self._context, argv, job.spec.name, out, visitor)
+            changes |= less_memory(parameters.training_config(), elastic_only=True)
+        changed = Finetune.of(parameters.model_copy(update=changes).as_json())
+        again = self._jobs.resume(identity, visitor, changed)
         self._context.jobs.delete(identity)  # what it wrote stays: the new one writes there too
         with self._lock:
             self._readers.pop(identity, None)
+            self._requests.pop(identity, None)
         return again
 
     def retry(self, identity: str, visitor: str) -> Job:
@@ -183,8 +178,8 @@ class Runs:
             UserError: It is not this visitor's, is gone, or cannot be started.
         """
         check_allowed(self._context.settings)
-        job = self._own(identity, visitor)
-        form = form_of(job.spec.argv)
+        job = self._jobs.own(identity, visitor)
+        form = form_of(job.spec)
         if _lightens(job, self._progress(job)):
             form = lighter(form)
         again = replace(form, name=free_name(self._context, form.name))
@@ -200,7 +195,7 @@ class Runs:
                 taken.
             StorageError: The file or the catalog could not be written.
         """
-        job = self._own(identity, visitor)
+        job = self._jobs.own(identity, visitor)
         made = _exported(Path(job.spec.out))
         if job.state != "done" or made is None:
             raise UserError(
@@ -211,7 +206,7 @@ class Runs:
         if job.spec.name in catalog:
             raise UserError(f"There is a model {job.spec.name!r} already.", "See Compare.")
         full = full_card(self._context, job)  # a damaged run is refused before anything is changed
-        form = form_of(job.spec.argv)
+        form = form_of(job.spec)
         base = catalog[form.base]
         place, whole = f"adapters/{job.spec.name}.gguf", made.name == MODEL
         card = ModelSpec(
@@ -242,14 +237,9 @@ class Runs:
             raise
         return card
 
-    def _own(self, identity: str, visitor: str) -> Job:
-        job = self._context.jobs.job(identity)
-        if job.spec.visitor != visitor:
-            raise UserError("Only who started a run can change it.")
-        return job
-
     def _run(self, job: Job, visitor: str, live: Sequence[Job]) -> Run:
         progress = self._progress(job)
+        form, command = self._request(job)
         out = Path(job.spec.out)
         seconds = None
         if job.started:
@@ -266,9 +256,9 @@ class Runs:
             ahead=sum(
                 one.spec.device == job.spec.device and one.number < job.number for one in live
             ),
-            form=(form := form_of(job.spec.argv)),
+            form=form,
             base=self._context.model_name(form.base),
-            command=as_typed(job.spec.argv),
+            command=command,
             out=out,
             exported=job.state == "done" and _exported(out) is not None,
             resumable=job.state in _EARLY and (out / STATE).is_file(),
@@ -278,10 +268,25 @@ class Runs:
             progress=progress,
         )
 
+    def _request(self, job: Job) -> tuple[Form, str]:
+        """What was asked for and its command, kept: a job's parameters never change."""
+        with self._lock:
+            if job.id not in self._requests:
+                self._requests[job.id] = (form_of(job.spec), _command(job))
+            return self._requests[job.id]
+
     def _progress(self, job: Job) -> Progress:
         with self._lock:
             reader = self._readers.setdefault(job.id, Reader(Path(job.spec.progress)))
             return reader.read()
+
+
+def _command(job: Job) -> str:
+    """As one types it; "" where this version does not know the parameters."""
+    try:
+        return as_typed(command_of(job.spec))
+    except UserError:
+        return ""
 
 
 def _lightens(job: Job, progress: Progress) -> bool:

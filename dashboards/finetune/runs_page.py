@@ -9,9 +9,8 @@ import gradio as gr
 
 from dashboards.finetune import new_run as actions
 from dashboards.finetune import saved_forms, view
-from dashboards.finetune.form import form_from
+from dashboards.finetune.form import Updates, form_from
 from dashboards.finetune.new_page import FormHandlers
-from dashboards.finetune.new_run import OVERRIDES
 from dashboards.finetune.runs import Run, Runs
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
@@ -26,13 +25,13 @@ START: dict[str, Any] = {"run": "", "chart": None}
 
 
 class RunHandlers:
-    """What the list's listeners do, and what starts a run; each returns updates of its outputs."""
+    """What the list's listeners do, and what starts a run; each returns updates by name."""
 
     def __init__(self, context: Context, form: FormHandlers) -> None:
         self.context, self.form = context, form
         self.runs = Runs(context)
 
-    def load(self, token: str, request: gr.Request) -> list[Any]:
+    def load(self, token: str, request: gr.Request) -> Updates:
         """The form with a preset and the dataset of the address filled in, and the newest run."""
         dataset = str(dict(request.query_params).get("data", ""))
         token = token or visitors.new_secret()
@@ -42,26 +41,32 @@ class RunHandlers:
             interactive=settings.jobs,
             value="Start" if settings.jobs else "Starting jobs is switched off here",
         )
-        opened = gr.update(open=bool(dataset) or not shown[0]["run"])
-        saved = gr.update(choices=saved_forms.names(settings, visitor))
-        return [token, opened, start, saved, *self.form.first(visitor, dataset), *shown]
+        return {
+            "secret": token,
+            "accordion": gr.update(open=bool(dataset) or not shown["place"]["run"]),
+            "start": start,
+            "saved": gr.update(choices=saved_forms.names(settings, visitor)),
+            **self.form.first(visitor, dataset),
+            **shown,
+        }
 
-    def tick(self, token: str, place: dict[str, Any]) -> list[Any]:
+    def tick(self, token: str, place: dict[str, Any]) -> Updates:
         """What has changed since the last look."""
         return self._shown(visitors.visitor_hash(token), place)
 
-    def start(self, token: str, *fields: Any) -> list[Any]:
+    def start(self, token: str, **fields: Any) -> Updates:
         """Start the run of the form and show it."""
         visitor = visitors.visitor_hash(token)
         try:
             job = actions.start(self.context, form_from(fields), visitor)
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * 8
+            return {}
         name = actions.free_name(self.context, job.spec.name)
-        return [gr.update(open=False), name, *self._shown(visitor, {**START, "run": job.id})]
+        shown = self._shown(visitor, {**START, "run": job.id})
+        return {"accordion": gr.update(open=False), "name": name, **shown}
 
-    def clicked(self, event: gr.EventData, token: str, place: dict[str, Any]) -> list[Any]:
+    def clicked(self, event: gr.EventData, token: str, place: dict[str, Any]) -> Updates:
         """A run was chosen, or put into the chart or out of it."""
         data = event._data or {}
         do, identity = str(data.get("do", "")), str(data.get("id", ""))
@@ -70,17 +75,17 @@ class RunHandlers:
             place = {**place, "run": identity}
         elif do == "chart":
             charted = self._charted(self.runs.look(visitor), place)
-            others = [one for one in charted if one != identity]
+            others = [run for run in charted if run != identity]
             now = others if identity in charted else [*others, identity][-MOST_CHARTED:]
             place = {**place, "chart": now}
         return self._shown(visitor, place)
 
-    def acted(self, event: gr.EventData, token: str, place: dict[str, Any]) -> list[Any]:
+    def acted(self, event: gr.EventData, token: str, place: dict[str, Any]) -> Updates:
         """Stop, resume, delete, promote, or use the settings of the run shown."""
         data = event._data or {}
         do, identity = str(data.get("do", "")), str(data.get("id", ""))
         visitor = visitors.visitor_hash(token)
-        form: list[Any] = [gr.skip()] * (5 + len(OVERRIDES))
+        form: Updates = {}
         try:
             if do in ("stop", "kill"):
                 self.runs.stop(identity, visitor, kill=do == "kill")
@@ -96,32 +101,36 @@ class RunHandlers:
                 card = self.runs.promote(identity, visitor)
                 gr.Info(f"{card.name} is in Compare now.")
             elif do == "reuse":
-                found = next(run.form for run in self.runs.look(visitor) if run.id == identity)
-                form = [gr.update(open=True), *self.form.filled_again(found, visitor)]
+                earlier = next(run.form for run in self.runs.look(visitor) if run.id == identity)
+                form = {
+                    "accordion": gr.update(open=True),
+                    **self.form.filled_again(earlier, visitor),
+                }
         except UserError as error:
             gr.Warning(str(error))
         except StopIteration:
             gr.Warning("This run is gone.")
-        return [*form, *self._shown(visitor, place)]
+        return {**form, **self._shown(visitor, place)}
 
-    def _shown(self, visitor: str, place: dict[str, Any]) -> list[Any]:
+    def _shown(self, visitor: str, place: dict[str, Any]) -> Updates:
         """Updates of all that shows runs."""
         runs = self.runs.look(visitor)
         chosen = next((run for run in runs if run.id == place["run"]), runs[0] if runs else None)
         timer = gr.Timer(active=any(run.is_live for run in runs))
         if chosen is None:
-            return [START, timer, None, view.EMPTY, "", ""]
+            empty = {"listing": view.EMPTY, "detail": "", "log": ""}
+            return {"place": START, "timer": timer, "figure": None, **empty}
         charted = self._charted(runs, place)
         order = [run for run in runs if run.id in charted]
         order.sort(key=lambda run: run.id != chosen.id)
-        return [
-            {**place, "run": chosen.id},
-            timer,
-            _drawn(order),
-            view.list_html(runs, chosen.id, charted),
-            view.detail_html(chosen),
-            log_html(self.runs.log(chosen.id)),
-        ]
+        return {
+            "place": {**place, "run": chosen.id},
+            "timer": timer,
+            "figure": _drawn(order),
+            "listing": view.list_html(runs, chosen.id, charted),
+            "detail": view.detail_html(chosen),
+            "log": log_html(self.runs.log(chosen.id)),
+        }
 
     @staticmethod
     def _charted(runs: list[Run], place: dict[str, Any]) -> list[str]:

@@ -1,15 +1,17 @@
-"""Settings of fine-tunes that a visitor keeps; no Gradio in here."""
+"""Settings of fine-tunes that a visitor keeps."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-from dashboards.finetune.new_run import OVERRIDES, Form, preset_values
+from dashboards.finetune.new_run import SHOWN, Form, preset_values
 from imitation.disk import write_text
 from imitation.errors import UserError
+from imitation.names import check_name
 from imitation.settings import Settings
+from training.config import TrainingConfig
+from training.hyperparameters import renamed
 
 _KEYS = ("preset", "base", "data")
 
@@ -39,13 +41,13 @@ def load(settings: Settings, visitor: str, name: str) -> Form:
         UserError: There are none of that name, or they cannot be read.
     """
     try:
-        found = json.loads(_path(settings, visitor, name).read_text("utf-8"))
-        form = Form(name, *(str(found[key]) for key in _KEYS), found["changes"])
-        known = preset_values(form.preset)
-        changes = {key: form.changes.get(key, known[key]) for key in OVERRIDES}
+        table = json.loads(_path(settings, visitor, name).read_text("utf-8"))
+        preset, base, data = (str(table[key]) for key in _KEYS)
+        values = {**preset_values(preset), **renamed(TrainingConfig, table["changes"])}
+        changes = {h.name: values[h.name] for h in SHOWN}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The settings {name!r} cannot be read.", "Save them again.") from error
-    return Form(form.name, form.preset, form.base, form.data, changes)
+    return Form(name, preset, base, data, changes)
 
 
 def _folder(settings: Settings, visitor: str) -> Path:
@@ -53,9 +55,5 @@ def _folder(settings: Settings, visitor: str) -> Path:
 
 
 def _path(settings: Settings, visitor: str, name: str) -> Path:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
-        raise UserError(
-            f"Settings cannot be kept under the name {name!r}.",
-            "Use up to 80 letters, digits, '.', '_' or '-', the first a letter or digit.",
-        )
+    check_name(name, "saved settings")
     return _folder(settings, visitor) / f"{name}.json"

@@ -43,7 +43,7 @@ def build(context: Context, place: gr.State, detail: gr.HTML) -> None:
         place: Of the page.
         detail: The run as shown, which changes when another is chosen.
     """
-    handle = _Handlers(context)
+    handle = TrackingHandlers(context)
     with gr.Accordion("trackio", open=False, visible=False, elem_id="tracking") as box:
         shown = gr.HTML(CLOSED, js_on_load=TELLS_HOST + CLICK_JS, elem_id="tracking-page")
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -51,7 +51,7 @@ def build(context: Context, place: gr.State, detail: gr.HTML) -> None:
     shown.click(handle.open, None, shown, trigger_mode="once", **quiet)
 
 
-class _Handlers:
+class TrackingHandlers:
     """What the listeners do; each returns the updates of its outputs."""
 
     def __init__(self, context: Context) -> None:
@@ -65,7 +65,7 @@ class _Handlers:
             job = self.context.jobs.job(str(place.get("run", "")))
         except UserError:
             return gr.update(visible=False)
-        return gr.update(visible=bool(form_of(job.spec.argv).changes.get("track")))
+        return gr.update(visible=bool(form_of(job.spec).changes.get("track")))
 
     def open(self, event: gr.EventData) -> str:
         """Show trackio's page inside this one, where the browser can reach it."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from dashboards.finetune.curves import Curve
-from dashboards.finetune.new_run import OVERRIDES, Plan
+from dashboards.finetune.new_run import Plan, label
 from dashboards.finetune.runs import Run
 from dashboards.shell.job_panel import BAD, button_html, command_html, progress_html, seconds
 from dashboards.shell.markdown import plain
@@ -35,7 +35,9 @@ def plan_html(plan: Plan, command: str) -> str:
         )
     notes = [work]
     if plan.config.method != "full":
-        notes += adapter_rules.warnings(plan.config.rank, adapter_rules.config_in(plan.config.base))
+        notes += adapter_rules.warnings(
+            plan.config.lora_r, adapter_rules.config_in(plan.config.base)
+        )
     said = "".join(f'<p class="lab-note">{plain(note)}</p>' for note in notes)
     return f"{said}{command_html(command)}"
 
@@ -53,8 +55,7 @@ def detail_html(run: Run) -> str:
     form = run.form
     rows = [("Base", run.base), ("Data", data_name(form.data)), ("Preset", form.preset)]
     for key, value in form.changes.items():
-        label = OVERRIDES[key][0] if key in OVERRIDES else key
-        rows.append((label, _value(value)))
+        rows.append((label(key), _value(value)))
     rows.append(("Results", str(run.out)))
     if run.kept and run.state == "done" and not run.exported:
         rows.append(("Weights", f"{run.kept} (no GGUF: the embedded engine cannot serve them)"))

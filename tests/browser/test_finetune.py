@@ -57,7 +57,7 @@ def test_a_run_from_its_data_to_compare(page: Page, app: App, tmp_path: Path) ->
     fill(page, "name", "mine-1")
     page.get_by_text("More settings").click()
     page.locator("#finetune-track input").check()
-    expect(page.locator("#finetune-plan")).to_contain_text("--set track=true")
+    expect(page.locator("#finetune-plan")).to_contain_text("--track")
     expect(page.locator("#finetune-plan")).to_contain_text("1 step,")
     page.locator("#finetune-plan").get_by_role("button", name="Copy").click()
     command = page.evaluate("navigator.clipboard.readText()")

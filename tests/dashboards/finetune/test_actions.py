@@ -23,11 +23,15 @@ from dashboards.shell.context import Context
 from dashboards.shell.training_data import data_files
 from imitation.errors import ConfigError, UserError
 from imitation.events import Writer as Progress
+from imitation.jobs.parameters import parse
+from imitation.jobs.queue import runner
+from imitation.jobs.registry import command, command_of
 from imitation.models import catalog_writer
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
 from imitation.values import JobSpec
+from training.run_options import Finetune
 
 ME, OTHER = "a" * 64, "b" * 64
 CONVERSATION = {
@@ -67,46 +71,44 @@ def test_presets_fill_the_form(context):
         "pocket-base", "pocket-base-cut2", "pocket-base-cut6",
     ]  # fmt: skip
     values = actions.preset_values("pocket-broad")
-    assert set(values) == {"base", *actions.OVERRIDES}
-    for key in actions.OVERRIDES:
-        assert isinstance(values[key], bool) == (key in actions.SWITCHES)
-        assert isinstance(values[key], str) == bool(actions.choices(key)) == (key in actions.WORDS)
+    assert set(values) == {"base", *(h.name for h in actions.SHOWN)}
+    for h in actions.SHOWN:
+        assert isinstance(values[h.name], bool) == (h.kind == "switch")
+        assert isinstance(values[h.name], str) == bool(h.choices) == (h.kind == "choice")
     with pytest.raises(UserError, match="pocket-broad"):
         actions.preset_values("pocket-brod")
 
 
 def test_a_plan_is_a_command_and_its_work(context, form, data):
     made = actions.plan(context, replace(form, changes={**form.changes, "epochs": 3}), ME)
-    assert made.argv == (
+    assert command("finetune", made.parameters) == (
         sys.executable, "-m", "training.finetune", "--preset", "pocket-broad",
-        "--set", 'name="one"', "--set", "epochs=3",
+        "--name", "one", "--epochs", "3",
         "--data", str(data), "--out", str(context.settings.data / "runs" / "one"),
     )  # fmt: skip
     assert (made.conversations, made.refused) == (42, 2)
     # 2 of 42 are kept out; 40 in batches of 8, three times over.
-    assert (made.config.batch_size, made.config.validation, made.steps) == (8, 0.05, 15)
+    assert (made.config.batch_size, made.config.val_fraction, made.steps) == (8, 0.05, 15)
     shown = view.plan_html(made, "the <command>")
     assert "42 conversations, 2 lines left out: 15 steps" in shown and "<command>" not in shown
 
 
-def test_a_form_comes_back_from_its_command(context, form):
+def test_a_form_comes_back_from_its_job(context, form):
     asked = replace(
         form, base="pocket-base-cut2", changes={**form.changes, "learning_rate": 2e-5, "seed": 7}
     )
-    found = actions.form_of(actions.plan(context, asked, ME).argv)
+    found = actions.form_of(spec_of(context, asked))
     changes = {"learning_rate": 2e-5, "seed": 7}
     assert found == replace(asked, changes=changes), "changes of the preset only"
-    assert actions.form_of(("python", "-c", "pass")) == Form("", "", "", "", {})
+    assert actions.form_of(JobSpec("finetune", {}, "")) == Form("", "", "", "", {})
 
 
 @pytest.mark.slow
 def test_the_command_reads_the_form_as_it_was_meant(context, form):
-    from training.finetune import _parser
-    from training.run_options import config_of
-
     asked = replace(form, changes={**form.changes, "learning_rate": 1e-05, "max_tokens": 100})
     made = actions.plan(context, replace(asked, name="007", base="pocket-base-cut6"), ME)
-    assert config_of(_parser().parse_args(made.argv[3:])) == made.config
+    argv = command("finetune", made.parameters)[3:]
+    assert parse(Finetune, argv, "finetune", "").training_config() == made.config
     assert made.config.name == "007"
 
 
@@ -128,7 +130,7 @@ def test_names_are_taken_once(context, form):
 
 
 def test_wrong_values_are_said_together(context, form):
-    changes = {**form.changes, "rank": 0, "learning_rate": 7.0}
+    changes = {**form.changes, "lora_r": 0, "learning_rate": 7.0}
     with pytest.raises(ConfigError) as caught:
         actions.plan(context, replace(form, changes=changes), ME)
     assert len(caught.value.problems) == 2
@@ -197,12 +199,30 @@ def test_where_jobs_are_off_none_is_started(context, form):
     assert context.jobs.look() == []
 
 
-def run_job(context, code, name="one", visitor=ME, argv=()):
-    """A stand-in for training: a job of the same kind that only does what `code` says."""
-    out = context.jobs.runs / name
-    full = (sys.executable, "-c", code, str(out), *argv)
-    spec = JobSpec("finetune", full, name, out=str(out), visitor=visitor)
-    return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
+def spec_of(context, form):
+    """A job of the form's parameters."""
+    return JobSpec("finetune", actions.plan(context, form, ME).parameters.as_json(), form.name)
+
+
+@pytest.fixture
+def run_job(context, monkeypatch):
+    """A stand-in for training: a job with a run's parameters that only does what `code` says."""
+    codes = {}
+
+    def command_line(spec):
+        if spec.name not in codes:
+            return command_of(spec)
+        return (sys.executable, "-c", codes[spec.name], spec.out)
+
+    monkeypatch.setattr(runner, "command_of", command_line)
+
+    def submit(code, name="one", visitor=ME, parameters=None):
+        out, codes[name] = context.jobs.runs / name, code
+        table = parameters or {"preset": "pocket-broad", "data": "x.jsonl", "out": str(out)}
+        spec = JobSpec("finetune", table, name, out=str(out), visitor=visitor)
+        return context.jobs.submit(replace(spec, progress=str(out / "progress.jsonl")))
+
+    return submit
 
 
 LEARNS = """
@@ -230,9 +250,9 @@ def ended(context, job):
     return context.jobs.job(job.id)
 
 
-def test_everybody_watches_and_owners_act(context):
+def test_everybody_watches_and_owners_act(context, run_job):
     runs = Runs(context)
-    first, second = run_job(context, WAITS), run_job(context, WAITS, "two", OTHER)
+    first, second = run_job(WAITS), run_job(WAITS, "two", OTHER)
     two, one = runs.look(ME)
     assert (one.state, one.mine, one.ahead) == ("running", True, 0)
     assert (two.state, two.mine, two.ahead) == ("queued", False, 1)
@@ -253,9 +273,9 @@ def test_everybody_watches_and_owners_act(context):
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_shown_with_its_curve(context, trains):
+def test_a_finished_run_is_shown_with_its_curve(context, trains, run_job):
     runs = Runs(context)
-    job = ended(context, run_job(context, f"{trains}; print('trained')"))
+    job = ended(context, run_job(f"{trains}; print('trained')"))
     (run,) = runs.look(OTHER)
     assert (run.state, run.exported, run.promoted) == ("done", True, False)
     (_, (_, loss)), held_out = run.progress.loss, run.progress.validation[-1][1]
@@ -268,11 +288,11 @@ def test_a_finished_run_is_shown_with_its_curve(context, trains):
 
 @pytest.mark.slow
 def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(
-    context, form, trains, finished
+    context, form, trains, finished, run_job
 ):
     runs = Runs(context)
-    argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, trains, argv=argv))
+    table = spec_of(context, form).parameters
+    job = ended(context, run_job(trains, parameters=table))
     assert "one" not in context.catalog()
     assert 'data-do="promote"' in view.detail_html(runs.look(ME)[0])
     runs.promote(job.id, ME)
@@ -292,9 +312,9 @@ def test_promoted_it_is_in_the_catalog_at_once_and_outlives_its_run(
 
 
 @pytest.mark.slow
-def test_a_damaged_run_is_not_promoted_and_nothing_is_changed(context, form, trains):
-    argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, trains, argv=argv))
+def test_a_damaged_run_is_not_promoted_and_nothing_is_changed(context, form, trains, run_job):
+    table = spec_of(context, form).parameters
+    job = ended(context, run_job(trains, parameters=table))
     (context.jobs.runs / "one" / "checkpoint" / "training.json").write_text("{")
     with pytest.raises(UserError, match="no finished run"):
         Runs(context).promote(job.id, ME)
@@ -303,9 +323,9 @@ def test_a_damaged_run_is_not_promoted_and_nothing_is_changed(context, form, tra
 
 
 @pytest.mark.slow
-def test_two_clicks_promote_once_and_undo_nothing(context, form, trains, monkeypatch):
-    argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, trains, argv=argv))
+def test_two_clicks_promote_once_and_undo_nothing(context, form, trains, monkeypatch, run_job):
+    table = spec_of(context, form).parameters
+    job = ended(context, run_job(trains, parameters=table))
     add, runs = catalog_writer.add_card, Runs(context)
 
     def twice(*given):
@@ -319,13 +339,13 @@ def test_two_clicks_promote_once_and_undo_nothing(context, form, trains, monkeyp
 
 
 @pytest.mark.slow
-def test_all_weights_are_promoted_like_an_adapter(context, form, finished):
+def test_all_weights_are_promoted_like_an_adapter(context, form, finished, run_job):
     runs = Runs(context)
-    argv = actions.plan(context, form, ME).argv[3:]
+    table = spec_of(context, form).parameters
     # Its base is a folder, of which the engine gets no file: any stands in, it is only copied.
     code = f"import pathlib, shutil, sys; shutil.copytree({str(finished.full)!r}, sys.argv[1]); "
     code += "pathlib.Path(sys.argv[1], 'model.gguf').write_bytes(b'GGUF')"
-    job = ended(context, run_job(context, code, argv=argv))
+    job = ended(context, run_job(code, parameters=table))
     assert 'data-do="promote"' in view.detail_html(runs.look(ME)[0])
     runs.promote(job.id, ME)
     runs.delete(job.id, ME)
@@ -335,19 +355,21 @@ def test_all_weights_are_promoted_like_an_adapter(context, form, finished):
     assert Path(card.weights).is_relative_to(context.settings.data)
 
 
-def test_only_what_can_be_served_is_promoted(context):
+def test_only_what_can_be_served_is_promoted(context, run_job):
     runs = Runs(context)
-    job = ended(context, run_job(context, "raise SystemExit(1)"))
+    job = ended(context, run_job("raise SystemExit(1)"))
     with pytest.raises(UserError, match="no GGUF to serve"):
         runs.promote(job.id, ME)
 
 
 @pytest.mark.parametrize(("phase", "less"), [("setup", False), ("step", True), ("saved", False)])
-def test_less_memory_is_offered_where_it_is_the_cure(context, form, monkeypatch, phase, less):
+def test_less_memory_is_offered_where_it_is_the_cure(
+    context, form, monkeypatch, phase, less, run_job
+):
     """Neither the base nor the export gets smaller by what the form can change."""
-    argv = actions.plan(context, form, ME).argv[3:]
+    table = spec_of(context, form).parameters
     code = LEARNS.replace("'step'", repr(phase)) + "raise MemoryError"
-    job = ended(context, run_job(context, code, argv=argv))
+    job = ended(context, run_job(code, parameters=table))
     (context.jobs.runs / "one" / "state.pt").write_bytes(b"state")
     runs = Runs(context)
     assert job.state == "out_of_memory"
@@ -355,34 +377,36 @@ def test_less_memory_is_offered_where_it_is_the_cure(context, form, monkeypatch,
     started = []
     monkeypatch.setattr(context.jobs, "submit", lambda spec: started.append(spec) or job)
     runs.retry(job.id, ME)
-    assert bool(actions.form_of(started[0].argv).changes) == less
+    assert bool(actions.form_of(started[0]).changes) == less
     runs.resume(job.id, ME)
-    assert ("--set" in started[1].argv[len(job.spec.argv) :]) == less
+    changed = started[1].parameters.items() - job.spec.parameters.items()
+    assert bool(changed - {("resume", True)}) == less
 
 
-def test_out_of_memory_is_tried_again_with_less(context, form, monkeypatch):
-    argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, LEARNS + "raise MemoryError", argv=argv))
+def test_out_of_memory_is_tried_again_with_less(context, form, monkeypatch, run_job):
+    table = spec_of(context, form).parameters
+    job = ended(context, run_job(LEARNS + "raise MemoryError", parameters=table))
     runs = Runs(context)
     assert job.state == "out_of_memory"
     assert "Try again with less memory" in view.detail_html(runs.look(ME)[0])
     started = []
     monkeypatch.setattr(context.jobs, "submit", started.append)
     runs.retry(job.id, ME)
-    asked = actions.form_of(started[0].argv)
+    asked = actions.form_of(started[0])
     assert (asked.name, asked.data) == ("one-1", form.data)
-    assert asked.changes == {"micro_batch": form.changes["micro_batch"] // 2}
-    light = actions.lighter(replace(form, changes={"micro_batch": 1}))
-    assert light.changes == {"micro_batch": 1, "checkpointing": True}
+    assert asked.changes == {"micro_batch_size": form.changes["micro_batch_size"] // 2}
+    light = actions.lighter(replace(form, changes={"micro_batch_size": 1}))
+    assert light.changes == {"micro_batch_size": 1, "gradient_checkpointing": True}
     assert actions.lighter(light).changes == {
-        "micro_batch": 1, "checkpointing": True, "max_tokens": form.changes["max_tokens"] // 2,
+        "micro_batch_size": 1, "gradient_checkpointing": True,
+        "max_tokens": form.changes["max_tokens"] // 2,
     }  # fmt: skip
 
 
-def test_a_run_that_ended_early_goes_on_from_its_checkpoint(context, form):
+def test_a_run_that_ended_early_goes_on_from_its_checkpoint(context, form, run_job):
     runs = Runs(context)
-    argv = actions.plan(context, form, ME).argv[3:]
-    job = ended(context, run_job(context, LEARNS + "raise MemoryError", argv=argv))
+    table = spec_of(context, form).parameters
+    job = ended(context, run_job(LEARNS + "raise MemoryError", parameters=table))
     assert not runs.look(ME)[0].resumable
     with pytest.raises(UserError, match="no checkpoint"):
         runs.resume(job.id, ME)
@@ -392,13 +416,13 @@ def test_a_run_that_ended_early_goes_on_from_its_checkpoint(context, form):
     with pytest.raises(UserError, match="Only who started"):
         runs.resume(job.id, OTHER)
     again = ended(context, runs.resume(job.id, ME))
-    less = f"micro_batch={form.changes['micro_batch'] // 2}"
-    assert again.spec.argv == (*job.spec.argv, "--set", less, "--resume")
+    less = {"micro_batch_size": form.changes["micro_batch_size"] // 2}
+    assert again.spec.parameters == {**job.spec.parameters, **less, "resume": True}
     assert again.spec.out == job.spec.out
     assert [run.id for run in runs.look(ME)] == [again.id], "one row, the one that goes on"
     assert (context.jobs.runs / "one" / "state.pt").is_file(), "what it wrote is still there"
     third = ended(context, runs.resume(again.id, ME))
-    assert third.spec.argv.count("--resume") == 1
+    assert command_of(third.spec).count("--resume") == 1
     runs.delete(third.id, ME)
     assert not (context.jobs.runs / "one").exists()
 
@@ -453,7 +477,8 @@ ESTIMATE = {
         "weights": 1, "gradients": 1, "optimizer": 1, "activations": 1, "logits": 1,
         "gaps": 1, "overhead": 1, "total": 6_000_000_000, "free": 2_000_000_000, "device": "<gpu>",
     },
-    "fits": False, "fit": {"micro_batch": 1, "checkpointing": True}, "steps": 10, "tokens": 1000,
+    "fits": False, "fit": {"micro_batch_size": 1, "gradient_checkpointing": True},
+    "steps": 10, "tokens": 1000,
     "trained_tokens": 400, "tokens_per_s": None, "seconds": None, "dtype": "float32",
     "disk": {"needed": 1_000_000, "free": 9_000_000, "fits": True},
 }  # fmt: skip
@@ -461,11 +486,11 @@ ESTIMATE = {
 
 def test_an_estimate_says_whether_it_fits_and_what_would(form):
     shown = preflight_view.estimate_html(ESTIMATE)
-    assert "It does not fit." in shown and "Computed at once: 1" in shown
+    assert "It does not fit." in shown and "Micro-batch size: 1" in shown
     assert "6.0 GB of 2.0 GB free (&lt;gpu&gt;)" in shown and "not measured" in shown
     changes = json.dumps(ESTIMATE["fit"])
     fitted = preflight.with_changes(form, changes)
-    assert fitted.changes == {**form.changes, "micro_batch": 1, "checkpointing": True}
+    assert fitted.changes == {**form.changes, "micro_batch_size": 1, "gradient_checkpointing": True}
     for bad in ("", "[1]", '{"base": "/etc"}', '{"name": "x"}'):
         assert preflight.with_changes(form, bad) == form, "only fields of the form"
     assert "no setting makes it fit" in preflight_view.estimate_html({**ESTIMATE, "fit": None})
@@ -492,7 +517,7 @@ def test_a_look_is_a_short_job_that_leaves_nothing(context, form, data):
     bad = replace(form, base="no-such-owner/no-such-model")
     identity = preflight.start(context, "batch", bad, ME)
     job = context.jobs.job(identity)
-    assert job.spec.device == "io" and "--out" not in job.spec.argv
+    assert job.spec.device == "io" and "out" not in job.spec.parameters
     with pytest.raises(UserError, match="could not be loaded"):
         while preflight.result(context, identity) is None:
             time.sleep(0.1)
@@ -506,10 +531,11 @@ class Off:
         self.settings = replace(context.settings, jobs=False)
 
 
-def test_whatever_comes_from_outside_is_escaped(context):
+def test_whatever_comes_from_outside_is_escaped(context, run_job):
     evil = "<img src=x onerror=alert(1)>"
     code = f"import sys; print({evil!r}); raise SystemExit(1)"
-    job = ended(context, run_job(context, code, argv=("--set", f"epochs={evil!r}")))
+    table = {"preset": "pocket-broad", "data": evil, "out": "x", "base": evil}
+    job = ended(context, run_job(code, parameters=table))
     runs = Runs(context)
     (run,) = runs.look(ME)
     run = replace(run, name=evil)
@@ -527,12 +553,12 @@ def test_durations():
     ]  # fmt: skip
 
 
-def test_a_look_at_many_runs_is_quick(context, form):
-    argv = actions.plan(context, form, ME).argv[3:]
+def test_a_look_at_many_runs_is_quick(context, form, run_job):
+    table = spec_of(context, form).parameters
     runs = Runs(context)
-    run_job(context, WAITS)
+    run_job(WAITS)
     for n in range(19):
-        run_job(context, "pass", f"r-{n}", argv=argv)
+        run_job("pass", f"r-{n}", parameters=table)
     runs.look(ME)
     times = []
     for _ in range(5):
@@ -544,7 +570,7 @@ def test_a_look_at_many_runs_is_quick(context, form):
     assert min(times) < 0.05, times
 
 
-def test_a_resumed_run_says_where_it_is_and_no_time_left_before_it_trains(context, form):
+def test_a_resumed_run_says_where_it_is_and_no_time_left_before_it_trains(context, form, run_job):
     """Its progress is what training writes of a run, is stopped, and goes on."""
     out = context.jobs.runs / "one"
     out.mkdir(parents=True)
@@ -559,7 +585,7 @@ def test_a_resumed_run_says_where_it_is_and_no_time_left_before_it_trains(contex
     first.write("stopped", resumable=True)
 
     waits = WAITS.replace("parents=True", "parents=True, exist_ok=True")
-    job, runs = run_job(context, waits), Runs(context)
+    job, runs = run_job(waits), Runs(context)
 
     def listed():
         (run,) = runs.look(ME)
@@ -593,51 +619,52 @@ def test_fine_tune_on_it_brings_the_dataset_along(context, data, finished):
     assert 'href="finetune?data=mix"' in data_view.head_html(build)
     handle = FormHandlers(context)
     values = handle.first(ME, "mix")
-    assert values[3]["value"] == str(built / "data.jsonl")
-    assert str(built / "data.jsonl") in values[-1], "and is in the command"
-    assert handle.first(ME)[3]["value"] == str(actions.SHIPPED / "broad.jsonl")
+    assert values["data"]["value"] == str(built / "data.jsonl")
+    assert str(built / "data.jsonl") in values["plan"], "and is in the command"
+    assert handle.first(ME)["data"]["value"] == str(actions.SHIPPED / "broad.jsonl")
     for gone in ("none", "../mix", "/etc"):
         with pytest.warns(UserWarning, match="no dataset"):
-            assert not handle.first(ME, gone)[3]["value"]
+            assert not handle.first(ME, gone)["data"]["value"]
 
 
 def test_another_preset_leaves_data_and_name_of_ones_own(context, data):
     handle = FormHandlers(context)
-    numbers = [actions.preset_values("pocket-broad")[key] for key in actions.OVERRIDES]
-    own = handle.other_preset("me", "mine", "pocket-local", "pocket-base", str(data), *numbers)
-    assert own[:4] == ["mine", "pocket-local", "pocket-base", str(data)]
+    fields = {**actions.preset_values("pocket-broad"), "preset": "pocket-local"}
+    first = ("name", "preset", "base", "data")
+    own = handle.other_preset("me", **{**fields, "name": "mine", "data": str(data)})
+    assert [own[key] for key in first] == ["mine", "pocket-local", "pocket-base", str(data)]
     shipped = str(actions.SHIPPED / "broad.jsonl")
-    theirs = ["me", "pocket-broad-1", "pocket-local", "pocket-base", shipped, *numbers]
-    assert handle.other_preset(*theirs)[:4] == [
+    theirs = handle.other_preset("me", **{**fields, "name": "pocket-broad-1", "data": shipped})
+    assert [theirs[key] for key in first] == [
         "pocket-local-1", "pocket-local", "pocket-base", str(actions.SHIPPED / "local.jsonl"),
     ]  # fmt: skip
 
 
 @pytest.mark.slow
 def test_a_run_names_the_dataset_it_learned_from_and_its_form_comes_back(
-    context, form, data, finished, trains
+    context, form, data, finished, trains, run_job
 ):
     built = shutil.copytree(finished.dataset, context.settings.data / "datasets" / "mix")
     file = built / "data.jsonl"
-    argv = actions.plan(context, replace(form, data=str(file)), ME).argv[3:]
-    ended(context, run_job(context, trains, argv=argv))
+    table = spec_of(context, replace(form, data=str(file))).parameters
+    ended(context, run_job(trains, parameters=table))
     (run,) = Runs(context).look(ME)
     assert "Pocket cut-4 on mix ·" in view.list_html([run], run.id, [])
     assert "<dt>Data</dt><dd>mix</dd>" in view.detail_html(run)
     handle = FormHandlers(context)
     values = handle.filled_again(run.form, ME)
-    assert values[0] == "one-1" and values[3]["value"] == str(file)
+    assert values["name"] == "one-1" and values["data"]["value"] == str(file)
     file.unlink()
     with pytest.warns(UserWarning, match="data mix is gone"):
-        assert handle.filled_again(run.form, ME)[3]["value"] is None
+        assert handle.filled_again(run.form, ME)["data"]["value"] is None
 
 
-def test_trackio_is_offered_for_tracked_runs_where_the_browser_reaches_it(context, form):
+def test_trackio_is_offered_for_tracked_runs_where_the_browser_reaches_it(context, form, run_job):
     tracked = replace(form, changes={**form.changes, "track": True})
-    argv = actions.plan(context, tracked, ME).argv[3:]
-    one = run_job(context, "pass", argv=argv)
-    two = run_job(context, "pass", "two")
-    handle = tracking_page._Handlers(context)
+    table = spec_of(context, tracked).parameters
+    one = run_job("pass", parameters=table)
+    two = run_job("pass", "two")
+    handle = tracking_page.TrackingHandlers(context)
     offered = [handle.offer({"run": run})["visible"] for run in (one.id, two.id, "gone", "")]
     assert offered == [True, False, False, False]
     click = gr.EventData(None, {"do": "open", "host": "lab.example.org"})

@@ -15,6 +15,8 @@ from dashboards.finetune import publish, publish_page
 from dashboards.finetune.runs import Runs
 from dashboards.shell.context import Context
 from imitation.errors import BackendError, StorageError, UserError
+from imitation.jobs.queue import runner
+from imitation.jobs.registry import command_of
 from imitation.models.backends.registry import Backends
 from imitation.settings import read_settings
 from imitation.storage.database import connect
@@ -46,13 +48,15 @@ def context(tmp_path):
 
 
 @pytest.fixture
-def job(context, finished):
+def job(context, finished, monkeypatch):
     """A finished fine-tune of this visitor: what a real one left, under a job that does nothing."""
     out = shutil.copytree(finished.run, context.jobs.runs / "mine")
-    argv = (sys.executable, "-c", "pass", "--preset", "pocket-local")
-    argv += ("--data", str(finished.dataset))
-    made = context.jobs.submit(JobSpec("finetune", argv, "mine", out=str(out), visitor=ME))
-    return ended(context, made)
+    table = {"preset": "pocket-local", "data": str(finished.dataset), "out": str(out)}
+    spec = JobSpec("finetune", table, "mine", out=str(out), visitor=ME)
+    nothing = (sys.executable, "-c", "pass")
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "command_of", lambda spec: nothing)
+        return ended(context, context.jobs.submit(spec))
 
 
 def ended(context, job):
@@ -124,11 +128,11 @@ def test_where_the_card_cannot_be_kept_nothing_is_changed_and_the_next_try_works
 
 
 def test_after_a_restart_of_its_server_it_is_loaded_again(context, job):
-    handle = publish_page._Handlers(context)
+    handle = publish_page.PublishHandlers(context)
     token = "secret-of-a-visitor"
     with serving(FakeVLLM()) as vllm:
         add_server(context, "openai", f"{vllm.url}/v1")
-        assert handle.show(token, {"run": job.id})[3]["value"] == "Serve there"
+        assert handle.show(token, {"run": job.id})["serve"]["value"] == "Serve there"
         publish.serve(context, job.id, ME, "openai-base", "/adapters/mine")
         vllm.restart()
         asyncio.run(context.health.check([context.catalog()["mine"]]))
@@ -136,8 +140,11 @@ def test_after_a_restart_of_its_server_it_is_loaded_again(context, job):
         assert known.state == "unreachable" and "no adapter 'mine'" in known.reason
         assert "load it again" in known.hint
         shown = handle.show(token, {"run": job.id})
-        assert (shown[2]["value"], shown[3]["value"]) == ("openai-base", "Load it again")
-        assert "cannot be asked now" in shown[-1] and "no adapter" in shown[-1]
+        assert (shown["server"]["value"], shown["serve"]["value"]) == (
+            "openai-base",
+            "Load it again",
+        )
+        assert "cannot be asked now" in shown["notes"] and "no adapter" in shown["notes"]
         # No path typed: from where it was loaded before.
         assert "in Compare" in publish.serve(context, job.id, ME, "", "")
         assert vllm.adapters == {"mine": "/adapters/mine"}
@@ -194,21 +201,21 @@ def test_a_push_from_the_page(context, job, monkeypatch):
         }.items():  # fmt: skip
             monkeypatch.setenv(name, value)
         pushed = publish.push(context, job.id, ME, "me/mine", False)
-        assert TOKEN not in " ".join(pushed.spec.argv)
+        assert TOKEN not in " ".join(command_of(pushed.spec))
         assert ended(context, pushed).state == "done"
         assert "README.md" in hub.files["me/mine"]
         (one,) = publish.pushes(context, job.id)
         assert (one.repo, one.state) == ("me/mine", "done")
-    shown = publish_page._Handlers(context).show("", {"run": job.id})
-    assert "Sent: me/mine" in shown[-1] and TOKEN not in shown[-1]
+    shown = publish_page.PublishHandlers(context).show("", {"run": job.id})
+    assert "Sent: me/mine" in shown["notes"] and TOKEN not in shown["notes"]
 
 
 def test_the_section_says_what_is_missing(context, job, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    handle = publish_page._Handlers(context)
-    said = handle.show("", {"run": job.id})[-1]
+    handle = publish_page.PublishHandlers(context)
+    said = handle.show("", {"run": job.id})["notes"]
     assert "set HF_TOKEN" in said and "models.toml" in said
-    assert handle.show("", {"run": "none"})[-1] == ""
+    assert handle.show("", {"run": "none"})["notes"] == ""
     context.settings = replace(context.settings, jobs=False)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(UserError, match="IMITATION_JOBS"):
