@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.components import Component
 
 from dashboards.finetune.new_run import SHOWN, Form, label, preset_values
-from dashboards.shell.markdown import plain
+from dashboards.shell.templates import render
 from imitation.errors import UserError
 from training.hyperparameters import Hyperparameter, Section
 
@@ -82,7 +82,7 @@ def _rows(knobs: Sequence[Hyperparameter], length: int) -> list[Sequence[Hyperpa
 def own_data(folder: str) -> gr.File:
     """Where a file is uploaded."""
     with gr.Accordion("Data of your own", open=False):
-        gr.HTML(f'<p class="lab-note">{plain(folder)}</p>')
+        gr.HTML(render("finetune/note.html", text=folder))
         return gr.File(
             label='JSONL, a line per conversation: {"messages": [{"role", "content"}, ...]}',
             file_types=[".jsonl"],

@@ -16,6 +16,7 @@ from dashboards.finetune.preflight import Probe
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import problem_html
+from dashboards.shell.templates import render
 from dashboards.shell.training_data import data_files, dataset_file, is_shipped
 from imitation.data.library import data_name
 from imitation.errors import UserError
@@ -113,7 +114,8 @@ class FormHandlers:
         except UserError as error:
             gr.Warning(str(error))
             return {}
-        changed = '<p class="lab-quiet" role="status">Changed; estimate again to see it.</p>'
+        text = "Changed; estimate again to see it."
+        changed = render("finetune/quiet.html", text=text, status=True)
         return {**filled(form), "looked": changed}
 
     def keep(self, token: str, **fields: Any) -> Updates:

@@ -15,6 +15,7 @@ from dashboards.finetune.runs_page import START, RunHandlers
 from dashboards.shell.context import Context
 from dashboards.shell.drawing import figure_component
 from dashboards.shell.scripts import CLICK_JS
+from dashboards.shell.templates import render
 
 LEDE = (
     "An imitation is a base fine-tuned on the reference's answers. Runs go on when this page is "
@@ -22,14 +23,6 @@ LEDE = (
 )
 POLL_S = 2.0
 PROBE_S = 0.7
-FIGURE = (
-    '<figure class="lab-figure" hidden><div class="lab-plot" role="img" '
-    'aria-label="Loss over steps of the runs in the chart; the list holds the last values"></div>'
-    '<figcaption class="lab-links"><span>Thin: training. Thick: conversations kept out. '
-    "In colour: the run chosen.</span>"
-    '<button type="button" data-format="png">PNG</button>'
-    '<button type="button" data-format="svg">SVG</button></figcaption></figure>'
-)
 
 
 def build(context: Context) -> None:
@@ -39,7 +32,7 @@ def build(context: Context) -> None:
     timer = gr.Timer(POLL_S, active=False)
     probe = gr.State(NO_PROBE)
     ready = gr.Timer(PROBE_S, active=False)
-    gr.HTML(f'<h1 class="lab-title">Fine-tune</h1><p class="lab-lede">{LEDE}</p>')
+    gr.HTML(render("finetune/intro.html", lede=LEDE))
     with gr.Accordion("New run", open=True, elem_id="finetune-new") as accordion:
         fields = FormFields().by_name
         upload = own_data(_where(context))
@@ -50,7 +43,7 @@ def build(context: Context) -> None:
             estimate = gr.Button("Estimate memory and time", elem_id="finetune-estimate")
             batch = gr.Button("Show the first batch", elem_id="finetune-batch")
         looked = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-probe")
-    figure = figure_component(FIGURE, "finetune-figure")
+    figure = figure_component(render("finetune/figure.html"), "finetune-figure")
     listing = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-list")
     detail = gr.HTML(js_on_load=CLICK_JS, elem_id="finetune-detail")
     tracking_page.build(context, place, detail)

@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from dashboards.finetune.new_run import label
 from dashboards.shell.job_panel import seconds
-from dashboards.shell.markdown import plain
+from dashboards.shell.templates import render
 
 _PARTS = {
     "weights": "Weights",
@@ -21,46 +23,47 @@ _PARTS = {
 }
 
 
-def waiting_html(kind: str) -> str:
+def waiting_html(kind: str) -> Markup:
     """While a look lasts."""
     doing = "Measuring what the run takes" if kind == "estimate" else "Reading the first batch"
-    return f'<p class="lab-quiet" role="status">{doing}; this takes some seconds.</p>'
+    return render("finetune/quiet.html", text=f"{doing}; this takes some seconds.", status=True)
 
 
-def estimate_html(found: Mapping[str, Any]) -> str:
+def estimate_html(estimate: Mapping[str, Any]) -> Markup:
     """Memory by what holds it against what is free, steps, time, disk, and how to make it fit."""
-    memory, disk = found["memory"], found["disk"]
-    rows = "".join(f"<dt>{words}</dt><dd>{size(memory[key])}</dd>" for key, words in _PARTS.items())
-    speed = found["tokens_per_s"]
+    memory, disk, changes = estimate["memory"], estimate["disk"], estimate["fit"]
+    speed = estimate["tokens_per_s"]
     time = "not measured: the run does not fit"
     if speed:
-        time = f"about {seconds(found['seconds'])}, at the {speed:,.0f} tokens/s measured just now"
+        measured = f"at the {speed:,.0f} tokens/s measured just now"
+        time = f"about {seconds(estimate['seconds'])}, {measured}"
     facts = [
         ("Peak memory", f"{size(memory['total'])} of {size(memory['free'])} free"
                         f" ({memory['device']})"),
-        ("Work", f"{found['steps']:,} steps, {found['tokens']:,} tokens, "
-                 f"{found['trained_tokens']:,} of them trained, in {found['dtype']}"),
+        ("Work", f"{estimate['steps']:,} steps, {estimate['tokens']:,} tokens, "
+                 f"{estimate['trained_tokens']:,} of them trained, in {estimate['dtype']}"),
         ("Time", time),
         ("Disk", f"up to {size(disk['needed'])} of {size(disk['free'])} free"),
     ]  # fmt: skip
-    listed = "".join(f"<dt>{plain(k)}</dt><dd>{plain(v)}</dd>" for k, v in facts)
-    return (
-        f'<div class="lab-estimate">{_verdict(found)}<dl>{listed}</dl>'
-        f'<details class="lab-sent"><summary>What the memory holds</summary><dl>{rows}</dl>'
-        "</details></div>"
+    return render(
+        "finetune/estimate.html",
+        fits=estimate["fits"],
+        disk_fits=disk["fits"],
+        changes=json.dumps(changes) if changes else "",
+        words=", ".join(f"{label(key)}: {value}" for key, value in (changes or {}).items()),
+        facts=facts,
+        memory=[(words, size(memory[key])) for key, words in _PARTS.items()],
     )
 
 
-def batch_html(found: Mapping[str, Any]) -> str:
+def batch_html(batch: Mapping[str, Any]) -> Markup:
     """The first real batch, trained tokens coloured apart from masked ones."""
-    rows = "".join(_row(row) for row in found["rows"])
-    more = found["more_rows"]
-    left = f'<p class="lab-note">{more:,} more in this batch are not shown.</p>' if more else ""
-    what = "blocks" if found["packing"] else "conversations"
-    return (
-        f'<div class="lab-batch"><p class="lab-note">The first step\'s {what}, exactly as they are '
-        'trained on. <mark class="lab-trained">Marked tokens</mark> are learned; the others are '
-        f"only read.</p>{rows}{left}</div>"
+    more = batch["more_rows"]
+    return render(
+        "finetune/batch.html",
+        what="blocks" if batch["packing"] else "conversations",
+        rows=[_row(row) for row in batch["rows"]],
+        left_out=f"{more:,} more in this batch are not shown." if more else "",
     )
 
 
@@ -69,49 +72,22 @@ def size(count: float) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 
 
-def _verdict(found: Mapping[str, Any]) -> str:
-    if found["fits"]:
-        return '<p><b class="lab-ok">It fits.</b></p>'
-    if not found["disk"]["fits"]:
-        return '<p role="alert"><b class="lab-no">The disk is too full.</b></p>'
-    if not found["fit"]:
-        return (
-            '<p role="alert"><b class="lab-no">It does not fit, and no setting makes it fit.</b> '
-            "Choose a smaller base.</p>"
-        )
-    words = ", ".join(f"{label(key)}: {value}" for key, value in found["fit"].items())
-    changes = plain(json.dumps(found["fit"]))
-    return (
-        '<p role="alert"><b class="lab-no">It does not fit.</b> '
-        f"With these it would: {plain(words)}. "
-        f'<button type="button" data-do="fit" data-changes="{changes}">Make it fit</button></p>'
-    )
-
-
-def _row(row: Mapping[str, Any]) -> str:
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     many = row["conversations"]
-    of = f"{many} conversations" if many > 1 else plain(str(row["ids"]) or "conversation")
-    head = f"{of}: {row['length']:,} tokens, {row['trained']:,} trained"
-    more = f" … {row['more']:,} more tokens" if row["more"] else ""
-    return f"<p><b>{head}</b></p><pre tabindex='0'>{_tokens(row['tokens'])}{more}</pre>"
+    of = f"{many} conversations" if many > 1 else str(row["ids"]) or "conversation"
+    return {
+        "head": f"{of}: {row['length']:,} tokens, {row['trained']:,} trained",
+        "pieces": _pieces(row["tokens"]),
+        "more": f" … {row['more']:,} more tokens" if row["more"] else "",
+    }
 
 
-def _tokens(tokens: Sequence[Sequence[Any]]) -> str:
-    """Runs of tokens of a kind; where a conversation begins within a block, a line."""
-    parts: list[str] = []
-    run, was = "", False
-    for number, (text, trained, begins) in enumerate(tokens):
-        if begins and number:
-            parts += [_run(run, was), "<hr>"]
-            run = ""
-        elif trained != was:
-            parts.append(_run(run, was))
-            run = ""
-        run, was = run + str(text), bool(trained)
-    return "".join([*parts, _run(run, was)])
-
-
-def _run(text: str, trained: bool) -> str:
-    if not text:
-        return ""
-    return f'<mark class="lab-trained">{plain(text)}</mark>' if trained else plain(text)
+def _pieces(tokens: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Runs of tokens of a kind; where a conversation begins within a block, a new one."""
+    pieces: list[dict[str, Any]] = []
+    for number, (text, trained, first) in enumerate(tokens):
+        begins = bool(first and number)
+        if not pieces or begins or bool(trained) != pieces[-1]["trained"]:
+            pieces.append({"text": "", "trained": bool(trained), "begins": begins})
+        pieces[-1]["text"] += str(text)
+    return pieces

@@ -11,7 +11,7 @@ from dashboards.finetune import publish as actions
 from dashboards.finetune.form import Updates, named
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
-from dashboards.shell.markdown import plain
+from dashboards.shell.templates import render
 from imitation.errors import UserError
 from imitation.values import ModelSpec
 
@@ -118,7 +118,7 @@ class PublishHandlers:
             "serve": gr.update(value=label, interactive=bool(servers)),
             "out": gr.update(visible=name in self.context.catalog()),
             "timer": gr.Timer(active=any(push.is_live for push in sent)),
-            "notes": "".join(f'<p class="lab-note">{plain(text)}</p>' for text in notes),
+            "notes": render("finetune/notes.html", notes=notes),
         }
 
     def push(self, token: str, place: dict[str, Any], repo: str, public: bool) -> Updates:

@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
+from markupsafe import Markup
 
 from dashboards.finetune.new_run import form_of
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import command_html, problem_html
-from dashboards.shell.markdown import plain
 from dashboards.shell.owned_jobs import check_allowed
 from dashboards.shell.scripts import CLICK_JS
+from dashboards.shell.templates import render
 from imitation.errors import UserError
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -25,14 +26,7 @@ element.addEventListener('click', (event) => {
   if (button) button.dataset.host = window.location.hostname;
 }, true);
 """
-CLOSED = (
-    '<div class="lab-vote lab-actions"><button type="button" data-do="open">Open trackio</button>'
-    "</div>"
-)
-FAR = (
-    "trackio's page listens on the server's own loopback, which a browser on another machine "
-    "cannot reach. On the server, or with a port of it forwarded:"
-)
+CLOSED = render("finetune/trackio_closed.html")
 
 
 def build(context: Context, place: gr.State, detail: gr.HTML) -> None:
@@ -87,24 +81,15 @@ class TrackingHandlers:
             return self._server
 
 
-def page_html(url: str) -> str:
+def page_html(url: str) -> Markup:
     """The page in a frame, and a link to it."""
-    said = (
-        "Served by this machine to this machine: where this page came through a forwarded port, "
-        f"forward {urlsplit(url).port} too."
-    )
-    return (
-        f'<p class="lab-links"><a href="{plain(url)}" target="_blank" rel="noopener">Open it on '
-        f"its own</a><span>{plain(said)}</span></p>"
-        f'<iframe class="lab-frame" title="trackio" src="{plain(url)}" loading="lazy" '
-        'sandbox="allow-scripts allow-same-origin allow-popups allow-downloads"></iframe>'
-    )
+    return render("finetune/trackio.html", url=url, port=urlsplit(url).port)
 
 
-def far_html(context: Context) -> str:
+def far_html(context: Context) -> Markup:
     """How to see it where the browser runs elsewhere."""
     from training.tracking import PROJECT, folder
 
-    place = folder(context.settings)
-    typed = f"TRACKIO_DIR={shlex.quote(str(place))} trackio show --project {PROJECT}"
-    return f'<p class="lab-note">{plain(FAR)}</p>{command_html(typed)}'
+    quoted = shlex.quote(str(folder(context.settings)))
+    typed = f"TRACKIO_DIR={quoted} trackio show --project {PROJECT}"
+    return render("finetune/trackio_far.html", command=command_html(typed))

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from urllib.parse import quote
+
+from markupsafe import Markup
 
 from dashboards.finetune.curves import Curve
 from dashboards.finetune.new_run import Plan, label
 from dashboards.finetune.runs import Run
-from dashboards.shell.job_panel import BAD, button_html, command_html, progress_html, seconds
-from dashboards.shell.markdown import plain
+from dashboards.shell.job_panel import (
+    JobRow,
+    button_html,
+    command_html,
+    end_buttons,
+    progress_html,
+    queue_words,
+    rows_html,
+    seconds,
+)
+from dashboards.shell.job_panel import detail_html as job_detail_html
+from dashboards.shell.templates import render
 from imitation.data.library import data_name
 from imitation.models.backends.tgi import adapter_rules
 
-EMPTY = (
-    '<p class="lab-quiet">No run yet. The settings above make a small imitation of the pocket '
-    "reference in a few minutes on a CPU.</p>"
+EMPTY = render(
+    "finetune/quiet.html",
+    text="No run yet. The settings above make a small imitation of the pocket reference in a few "
+    "minutes on a CPU.",
+    status=False,
 )
 _STOPPING = "It was asked to save its work and end; asked again, it is killed at once."
 
 
-def plan_html(plan: Plan, command: str) -> str:
+def plan_html(plan: Plan, command: str) -> Markup:
     """How much work it is, and the command line."""
     lines = "1 line" if plan.refused == 1 else f"{plan.refused:,} lines"
     left_out = f", {lines} left out" if plan.refused else ""
@@ -38,112 +51,94 @@ def plan_html(plan: Plan, command: str) -> str:
         notes += adapter_rules.warnings(
             plan.config.lora_r, adapter_rules.config_in(plan.config.base)
         )
-    said = "".join(f'<p class="lab-note">{plain(note)}</p>' for note in notes)
-    return f"{said}{command_html(command)}"
+    return render("finetune/plan.html", notes=notes, command=command_html(command))
 
 
-def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> str:
+def list_html(runs: Sequence[Run], chosen: str, charted: Sequence[str]) -> Markup:
     """The runs, newest first; the chosen one is marked."""
     if not runs:
         return EMPTY
-    rows = "".join(_row(run, run.id == chosen, run.id in charted) for run in runs)
-    return f'<ol class="lab-history lab-runs">{rows}</ol>'
+    return rows_html([_row(run, run.id == chosen, run.id in charted) for run in runs])
 
 
-def detail_html(run: Run) -> str:
+def detail_html(run: Run) -> Markup:
     """What the chosen run is, how it ended, and what can be done with it."""
     form = run.form
     rows = [("Base", run.base), ("Data", data_name(form.data)), ("Preset", form.preset)]
-    for key, value in form.changes.items():
-        rows.append((label(key), _value(value)))
+    rows += [(label(key), _value(value)) for key, value in form.changes.items()]
     rows.append(("Results", str(run.out)))
     if run.kept and run.state == "done" and not run.exported:
         rows.append(("Weights", f"{run.kept} (no GGUF: the embedded engine cannot serve them)"))
-    listed = "".join(f"<dt>{plain(k)}</dt><dd>{plain(v)}</dd>" for k, v in rows)
-    said = f"<p>{plain(run.detail)}</p>" if run.detail else ""
-    if run.state == "stopping":
-        said = f"<p>{_STOPPING}</p>"
-    bad = " lab-problem" if run.state in BAD else ""
-    return (
-        f'<section class="lab-run{bad}" aria-label="{plain(run.name)}"><h2>{plain(run.name)}</h2>'
-        f'{said}<div class="lab-vote lab-actions">{_actions(run)}</div>'
-        f'<details class="lab-sent" open><summary>Settings and command</summary><dl>{listed}</dl>'
-        f"{command_html(run.command)}</details></section>"
-    )
+    text = _STOPPING if run.state == "stopping" else run.detail
+    body = render("finetune/settings.html", rows=rows, command=command_html(run.command))
+    return job_detail_html(run.name, run.state, text, _actions(run), body)
 
 
 def curve_of(run: Run) -> Curve:
     """What the figure draws of a run."""
-    found = run.progress
-    return Curve(run.name, found.loss, found.validation, found.learning_rate, found.scores)
+    progress = run.progress
+    return Curve(
+        run.name, progress.loss, progress.validation, progress.learning_rate, progress.scores
+    )
 
 
-def _row(run: Run, chosen: bool, charted: bool) -> str:
-    here = ' aria-current="true"' if chosen else ""
+def _row(run: Run, chosen: bool, charted: bool) -> JobRow:
     when = time.strftime("%d %b %H:%M", time.localtime(run.created))
     about = f"{run.base} on {data_name(run.form.data)} · {when}"
     about += " · yours" if run.mine else ""
     share = run.progress.share or 0.0
-    pressed = str(charted).lower()
-    return (
-        f'<li{here}><button type="button" class="lab-open" data-do="show" data-id="{run.id}">'
-        f"<b>{plain(run.name)}</b><small>{plain(about)}</small></button>"
-        + str(progress_html(run.name, run.state, _facts(run), share, "imitation"))
-        + f'<button type="button" data-do="chart" data-id="{run.id}" aria-pressed="{pressed}">'
-        f"{'In the chart' if charted else 'Add to chart'}</button></li>"
+    return JobRow(
+        id=run.id,
+        name=run.name,
+        about=about,
+        progress=progress_html(run.name, run.state, _facts(run), share, "imitation"),
+        chosen=chosen,
+        more=render("finetune/chart_button.html", id=run.id, charted=charted),
     )
 
 
 def _facts(run: Run) -> str:
-    found = run.progress
+    progress = run.progress
     parts = [run.doing] if run.doing and run.doing != "training" else []
-    if run.state == "queued":
-        parts.append(f"{run.ahead} before it" if run.ahead else "next")
-    if found.steps and found.step:
-        parts.append(f"step {found.step:,} of {found.steps:,}")
-    if found.resumed:
-        parts.append(f"went on from step {found.resumed:,}")
-    if found.loss:
-        parts.append(f"loss {found.loss[-1][1]:.3f}")
-    if found.validation:
-        parts.append(f"held-out {found.validation[-1][1]:.3f}")
-    for name, scores in found.scores.items():
+    parts += queue_words(run.state, run.ahead)
+    if progress.steps and progress.step:
+        parts.append(f"step {progress.step:,} of {progress.steps:,}")
+    if progress.resumed:
+        parts.append(f"went on from step {progress.resumed:,}")
+    if progress.loss:
+        parts.append(f"loss {progress.loss[-1][1]:.3f}")
+    if progress.validation:
+        parts.append(f"held-out {progress.validation[-1][1]:.3f}")
+    for name, scores in progress.scores.items():
         if scores and scores[-1][1].value is not None:
             parts.append(f"{name} {100 * scores[-1][1].value:.0f}% (n {scores[-1][1].n})")
-    if found.tokens_per_s and run.doing in ("", "training"):
-        parts.append(f"{found.tokens_per_s:,.0f} tokens/s")
-    if run.doing == "training" and found.eta_s:
-        parts.append(f"{seconds(found.eta_s)} left")
+    if progress.tokens_per_s and run.doing in ("", "training"):
+        parts.append(f"{progress.tokens_per_s:,.0f} tokens/s")
+    if run.doing == "training" and progress.eta_s:
+        parts.append(f"{seconds(progress.eta_s)} left")
     elif run.seconds is not None and not run.is_live:
         parts.append(f"took {seconds(run.seconds)}")
     return " · ".join(parts)
 
 
-def _actions(run: Run) -> str:
+def _actions(run: Run) -> list[Markup]:
     """Buttons for what can be done with a run now."""
-    made = [button_html("reuse", run.id, "Use these settings")]
+    buttons = [button_html("reuse", run.id, "Use these settings")]
     if run.exported and run.promoted:
-        made.insert(0, f'<a href="./?models={quote(run.name)}">In Compare</a>')
+        buttons.insert(0, render("finetune/compare_link.html", name=run.name))
     elif run.exported and run.mine:
-        made.insert(0, button_html("promote", run.id, "Promote to Compare"))
+        buttons.insert(0, button_html("promote", run.id, "Promote to Compare"))
     if not run.mine:
-        return "".join(made)
-    if run.state in ("queued", "running"):
-        made.append(button_html("stop", run.id, "Stop"))
-    elif run.state == "stopping":
-        made.append(
-            button_html("kill", run.id, "Kill now", "Kill it without waiting for its checkpoint?")
-        )
-    else:
-        less = " with less memory" if run.lightens else ""
-        if run.state != "done":
-            again = "Start over" if run.resumable else "Try again"
-            made.insert(0, button_html("retry", run.id, again + less))
-        if run.resumable:
-            made.insert(0, button_html("resume", run.id, "Resume" + less))
-        question = f"Delete {run.name} with its checkpoint and adapter? What is in Compare stays."
-        made.append(button_html("delete", run.id, "Delete", question))
-    return "".join(made)
+        return buttons
+    less = " with less memory" if run.lightens else ""
+    if not run.is_live and run.state != "done":
+        again = "Start over" if run.resumable else "Try again"
+        buttons.insert(0, button_html("retry", run.id, again + less))
+    if not run.is_live and run.resumable:
+        buttons.insert(0, button_html("resume", run.id, "Resume" + less))
+    kill = "Kill it without waiting for its checkpoint?"
+    delete = f"Delete {run.name} with its checkpoint and adapter? What is in Compare stays."
+    return [*buttons, *end_buttons(run.id, run.state, kill, delete)]
 
 
 def _value(value: object) -> str:
