@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import gradio as gr
 
 from dashboards.evaluate import new_run as actions
+from dashboards.evaluate.new_run import Form
 from dashboards.shell.components import ROLE_NAMES
 from dashboards.shell.context import Context
 from dashboards.shell.model_choice import choices, defaults
 from imitation.errors import UserError
 from imitation.evaluation.harness.suites import SUITES, TaskEntry
-from imitation.values import ROLES
+from imitation.values import ROLES, Role
 
 
-def new_form(context: Context) -> tuple[list[gr.components.Component], gr.Button]:
+@dataclass(frozen=True, slots=True)
+class NewFields:
+    """Fields of a new evaluation; `form_of` takes their values by the same names."""
+
+    name: gr.Textbox
+    tasks: gr.Dropdown
+    limit: gr.Number
+    base: gr.Dropdown
+    imitation: gr.Dropdown
+    reference: gr.Dropdown
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFields:
+    """Fields of an import of results made elsewhere."""
+
+    files: gr.File
+    roles: gr.Textbox
+
+
+def form_of(
+    name: str | None,
+    tasks: Sequence[str] | None,
+    limit: float | None,
+    base: Sequence[str] | None,
+    imitation: Sequence[str] | None,
+    reference: Sequence[str] | None,
+) -> Form:
+    """What the fields say; one that was emptied is None."""
+    models = [*(base or ()), *(imitation or ()), *(reference or ())]
+    return Form(
+        (name or "").strip(),
+        tuple(dict.fromkeys(models)),
+        tuple(tasks or ()),
+        int(limit) if limit else None,
+    )
+
+
+def new_form(context: Context) -> tuple[NewFields, gr.Button]:
     """Fields of a new evaluation, and the button that lists every task for the picker."""
-    chosen = defaults(context.catalog().values())
     with gr.Row():
-        pickers = [
-            gr.Dropdown(
-                choices(context, role),
-                value=[one for one in chosen if context.catalog()[one].role == role],
-                label=ROLE_NAMES[role],
-                multiselect=True,
-                elem_classes=f"lab-picker lab-role-{role}",
-            )
-            for role in ROLES
-        ]
+        base, imitation, reference = (_models(context, role) for role in ROLES)
     with gr.Row():
         tasks = gr.Dropdown(
             task_choices(context),
@@ -49,10 +81,10 @@ def new_form(context: Context) -> tuple[list[gr.components.Component], gr.Button
         "List all lm-eval tasks (takes a minute)", size="sm",
         elem_id="evaluate-index",
     )  # fmt: skip
-    return [name, tasks, limit, *pickers], index
+    return NewFields(name, tasks, limit, base, imitation, reference), index
 
 
-def import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
+def import_form() -> tuple[ImportFields, gr.Button]:
     """Results made elsewhere, the roles of their models, and the button that reads them."""
     files = gr.File(
         label="Results (.json), and samples (.jsonl, --log_samples) for gaps and the browser",
@@ -66,7 +98,19 @@ def import_form() -> tuple[gr.File, gr.Textbox, gr.Button]:
             "imitation names its own: alpaca=imitation:llama.",
         )  # fmt: skip
         load = gr.Button("Import under the name above", scale=1, elem_id="evaluate-load")
-    return files, roles, load
+    return ImportFields(files, roles), load
+
+
+def _models(context: Context, role: Role) -> gr.Dropdown:
+    catalog = context.catalog()
+    chosen = defaults(catalog.values())
+    return gr.Dropdown(
+        choices(context, role),
+        value=[model for model in chosen if catalog[model].role == role],
+        label=ROLE_NAMES[role],
+        multiselect=True,
+        elem_classes=f"lab-picker lab-role-{role}",
+    )
 
 
 def task_choices(context: Context) -> list[tuple[str, str]]:
@@ -76,12 +120,12 @@ def task_choices(context: Context) -> list[tuple[str, str]]:
         "study": "The study's: MMLU, Natural Questions, HumanEval, RealToxicityPrompts",
     }
     try:
-        lines = actions.found_tasks(context, "")
+        lines = actions.matching_tasks(context, "")
     except UserError:
         lines = []
     return [
         *((suites[name], name) for name in SUITES),
-        *((_described(one), one.name) for one in lines),
+        *((_described(line), line.name) for line in lines),
     ]
 
 

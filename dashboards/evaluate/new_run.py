@@ -133,7 +133,7 @@ def default_name(context: Context) -> str:
     return free_name(f"{day}-1", taken)
 
 
-def found_tasks(context: Context, text: str) -> list[TaskEntry]:
+def matching_tasks(context: Context, text: str) -> list[TaskEntry]:
     """Tasks whose name, group or dataset holds every word.
 
     Raises:

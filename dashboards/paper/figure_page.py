@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from functools import cache, lru_cache
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from markupsafe import Markup, escape
 
 from dashboards.paper import local_section
 from dashboards.paper.sections import FigureSlot, Section, sections
@@ -24,6 +24,7 @@ from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.palette import LIGHT
 from dashboards.shell.queries import local_scores
 from dashboards.shell.scripts import shared
+from dashboards.shell.templates import render
 from imitation.published import load_later, load_paper
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
     from dashboards.shell.figures.panels import View
 
 
-def figure_page(context: Context, html: str, own_script: Path) -> gr.HTML:
+def figure_page(context: Context, html: str, script: Path) -> gr.HTML:
     """A page's content.
 
     Args:
         context: Its store is read when a visitor's script asks for the figures.
         html: Sections; a `.lab-plot[data-figure]` in them is drawn.
-        own_script: The page's; run after `plots.js` in the same function.
+        script: The page's own; run after `plots.js` in the same function.
     """
 
     def gap_figures(_arguments: object = None) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def figure_page(context: Context, html: str, own_script: Path) -> gr.HTML:
 
     return gr.HTML(
         html,
-        js_on_load=shared("drawing") + shared("plots") + own_script.read_text("utf-8"),
+        js_on_load=shared("drawing") + shared("plots") + script.read_text("utf-8"),
         apply_default_css=False,
         server_functions=[gap_figures, own_runs],
         colours=dict(LIGHT.items()),
@@ -77,9 +78,9 @@ def figures_json(own: tuple[LocalScore, ...] = ()) -> dict[str, Any]:
     for section in published_sections():
         views: list[View] = ["score"] if section.no_gap or not section.records else ["score", "gap"]
         for slot in section.figures:
-            made: dict[str, Any] = {"source": slot.source, "gap": None}
-            made |= {view: _plain(draw[slot.id](LIGHT, template, view)) for view in views}
-            figures[slot.id] = made
+            drawn: dict[str, Any] = {"source": slot.source, "gap": None}
+            drawn |= {view: _plain(draw[slot.id](LIGHT, template, view)) for view in views}
+            figures[slot.id] = drawn
     return {"template": template.to_plotly_json(), "figures": figures}
 
 
@@ -100,28 +101,21 @@ def published_sections() -> list[Section]:
     return sections(load_paper(), load_later())
 
 
-def prose(text: str) -> str:
+def prose(text: str) -> Markup:
     """Escaped, with names that must not break at their hyphen."""
-    return re.sub(
-        r"\b(?:GPT-4\w?|DeepSeek-R1|BIG-Bench)",
-        r'<span class="lab-nowrap">\g<0></span>',
-        escape(text),
+    return Markup(
+        re.sub(
+            r"\b(?:GPT-4\w?|DeepSeek-R1|BIG-Bench)",
+            r'<span class="lab-nowrap">\g<0></span>',
+            str(escape(text)),
+        )
     )
 
 
-def figure_html(slot: FigureSlot, section: Section) -> str:
+def figure_html(slot: FigureSlot, section: Section) -> Markup:
     """Room for a figure, its caption and its downloads."""
-    label = escape(f"{slot.caption}. {section.finding}")
-    links = "".join(
-        f'<button type="button" data-format="{kind}" data-figure="{slot.id}" '
-        f'aria-label="{kind.upper()} of {escape(slot.caption)}">{kind.upper()}</button>'
-        for kind in ("png", "svg")
-    )
-    return (
-        f'<figure class="lab-figure"><div class="lab-plot" data-figure="{slot.id}" role="img" '
-        f'aria-label="{label}"></div><figcaption class="lab-links">'
-        f"<span>{escape(slot.caption)}</span>{links}</figcaption></figure>"
-    )
+    label = f"{slot.caption}. {section.finding}"
+    return render("paper/figure.html", id=slot.id, label=label, caption=slot.caption, slot=True)
 
 
 def _plain(figure: Figure) -> dict[str, Any]:

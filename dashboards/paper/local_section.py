@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from dashboards.shell.components import ROLE_NAMES
 from dashboards.shell.figures.local_scores import LocalScore
 from dashboards.shell.interval_text import percent
 from dashboards.shell.queries import EXAMPLE_ID
 from dashboards.shell.tables import Table
+from dashboards.shell.templates import render
 from imitation.spreadsheet import csv_text
 from imitation.values import Interval
 
-NONE_YET = (
+if TYPE_CHECKING:  # it comes with Plotly, which the start of the app does without
+    from dashboards.shell.figures.panels import By
+
+NONE_YET = Markup(
     '<p class="lab-quiet">Nothing has been measured here yet. <a href="evaluate">Evaluate</a> '
     "measures a base, its imitation and a reference; the result then stands here and over the "
     "paper's curves.</p>"
@@ -71,37 +76,22 @@ def chosen(scores: Sequence[LocalScore], choice: Choice) -> list[LocalScore]:
     ]
 
 
-def own_html(scores: Sequence[LocalScore], choice: Choice) -> str:
+def own_html(scores: Sequence[LocalScore], choice: Choice) -> Markup:
     """The section: finding, filters, room for the figure, table, download."""
-    head = '<section class="lab-section" id="own" data-view="{}" data-title="Your runs">'
-    head = head.format("score") + "<h2>Your runs</h2>"
-    if not scores:
-        return f"{head}{NONE_YET}</section>"
     shown = chosen(scores, choice)
-    imitations = [s for s in shown if s.role == "imitation"]
-    parts = [
-        head,
-        f'<p class="lab-finding">{escape(finding(imitations))}</p>',
-        _filters(scores, choice),
-    ]
-    if imitations:
-        parts.append(
-            '<div class="lab-switch"><div class="lab-seg" role="group" aria-label="Shown as">'
-            '<button type="button" data-view="score" aria-pressed="true">Score</button>'
-            '<button type="button" data-view="gap" aria-pressed="false">Gap closed</button>'
-            '</div></div><figure class="lab-figure"><div class="lab-plot" data-figure="own" '
-            'role="img" aria-label="Own runs; the table below holds the values"></div>'
-            '<figcaption class="lab-links"><span>Measured here; click a point for the answers '
-            "behind it</span>"
-            + "".join(
-                f'<button type="button" data-format="{kind}" data-figure="own">{kind.upper()}'
-                "</button>"
-                for kind in ("png", "svg")
-            )
-            + "</figcaption></figure>"
-        )
-    parts += [_table(shown).html(), _notes(shown), _csv(shown), "</section>"]
-    return "".join(parts)
+    imitations = [score for score in shown if score.role == "imitation"]
+    unlike = dict.fromkeys(f"{score.task}: {why}" for score in shown for why in score.not_alike)
+    return render(
+        "paper/local_section.html",
+        none_yet="" if scores else NONE_YET,
+        finding=finding(imitations),
+        selects=_selects(scores, choice),
+        figure=_figure() if imitations else "",
+        table=_table(shown).html(),
+        not_alike="; ".join(unlike),
+        notes=_notes(shown),
+        csv=f"data:text/csv;charset=utf-8,{quote(_csv(shown))}",
+    )
 
 
 def finding(imitations: Sequence[LocalScore]) -> str:
@@ -111,7 +101,7 @@ def finding(imitations: Sequence[LocalScore]) -> str:
         why = next((s.undefined for s in imitations if s.undefined), "")
         return f"No share of a gap is defined here{f': {why}' if why else ''}."
 
-    def told(score: LocalScore) -> str:
+    def closes(score: LocalScore) -> str:
         assert score.closed is not None
         return f"{score.name} closes {percent(score.closed, 0)} of the gap on {score.task}"
 
@@ -120,10 +110,10 @@ def finding(imitations: Sequence[LocalScore]) -> str:
 
     most, least = max(known, key=share), min(known, key=share)
     if most is least:
-        return f"{told(most)} (n = {most.value.n:,})."
+        return f"{closes(most)} (n = {most.value.n:,})."
     if len(known) == 2:
-        return f"{told(most)}; {told(least)}."
-    return f"{told(most)}, the most of {len(known)}; {told(least)}, the least."
+        return f"{closes(most)}; {closes(least)}."
+    return f"{closes(most)}, the most of {len(known)}; {closes(least)}, the least."
 
 
 def figures(scores: Sequence[LocalScore], choice: Choice) -> dict[str, Any]:
@@ -136,7 +126,7 @@ def figures(scores: Sequence[LocalScore], choice: Choice) -> dict[str, Any]:
     if not any(s.role == "imitation" for s in shown):
         return {}
     template = plotly_template(LIGHT)
-    by = "size" if choice.by == "size" else "tokens"
+    by: By = "size" if choice.by == "size" else "tokens"
     return {
         "score": own_runs(shown, LIGHT, template, "score", by),
         "gap": own_runs(shown, LIGHT, template, "gap", by),
@@ -144,29 +134,30 @@ def figures(scores: Sequence[LocalScore], choice: Choice) -> dict[str, Any]:
     }
 
 
-def _filters(scores: Sequence[LocalScore], choice: Choice) -> str:
+def _figure() -> Markup:
+    return render(
+        "paper/figure.html",
+        id="own",
+        label="Own runs; the table below holds the values",
+        caption="Measured here; click a point for the answers behind it",
+        slot=False,
+    )
+
+
+def _selects(
+    scores: Sequence[LocalScore], choice: Choice
+) -> list[tuple[str, str, list[tuple[str, str]], str]]:
+    """What the runs can be narrowed down by: name, label, options (value, text), the one set."""
     runs = dict.fromkeys((s.run, s.run_name) for s in scores)
     tasks = dict.fromkeys((s.task, s.task) for s in scores)
     models = dict.fromkeys((s.model, s.name) for s in scores if s.role == "imitation")
-    return (
-        '<div class="lab-selects">'
-        + _select("run", "Run", [("", "All runs"), *runs], choice.run)
-        + _select("task", "Benchmark", [("", "All benchmarks"), *tasks], choice.task)
-        + _select("model", "Imitation", [("", "All imitations"), *models], choice.model)
-        + _select(
-            "by", "Along", [("tokens", "Imitation tokens"), ("size", "Size of the base")], choice.by
-        )
-        + "</div>"
-    )
-
-
-def _select(name: str, label: str, options: Iterable[tuple[str, str]], value: str) -> str:
-    made = "".join(
-        f'<option value="{escape(key)}"{" selected" if key == value else ""}>{escape(text)}'
-        "</option>"
-        for key, text in options
-    )
-    return f'<label>{escape(label)}<select data-own="{name}">{made}</select></label>'
+    along = [("tokens", "Imitation tokens"), ("size", "Size of the base")]
+    return [
+        ("run", "Run", [("", "All runs"), *runs], choice.run),
+        ("task", "Benchmark", [("", "All benchmarks"), *tasks], choice.task),
+        ("model", "Imitation", [("", "All imitations"), *models], choice.model),
+        ("by", "Along", along, choice.by),
+    ]
 
 
 def _table(scores: Sequence[LocalScore]) -> Table:
@@ -186,7 +177,8 @@ def _table(scores: Sequence[LocalScore]) -> Table:
     return Table("Measured here; 95% intervals in brackets", header, tuple(rows))
 
 
-def _notes(scores: Sequence[LocalScore]) -> str:
+def _notes(scores: Sequence[LocalScore]) -> list[str]:
+    """What a reader of the numbers must know."""
     notes = [EXAMPLE_NOTE] if any(s.run == EXAMPLE_ID for s in scores) else []
     notes += [STAND_IN] if any(s.stand_in for s in scores) else []
     notes += dict.fromkeys(f"{s.task}, {s.name}: {note}" for s in scores for note in s.notes)
@@ -195,12 +187,7 @@ def _notes(scores: Sequence[LocalScore]) -> str:
         for s in scores
         if s.undefined
     )
-    unlike = dict.fromkeys(f"{s.task}: {why}" for s in scores for why in s.not_alike)
-    badge = ""
-    if unlike:
-        text = escape("; ".join(unlike))
-        badge = f'<p class="lab-note"><span class="lab-badge">not measured alike: {text}</span></p>'
-    return badge + "".join(f'<p class="lab-note">{escape(note)}</p>' for note in notes)
+    return notes
 
 
 def _csv(scores: Sequence[LocalScore]) -> str:
@@ -212,5 +199,4 @@ def _csv(scores: Sequence[LocalScore]) -> str:
         cells = [getattr(s, name) for name in plain]
         cells += [s.value.value, s.value.low, s.value.high, s.value.n, gap.value, gap.low, gap.high]
         rows.append([*cells, "; ".join(s.not_alike), " ".join(s.notes)])
-    href = f"data:text/csv;charset=utf-8,{quote(csv_text(rows))}"
-    return f'<p class="lab-links"><a href="{href}" download="own-runs.csv">CSV</a></p>'
+    return csv_text(rows)

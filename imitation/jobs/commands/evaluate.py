@@ -108,7 +108,7 @@ class Evaluate(JobParameters):
         if not self.tasks:
             problems.append("No benchmark is chosen: name a suite or a task.")
         if self.limit is not None and self.limit < 1:
-            problems.append(f"{self.limit} samples are too few: at least 1, or none named for all.")
+            problems.append(f"{self.limit} samples are too few: at least 1, or no limit for all.")
         for text in self.shots:
             number = text.rpartition("=")[2]
             if not (number.isascii() and number.isdecimal()):

@@ -11,7 +11,7 @@ from dashboards.evaluate import new_run as actions
 from dashboards.evaluate import samples, samples_view
 from dashboards.evaluate import view as evaluate_view
 from dashboards.evaluate.new_run import Form
-from dashboards.evaluate.page import START, address_of, place_of
+from dashboards.evaluate.position import START, address_of, position_of
 from dashboards.evaluate.runs import Evaluations
 from dashboards.evaluate.samples import Browse
 from dashboards.paper import local_section
@@ -407,16 +407,16 @@ def test_a_broken_report_is_said_and_takes_no_other_with_it(context, run, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("position", "words"),
     [
         (START, ""),
-        ({**START, "run": "r", "task": "a b&c", "page": 3, "raters": "on"}, "où? &=#"),
-        ({**START, "verdicts": {"m=1": "wrong", "r&b": "right"}}, "x"),
+        (replace(START, run="r", task="a b&c", page=3, raters="on"), "où? &=#"),
+        (replace(START, verdicts={"m=1": "wrong", "r&b": "right"}), "x"),
     ],
 )
-def test_an_address_keeps_what_was_being_read(place, words):
-    asked = dict(parse_qsl(address_of(place, words).removeprefix("?"), keep_blank_values=True))
-    assert place_of(asked) == (place, words)
+def test_an_address_keeps_what_was_being_read(position, words):
+    query = dict(parse_qsl(address_of(position, words).removeprefix("?"), keep_blank_values=True))
+    assert position_of(query) == (position, words)
 
 
 @pytest.mark.parametrize(
@@ -424,4 +424,4 @@ def test_an_address_keeps_what_was_being_read(place, words):
     [{"at": "-1"}, {"at": "\u00b2"}, {"at": "9" * 50}, {"is-m": "nonsense"}, {"x": "y"}],
 )
 def test_an_address_of_nonsense_shows_the_start(asked):
-    assert place_of(asked) == (START, "")
+    assert position_of(asked) == (START, "")
