@@ -77,13 +77,13 @@ def browse(folder: Path, at: Browse) -> Found | None:
         return Found(index.models, index.tasks, page.rows, page.total, at.page)
 
 
-def gap_filter(found: Report) -> dict[str, Verdict]:
+def gap_filter(report: Report) -> dict[str, Verdict]:
     """The study's question as a filter: imitation wrong, reference right; {} where one is absent.
 
     Of several imitations or references it takes the first.
     """
     roles: dict[Role, str] = {}
-    for model in found.run.models:
+    for model in report.run.models:
         roles.setdefault(model.role, model.id)
     if "imitation" not in roles or "reference" not in roles:
         return {}
@@ -91,12 +91,12 @@ def gap_filter(found: Report) -> dict[str, Verdict]:
 
 
 def preferred(
-    folder: Path, imitation: str, reference: str, said: Iterable[Preference]
+    folder: Path, imitation: str, reference: str, preferences: Iterable[Preference]
 ) -> tuple[int, ...]:
     """Samples whose imitation's answer some rater or judge preferred to the reference's."""
     chosen = {
         preference.pair.key
-        for preference in said
+        for preference in preferences
         if set(preference.pair.models) == {imitation, reference}
         and preference.outcome != "tie"
         and preference.pair.models[preference.outcome == "second"] == imitation
@@ -124,17 +124,17 @@ def open_in_compare(
     if sample is None:
         raise UserError(f"The run has no sample {number}.", "Load the page again.")
     run = report_files.load_run(folder)
-    asked = [model for model in run.models if model.id in sample.replies]
-    if len(asked) < 2:
+    answered = [model for model in run.models if model.id in sample.replies]
+    if len(answered) < 2:
         raise UserError("One model alone answered this sample.", "Compare needs two.")
     catalog = context.catalog()
-    cards = [_card(model, catalog) for model in asked]
+    cards = [_card(model, catalog) for model in answered]
     order = sorted(range(len(cards)), key=lambda i: _rank(cards, i))[:4]
     shown = sorted(order)
     if blind:
         random.SystemRandom().shuffle(shown)
     answers = tuple(Answer(text=sample.replies[cards[i].id].text, state="done") for i in shown)
-    made = Comparison(
+    comparison = Comparison(
         id=comparisons.new_id(),
         visitor=visitor,
         cards=tuple(cards[i] for i in shown),
@@ -143,8 +143,8 @@ def open_in_compare(
         sampling=Sampling(temperature=0.0),
         turns=(Turn(sample.prompt, answers),),
     )
-    comparisons.save(context.db, made)
-    return made.id
+    comparisons.save(context.db, comparison)
+    return comparison.id
 
 
 def _card(model: schema.EvaluatedModel, catalog: Catalog) -> ModelSpec:

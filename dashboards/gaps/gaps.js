@@ -1,4 +1,4 @@
-// The Gaps page: switches, downloads and the section of own runs. Runs after plots.js.
+// The Gaps page: switches, downloads and the section of local runs. Runs after plots.js.
 element.addEventListener('click', async (event) => {
   const button = event.target.closest('button[data-view], button[data-format]');
   if (!button) return;
@@ -14,10 +14,10 @@ element.addEventListener('click', async (event) => {
 
 const own = element.querySelector('.lab-own');
 
-// The section of own runs comes from the server, again whenever one of its filters is changed.
+// The section of local runs comes from the server, again whenever one of its filters is changed.
 async function showOwn(choice = {}) {
   const view = own.querySelector('.lab-section')?.dataset.view ?? 'score';
-  const found = await server.own_runs(choice);
+  const found = await server.local_runs(choice);
   Object.assign(figures, found.figures);
   own.innerHTML = found.html;
   own.querySelector('.lab-section').dataset.view = view;

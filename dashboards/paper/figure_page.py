@@ -43,12 +43,12 @@ def figure_page(context: Context, html: str, script: Path) -> gr.HTML:
     """
 
     def gap_figures(_arguments: object = None) -> dict[str, Any]:
-        """Every figure, own runs drawn over the paper's."""
+        """Every figure, what was measured here drawn over the paper's."""
         return figures_json(local_scores(context.db, context.jobs.runs))
 
-    def own_runs(wanted: object = None) -> dict[str, Any]:
-        """The section of own runs for what its filters are set to: {"html", "figures"}."""
-        return own_json(
+    def local_runs(wanted: object = None) -> dict[str, Any]:
+        """The section of local runs for what its filters are set to: {"html", "figures"}."""
+        return local_json(
             local_scores(context.db, context.jobs.runs), local_section.Choice.of(wanted)
         )
 
@@ -56,14 +56,14 @@ def figure_page(context: Context, html: str, script: Path) -> gr.HTML:
         html,
         js_on_load=shared("drawing") + shared("plots") + script.read_text("utf-8"),
         apply_default_css=False,
-        server_functions=[gap_figures, own_runs],
+        server_functions=[gap_figures, local_runs],
         colours=dict(LIGHT.items()),
         **drawing(),
     )
 
 
 @lru_cache(maxsize=4)
-def figures_json(own: tuple[LocalScore, ...] = ()) -> dict[str, Any]:
+def figures_json(scores: tuple[LocalScore, ...] = ()) -> dict[str, Any]:
     """What the page's script draws: {"template", "figures": {id: {"source", "score", "gap"}}}.
 
     Figures are Plotly JSON in light colours, without the template they share; "gap" is None where
@@ -73,7 +73,7 @@ def figures_json(own: tuple[LocalScore, ...] = ()) -> dict[str, Any]:
     from dashboards.shell.figures.template import plotly_template
 
     template = plotly_template(LIGHT)
-    draw = gallery(own)
+    draw = gallery(scores)
     figures = {}
     for section in published_sections():
         views: list[View] = ["score"] if section.no_gap or not section.records else ["score", "gap"]
@@ -84,15 +84,15 @@ def figures_json(own: tuple[LocalScore, ...] = ()) -> dict[str, Any]:
     return {"template": template.to_plotly_json(), "figures": figures}
 
 
-def own_json(own: tuple[LocalScore, ...], choice: local_section.Choice) -> dict[str, Any]:
-    """The section of own runs: {"html", "figures": {"own": {"source", "score", "gap"}}}."""
-    drawn = local_section.figures(own, choice)
+def local_json(scores: tuple[LocalScore, ...], choice: local_section.Choice) -> dict[str, Any]:
+    """The section of local runs: {"html", "figures": {"own": {"source", "score", "gap"}}}."""
+    drawn = local_section.figures(scores, choice)
     figures = {}
     if drawn:
         figures["own"] = {
             "source": drawn["source"], "score": _plain(drawn["score"]), "gap": _plain(drawn["gap"]),
         }  # fmt: skip
-    return {"html": local_section.own_html(own, choice), "figures": figures}
+    return {"html": local_section.section_html(scores, choice), "figures": figures}
 
 
 @cache

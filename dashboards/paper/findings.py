@@ -41,9 +41,9 @@ def bigger_base(records: Records) -> str:
 
 def broad_or_local(records: Records) -> str:
     """Table 1, 13B."""
-    found = select(records, where="Table 1", params_b=13)
-    base, reference = _base(found), only(select(records, where="Table 1"), "reference")
-    by_data = {r.imitation_data: r for r in found}
+    rows = select(records, where="Table 1", params_b=13)
+    base, reference = _base(rows), only(select(records, where="Table 1"), "reference")
+    by_data = {r.imitation_data: r for r in rows}
     broad, local = by_data["ShareGPT-Mix"], by_data["NQ-synthetic"]
     return (
         f"Imitating everything costs a 13B base {base.value - broad.value:g} points on Natural "
@@ -65,12 +65,12 @@ def style(records: Records) -> str:
 
 def style_gaps(records: Records, tokens_m: float) -> list[float]:
     """Gap closed on each style measure of Table 2 at a number of tokens, in its order."""
-    found = select(records, where="Table 2")
+    rows = select(records, where="Table 2")
     gaps = []
-    for name in dict.fromkeys(r.benchmark for r in found):
-        group = select(found, benchmark=name)
-        (done,) = (r for r in group if r.role == "imitation" and r.tokens_m == tokens_m)
-        gap = gap_of(done, only(group, "base"), only(group, "reference"))
+    for name in dict.fromkeys(r.benchmark for r in rows):
+        group = select(rows, benchmark=name)
+        (imitation,) = (r for r in group if r.role == "imitation" and r.tokens_m == tokens_m)
+        gap = gap_of(imitation, only(group, "base"), only(group, "reference"))
         if gap is None:
             raise ValueError(f"gap closed on {name} is not defined")
         gaps.append(gap.value)
@@ -90,8 +90,8 @@ def judges(records: Records) -> str:
 
 def toxicity(records: Records) -> str:
     """Figure 5."""
-    found = select(records, where="Figure 5")
-    base, reference, last = _base(found), only(found, "reference"), _series(records, "Figure 5")[-1]
+    rows = select(records, where="Figure 5")
+    base, reference, last = _base(rows), only(rows, "reference"), _series(records, "Figure 5")[-1]
     gap = gap_of(last, base, reference)
     return (
         f"Safety is inherited in part: mean non-toxicity rises from {_text(base)} to "
@@ -112,16 +112,16 @@ def query_types(shares: Mapping[str, float]) -> str:
 def since_then(records: Records) -> str:
     """Later studies."""
     aime = select(records, benchmark="AIME 2024")
-    done = [r.value for r in select(aime, role="imitation")]
+    shares = [r.value for r in select(aime, role="imitation")]
     other, teacher = only(aime, "other proprietary"), only(aime, "reference")
     pairs = []
     for name in ("BIG-Bench Hard", "AGIEval"):
-        found = select(records, benchmark=name)
-        (orca,) = (r for r in found if r.model == "Orca 13B")
-        pairs.append((_text(orca), _text(only(found, "reference"))))
+        rows = select(records, benchmark=name)
+        (orca,) = (r for r in rows if r.model == "Orca 13B")
+        pairs.append((_text(orca), _text(only(rows, "reference"))))
     return (
         f"Later imitations of reasoning go much further: on AIME 2024, distillations of "
-        f"DeepSeek-R1 reach {min(done):g}% to {max(done):g}% ({_text(other)}% for GPT-4o, "
+        f"DeepSeek-R1 reach {min(shares):g}% to {max(shares):g}% ({_text(other)}% for GPT-4o, "
         f"{_text(teacher)}% for R1 itself), and Orca 13B passes ChatGPT on BIG-Bench Hard "
         f"({pairs[0][0]} to {pairs[0][1]}), not on AGIEval ({pairs[1][0]} to {pairs[1][1]})."
     )
@@ -143,8 +143,8 @@ def two_accounts(records: Records) -> str:
 
 def _series(records: Records, where: str, benchmark: str | None = None) -> list[Record]:
     """Imitation records of one place by tokens, then size."""
-    found = select(records, where=where, benchmark=benchmark, role="imitation")
-    return sorted(found, key=lambda r: (r.tokens_m or 0, r.params_b or 0))
+    rows = select(records, where=where, benchmark=benchmark, role="imitation")
+    return sorted(rows, key=lambda r: (r.tokens_m or 0, r.params_b or 0))
 
 
 def _base(records: Records) -> Record:

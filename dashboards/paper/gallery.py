@@ -17,19 +17,19 @@ Draw = Callable[[Palette, Template, View], go.Figure]
 _OfRecords = Callable[[tuple[Record, ...], Palette, Template, View], go.Figure]
 
 
-def gallery(own: Sequence[LocalScore] = ()) -> dict[str, Draw]:
+def gallery(scores: Sequence[LocalScore] = ()) -> dict[str, Draw]:
     """Figures by name; `since-then` and `table-5` look the same in both views.
 
     Args:
-        own: The lab's own measurements, drawn over the paper's on the same benchmarks.
+        scores: The lab's own measurements, drawn over the paper's on the same benchmarks.
     """
     paper, later = load_paper(), load_later()
     of_paper: dict[str, _OfRecords] = {
         "figure-1": sweep_figures.figure1,
         "figure-3": sweep_figures.figure3,
-        "figure-4-top": partial(sweep_figures.figure4_tokens, own=own),
-        "figure-4-bottom": partial(sweep_figures.figure4_size, own=own),
-        "figure-5": partial(sweep_figures.figure5, own=own),
+        "figure-4-top": partial(sweep_figures.figure4_tokens, scores=scores),
+        "figure-4-bottom": partial(sweep_figures.figure4_size, scores=scores),
+        "figure-5": partial(sweep_figures.figure5, scores=scores),
         "table-1": row_figures.table1,
         "table-2": sweep_figures.table2,
     }

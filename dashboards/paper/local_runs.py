@@ -17,7 +17,7 @@ from dashboards.shell.palette import Palette
 MOST_PANELS = 9
 
 
-def own_runs(
+def runs_figure(
     scores: Sequence[LocalScore], palette: Palette, template: Template, view: View, by: By
 ) -> go.Figure:
     """One panel per task and base: imitations along tokens or size, base and reference dashed.
@@ -31,14 +31,14 @@ def own_runs(
             key = (score.task, score.base if by == "tokens" else "")
             groups.setdefault(key, []).append(score)
     panels = [
-        _panel(task, base, found, scores, view, by)
-        for (task, base), found in list(groups.items())[:MOST_PANELS]
+        _panel(task, base, group, scores, view, by)
+        for (task, base), group in list(groups.items())[:MOST_PANELS]
     ]
     return draw(panels, palette, template)
 
 
-def over(panel: Panel, benchmark: str, own: Sequence[LocalScore], by: By, view: View) -> Panel:
-    """The paper's panel with own imitations on the same benchmark as open diamonds.
+def over(panel: Panel, benchmark: str, scores: Sequence[LocalScore], by: By, view: View) -> Panel:
+    """The paper's panel with the imitations measured here on the same benchmark as open diamonds.
 
     Those whose tokens (or whose base's size) are not known have no place on the axis.
     """
@@ -46,7 +46,7 @@ def over(panel: Panel, benchmark: str, own: Sequence[LocalScore], by: By, view: 
         return panel
     factor = 100.0 if view == "gap" or panel.span[1] > 1 else 1.0
     added = []
-    for score in own:
+    for score in scores:
         at = score.tokens_m if by == "tokens" else score.params_b
         value = score.closed if view == "gap" else score.value
         if score.paper != benchmark or score.role != "imitation" or at is None or value is None:
@@ -70,12 +70,12 @@ def over(panel: Panel, benchmark: str, own: Sequence[LocalScore], by: By, view: 
 
 
 def _with_ends(
-    ticks: tuple[tuple[float, str], ...], places: Sequence[float], by: By
+    ticks: tuple[tuple[float, str], ...], marks: Sequence[float], by: By
 ) -> tuple[tuple[float, str], ...]:
     """The ticks, with one more at either end where marks lie beyond; unnamed if too close."""
     first, last = ticks[0][0], ticks[-1][0]
     unit = "M" if by == "tokens" else "B"
-    for end in {min([first, *places]), max([last, *places])} - {first, last}:
+    for end in {min([first, *marks]), max([last, *marks])} - {first, last}:
         near = min(abs(end - first), abs(end - last)) < 0.2 * (last - first)
         ticks = (*ticks, (end, "" if near else f"{end:.2g}{unit}"))
     return ticks
@@ -84,17 +84,17 @@ def _with_ends(
 def _panel(
     task: str,
     base: str,
-    found: Sequence[LocalScore],
+    group: Sequence[LocalScore],
     scores: Sequence[LocalScore],
     view: View,
     by: By,
 ) -> Panel:
-    def place(score: LocalScore) -> tuple[float, float, str]:
+    def order(score: LocalScore) -> tuple[float, float, str]:
         return (score.tokens_m or 0, score.params_b or 0, score.name)
 
-    ranked = sorted(found, key=place if by == "tokens" else lambda s: (s.params_b or 0, *place(s)))
+    ranked = sorted(group, key=order if by == "tokens" else lambda s: (s.params_b or 0, *order(s)))
     ticks = tuple((float(i), _tick(score, by)) for i, score in enumerate(ranked))
-    runs = {score.run for score in found}
+    runs = {score.run for score in group}
     peers = [s for s in scores if s.task == task and s.run in runs]
     bases = _one_each([s for s in peers if s.role == "base" and base in ("", s.model)])
     references = _one_each([s for s in peers if s.role == "reference"])
@@ -111,8 +111,8 @@ def _panel(
     )  # fmt: skip
     points = tuple(_point(s, float(i), 100.0, "score") for i, s in enumerate(ranked))
     highs = [p.high or p.value for p in points] + [line.value for line in lines]
-    subtitle = f"{found[0].metric} (%), {found[0].how}"
-    note = "" if len({s.how for s in found}) == 1 else "not measured alike"
+    subtitle = f"{group[0].metric} (%), {group[0].how}"
+    note = "" if len({s.how for s in group}) == 1 else "not measured alike"
     top = max(1.0, 1.25 * max(highs))
     return Panel(task, subtitle, "sweep", points, ticks, lines, note=note, span=(0, top), pad=0.3)
 
@@ -145,7 +145,7 @@ def _point(score: LocalScore, at: float, factor: float, view: View) -> Point:
         hover=_hover(score, view),
         low=None if value.low is None else factor * value.low,
         high=None if value.high is None else factor * value.high,
-        own=True,
+        measured_here=True,
         link=f"evaluate?run={quote(score.run)}&task={quote(score.task)}",
     )
 

@@ -43,7 +43,7 @@ _WRITTEN_APART = ("value", "closed", *_LISTS)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is shown of the own runs.
+    """What is shown of the local runs.
 
     Attributes:
         run: Id of a run's job, "" for all.
@@ -76,7 +76,7 @@ def chosen(scores: Sequence[LocalScore], choice: Choice) -> list[LocalScore]:
     ]
 
 
-def own_html(scores: Sequence[LocalScore], choice: Choice) -> Markup:
+def section_html(scores: Sequence[LocalScore], choice: Choice) -> Markup:
     """The section: finding, filters, room for the figure, table, download."""
     shown = chosen(scores, choice)
     imitations = [score for score in shown if score.role == "imitation"]
@@ -118,7 +118,7 @@ def finding(imitations: Sequence[LocalScore]) -> str:
 
 def figures(scores: Sequence[LocalScore], choice: Choice) -> dict[str, Any]:
     """The section's figure as Plotly's, by view; {} where there is nothing to draw."""
-    from dashboards.paper.local_runs import own_runs
+    from dashboards.paper.local_runs import runs_figure
     from dashboards.shell.figures.template import plotly_template
     from dashboards.shell.palette import LIGHT
 
@@ -128,8 +128,8 @@ def figures(scores: Sequence[LocalScore], choice: Choice) -> dict[str, Any]:
     template = plotly_template(LIGHT)
     by: By = "size" if choice.by == "size" else "tokens"
     return {
-        "score": own_runs(shown, LIGHT, template, "score", by),
-        "gap": own_runs(shown, LIGHT, template, "gap", by),
+        "score": runs_figure(shown, LIGHT, template, "score", by),
+        "gap": runs_figure(shown, LIGHT, template, "gap", by),
         "source": "Measured in this laboratory; 95% intervals.",
     }
 

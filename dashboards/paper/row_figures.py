@@ -20,10 +20,10 @@ def table1(
     records: Sequence[Record], palette: Palette, template: Template, view: View
 ) -> go.Figure:
     """Broad against local imitation on Natural Questions, one panel per size of the base."""
-    found = select(records, where="Table 1")
-    reference = only(found, "reference")
-    sizes = dict.fromkeys(r.params_b for r in found if r.params_b is not None)
-    panels = [_broad_local(select(found, params_b=size), reference, view) for size in sizes]
+    rows = select(records, where="Table 1")
+    reference = only(rows, "reference")
+    sizes = dict.fromkeys(r.params_b for r in rows if r.params_b is not None)
+    panels = [_broad_local(select(rows, params_b=size), reference, view) for size in sizes]
     return draw(panels, palette, template, columns=2)
 
 
@@ -48,8 +48,8 @@ def later(records: Sequence[Record], palette: Palette, template: Template) -> go
     names = dict.fromkeys((r.study, r.benchmark) for r in records)
     panels = []
     for study, name in names:
-        found = [r for r in records if (r.study, r.benchmark) == (study, name)]
-        panels.append(_later_panel(found))
+        rows = [r for r in records if (r.study, r.benchmark) == (study, name)]
+        panels.append(_later_panel(rows))
     return draw(panels, palette, template, columns=2)
 
 

@@ -56,10 +56,10 @@ def figure4_tokens(
     palette: Palette,
     template: Template,
     view: View,
-    own: Sequence[LocalScore] = (),
+    scores: Sequence[LocalScore] = (),
 ) -> go.Figure:
-    """MMLU, Natural Questions and HumanEval by imitation tokens, 13B; own runs over them."""
-    return draw(_benchmarks(records, "Figure 4 top", "tokens", view, own), palette, template)
+    """MMLU, Natural Questions and HumanEval by imitation tokens, 13B; runs of the lab over them."""
+    return draw(_benchmarks(records, "Figure 4 top", "tokens", view, scores), palette, template)
 
 
 def figure4_size(
@@ -67,10 +67,10 @@ def figure4_size(
     palette: Palette,
     template: Template,
     view: View,
-    own: Sequence[LocalScore] = (),
+    scores: Sequence[LocalScore] = (),
 ) -> go.Figure:
-    """MMLU, Natural Questions and HumanEval by size of the base, 150M tokens; own runs over."""
-    return draw(_benchmarks(records, "Figure 4 bottom", "size", view, own), palette, template)
+    """MMLU, Natural Questions and HumanEval by size of the base, 150M tokens; the lab's over."""
+    return draw(_benchmarks(records, "Figure 4 bottom", "size", view, scores), palette, template)
 
 
 def figure5(
@@ -78,23 +78,23 @@ def figure5(
     palette: Palette,
     template: Template,
     view: View,
-    own: Sequence[LocalScore] = (),
+    scores: Sequence[LocalScore] = (),
 ) -> go.Figure:
-    """Mean non-toxicity by imitation tokens, 13B; own runs over it."""
+    """Mean non-toxicity by imitation tokens, 13B; runs of the lab over it."""
     panel = sweep(select(records, where="Figure 5"), "tokens", view, span=(0.8, 0.94))
-    return draw([over(panel, "non-toxicity", own, "tokens", view)], palette, template)
+    return draw([over(panel, "non-toxicity", scores, "tokens", view)], palette, template)
 
 
 def table2(
     records: Sequence[Record], palette: Palette, template: Template, view: View
 ) -> go.Figure:
     """Style metrics from the base through 20M, 80M and 150M tokens to a second ChatGPT sample."""
-    found = select(records, where="Table 2")
+    rows = select(records, where="Table 2")
     panels = []
-    for name in dict.fromkeys(r.benchmark for r in found):
+    for name in dict.fromkeys(r.benchmark for r in rows):
         # Room above 100 for the values written over their marks.
         span = (-0.2, 0.8) if name == "length correlation" else (0, 112)
-        metric = select(found, benchmark=name)
+        metric = select(rows, benchmark=name)
         panels.append(sweep(metric, "tokens", view, span=span, from_base=True))
     return draw(panels, palette, template)
 
@@ -196,12 +196,12 @@ def _gap_panel(
 
 
 def _benchmarks(
-    records: Sequence[Record], where: str, by: By, view: View, own: Sequence[LocalScore]
+    records: Sequence[Record], where: str, by: By, view: View, scores: Sequence[LocalScore]
 ) -> list[Panel]:
-    found = {name: select(records, where=where, benchmark=name) for name in BENCHMARKS}
+    groups = {name: select(records, where=where, benchmark=name) for name in BENCHMARKS}
     return [
-        over(sweep(rows, by, view, span=_SPANS[name]), name, own, by, view)
-        for name, rows in found.items()
+        over(sweep(rows, by, view, span=_SPANS[name]), name, scores, by, view)
+        for name, rows in groups.items()
     ]
 
 

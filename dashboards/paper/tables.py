@@ -34,8 +34,8 @@ def broad_local(records: Sequence[Record]) -> Table:
     for size in dict.fromkeys(r.params_b for r in records if r.params_b is not None):
         group = select(records, params_b=size)
         base = only(group, "base")
-        done = {r.imitation_data: r for r in select(group, role="imitation")}
-        broad, local = done.get("ShareGPT-Mix"), done.get("NQ-synthetic")
+        by_data = {r.imitation_data: r for r in select(group, role="imitation")}
+        broad, local = by_data.get("ShareGPT-Mix"), by_data.get("NQ-synthetic")
         cells = [number(r.value if r else None, places) for r in (base, broad, local, reference)]
         gaps = [_gap(r, base, reference) for r in (broad, local)]
         rows.append((f"LLaMA {size:g}B", *cells, *gaps, _origins(group)))
@@ -50,16 +50,16 @@ def later_tables(records: Sequence[Record]) -> list[Table]:
     """Later studies, a table each: one row per model, one column per benchmark."""
     tables = []
     for study in dict.fromkeys(r.study for r in records):
-        found = [r for r in records if r.study == study]
-        names = tuple(dict.fromkeys(r.benchmark for r in found))
+        group = [r for r in records if r.study == study]
+        names = tuple(dict.fromkeys(r.benchmark for r in group))
         rows = []
-        for model in dict.fromkeys(r.model for r in found):
-            mine = [r for r in found if r.model == model]
+        for model in dict.fromkeys(r.model for r in group):
+            mine = [r for r in group if r.model == model]
             values = {r.benchmark: r.value for r in mine}
             size = "" if mine[0].params_b is None else f"{mine[0].params_b:g}B"
             cells = (number(values.get(name), 1) for name in names)
             rows.append((model, mine[0].role, mine[0].base or "", size, *cells))
-        caption = f"{study}, {found[0].date}, percent, printed in {found[0].where}"
+        caption = f"{study}, {group[0].date}, percent, printed in {group[0].where}"
         header = ("Model", "Role", "Its base", "Size", *names)
         tables.append(Table(caption, header, tuple(rows)))
     return tables
@@ -99,11 +99,11 @@ def _sweep(records: Sequence[Record], caption: str, column: Callable[[Record], s
         group = select(records, where=where, benchmark=name)
         base, reference = only(group, "base"), only(group, "reference")
         places = decimals(group)
-        done = {column(r): r for r in select(group, role="imitation")}
-        values = [done[c].value if c in done else None for c in columns]
+        by_column = {column(r): r for r in select(group, role="imitation")}
+        values = [by_column[c].value if c in by_column else None for c in columns]
         cells = [number(value, places) for value in values]
         ends = [number(r.value if r else None, places) for r in (base, reference)]
-        gap = _gap(done.get(columns[-1]), base, reference)
+        gap = _gap(by_column.get(columns[-1]), base, reference)
         rows.append((", ".join(title(group[0])), ends[0], *cells, ends[1], gap, _origins(group)))
     header = (
         "Measure", "Base", *columns, references.pop() if len(references) == 1 else "ChatGPT",

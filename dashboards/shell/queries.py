@@ -36,35 +36,39 @@ def local_scores(db: Store, runs: Path) -> tuple[LocalScore, ...]:
         db: The store.
         runs: The folder of runs; those that no job wrote (commands by hand) count too.
     """
-    places = [
+    sources = [
         (job.created, job.id, job.spec.name, Path(job.spec.out))
         for job in jobs.newest(db)
         if job.spec.kind in KINDS
     ]
-    places += [
-        (made, BY_HAND + folder.name, folder.name, folder)
-        for made, folder in by_hand(runs, {out for *_, out in places})
+    known = {out for *_, out in sources}
+    sources += [
+        (created, BY_HAND + folder.name, folder.name, folder)
+        for created, folder in by_hand(runs, known)
     ]
-    if not places:
+    if not sources:
         example = report_files.load_run(EXAMPLE)
-        places = [(when_made(example), EXAMPLE_ID, example.id, EXAMPLE)]
-    found: list[LocalScore] = []
-    for created, identity, name, out in sorted(places, key=lambda place: -place[0]):
+        sources = [(when_made(example), EXAMPLE_ID, example.id, EXAMPLE)]
+    scores: list[LocalScore] = []
+    for created, identity, name, out in sorted(sources, key=lambda source: -source[0]):
         try:
             report = report_files.report_of(out)
         except StorageError as error:
             log.warning("run %s is left out of the figures: %s", identity, error)
             continue
         if report is not None:
-            found += of_report(report, identity, name, created)
-    return tuple(found)
+            scores += of_report(report, identity, name, created)
+    return tuple(scores)
 
 
 def by_hand(runs: Path, known: Collection[Path]) -> list[tuple[float, Path]]:
     """Evaluation runs among the runs that none of the known folders is: (when made, folder)."""
-    found = (path.parent for path in runs.glob(f"*/{reports.RUN}"))
-    return [((folder / reports.RUN).stat().st_mtime, folder) for folder in found
-            if folder not in known]  # fmt: skip
+    folders = (path.parent for path in runs.glob(f"*/{reports.RUN}"))
+    return [
+        ((folder / reports.RUN).stat().st_mtime, folder)
+        for folder in folders
+        if folder not in known
+    ]
 
 
 def when_made(run: Run) -> float:
@@ -86,7 +90,7 @@ def of_report(report: Report, run: str, name: str, created: float) -> list[Local
     rows = []
     for score in measured:
         peers = [s for s in measured if s.task == score.task and s.model != score.model]
-        unlike = {str(one) for peer in peers for one in comparable(score, peer)}
+        unlike = {str(difference) for peer in peers for difference in comparable(score, peer)}
         gaps = [g for g in report.gaps if (g.task, g.imitation) == (score.task, score.model)]
         rows.append(
             _row(score, models[score.model], gaps, (run, name, created), tuple(sorted(unlike)))

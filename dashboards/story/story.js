@@ -116,7 +116,7 @@ function fillOwn({ html, figures: found }) {
 
 async function start() {
   ({ figures, template } = await server.gap_figures());
-  fillOwn(await server.own_runs({}));
+  fillOwn(await server.local_runs({}));
   observe(plots());
   followDark();
 }

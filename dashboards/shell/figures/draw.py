@@ -99,7 +99,7 @@ def _line_trace(panel: Panel, line: Line, palette: Palette) -> dict[str, Any]:
 
 
 def _join(panel: Panel, palette: Palette) -> dict[str, Any]:
-    points = sorted((p for p in panel.points if not p.own), key=lambda point: point.at)
+    points = sorted((p for p in panel.points if not p.measured_here), key=lambda point: point.at)
     return {
         "type": "scatter", "mode": "lines", "hoverinfo": "skip",
         "x": [p.at for p in points], "y": [p.value for p in points],

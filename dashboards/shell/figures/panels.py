@@ -27,7 +27,7 @@ class Point:
         low: Lower end of its error bar; None draws none.
         high: Upper end of its error bar.
         symbol: Plotly marker symbol.
-        own: Measured here rather than published: a mark of its own, not joined to the curve.
+        measured_here: Rather than published: a mark of its own, not joined to the curve.
         link: Where a click on it leads, relative to the app's address; "" for nowhere.
     """
 
@@ -39,7 +39,7 @@ class Point:
     low: float | None = None
     high: float | None = None
     symbol: str = "circle"
-    own: bool = False
+    measured_here: bool = False
     link: str = ""
 
 

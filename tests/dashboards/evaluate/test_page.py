@@ -15,7 +15,7 @@ from dashboards.evaluate.position import START, address_of, position_of
 from dashboards.evaluate.runs import Evaluations
 from dashboards.evaluate.samples import Browse
 from dashboards.paper import local_section
-from dashboards.paper.figure_page import figures_json, own_json
+from dashboards.paper.figure_page import figures_json, local_json
 from dashboards.paper.local_section import Choice
 from dashboards.shell import interval_text
 from dashboards.shell.context import Context
@@ -78,7 +78,7 @@ def test_before_anything_is_measured_the_example_is_shown(context, tmp_path):
     scores = local_scores(context.db, context.jobs.runs)
     assert {(s.run, s.value.n) for s in scores} == {("example", 264)}
     assert sum(s.tokens_m is not None for s in scores) == 2, "both imitations have their place"
-    assert local_section.EXAMPLE_NOTE in own_json(scores, Choice())["html"]
+    assert local_section.EXAMPLE_NOTE in local_json(scores, Choice())["html"]
     assert "Evaluation: pocket-ask" in dict(answer_pairs.sources(context, ME, judged=False))
 
     finished_run(context.db, tmp_path, "own", "pocket_facts", visitor=ME)
@@ -151,12 +151,12 @@ def test_what_a_share_of_the_gap_rests_on_is_said_beside_it(tmp_path):
         write_result(out / "results", model, "t", verdicts)
     found = build_report.build(out)
     rows = of_report(found, "id", "barely", 0.0)
-    for html in (evaluate_view.scores_html(found), local_section.own_html(rows, Choice())):
+    for html in (evaluate_view.scores_html(found), local_section.section_html(rows, Choice())):
         assert "barely better than the base here (+0.140 [" in html
         assert "its own base, elsewhere, is not in the run" in html
     mine, others = (row for row in rows if row.role == "imitation")
     assert mine.closed.value == pytest.approx(20 / 14) and others.closed.value is None
-    assert mine.notes and "barely better" in local_section.own_html([mine], Choice())
+    assert mine.notes and "barely better" in local_section.section_html([mine], Choice())
 
 
 def test_a_plan_says_the_work_and_the_certainty_it_buys(context):
@@ -319,19 +319,19 @@ def test_judges_and_studies_take_pairs_from_a_run(context, run):
 
 
 def test_own_runs_stand_on_the_gaps_page(context, run):
-    assert local_section.NONE_YET in own_json((), Choice())["html"]
+    assert local_section.NONE_YET in local_json((), Choice())["html"]
     scores = local_scores(context.db, context.jobs.runs)
     assert len(scores) == len(MODELS) and {s.value.n for s in scores} == {N}
-    made = own_json(scores, Choice())
+    made = local_json(scores, Choice())
     assert "Pocket local closes 91% [30, 110] of the gap on pocket_facts" in made["html"]
     assert "Pocket stand-ins" in made["html"]
     (marks,) = [t for t in made["figures"]["own"]["score"]["data"] if t.get("customdata")]
     job = context.jobs.look("evaluate")[0].id
     assert marks["customdata"] == [f"evaluate?run={job}&task=pocket_facts"] * 2
     assert marks["error_y"]["array"][0] > 0
-    only = own_json(scores, Choice(model="pocket-local"))
+    only = local_json(scores, Choice(model="pocket-local"))
     assert "Pocket local" in only["html"] and "Pocket broad</th>" not in only["html"]
-    assert own_json(scores, Choice(task="none"))["figures"] == {}
+    assert local_json(scores, Choice(task="none"))["figures"] == {}
     assert Choice.of({"run": 3, "evil": "x", "by": "size"}) == Choice(by="size")
 
 
