@@ -137,7 +137,7 @@ def serve(context: Context, identity: str, visitor: str, base: str, path: str) -
     if again is None and name in catalog:
         raise UserError(f"There is a model {name!r} already.", "Take it out of Compare first.")
     if again is None and base not in [value for _, value in endpoints(context)]:
-        raise UserError("No server is chosen.", "Add one to models.toml: README, Your own models.")
+        raise UserError("No server is chosen.", "Add one to models.toml: see docs/setup/models.md.")
     holder = again or catalog[base]
     place = path.strip() or _served_from(context.settings, name) or str(adapter)
     card = {**full_card(context, run), "served": {"base": holder.id, "from": place}}

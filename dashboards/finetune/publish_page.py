@@ -30,7 +30,7 @@ NO_TOKEN = (
     "and never stored."
 )
 NO_SERVER = (
-    "To serve it by vLLM or TGI, add the base they hold to models.toml (README, Your own models)."
+    "To serve it by vLLM or TGI, add the base they hold to models.toml (docs/setup/models.md)."
 )
 
 
