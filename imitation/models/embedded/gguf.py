@@ -5,11 +5,10 @@ Formats: ggml `docs/gguf.md`; adapter keys as in llama.cpp `convert_lora_to_gguf
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -295,15 +294,14 @@ def _write(writer: gguf.GGUFWriter) -> None:
         writer.close()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """`python -m imitation.models.embedded.gguf SOURCE TARGET LAYER...` cuts layers out."""
-    parser = argparse.ArgumentParser(description="Copy a GGUF model without some of its layers.")
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("layers", type=int, nargs="+", help="layers to leave out, from 0")
-    args = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m imitation.models.embedded.gguf SOURCE TARGET LAYER...` cuts layers out.
+
+    For `weights`, which keeps numpy out of its own process; layers count from 0.
+    """
+    source, target, *layers = sys.argv[1:] if argv is None else argv
     try:
-        cut(args.source, args.target, args.layers)
+        cut(Path(source), Path(target), [int(layer) for layer in layers])
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from imitation.errors import BackendError
+from imitation.models.embedded.server import ServerParameters
 from imitation.settings import PACKAGE
 
 SLOTS = 4
@@ -68,11 +69,16 @@ class EngineProcess:
 
     def __init__(self, spec: EngineSpec, threads: int, log: Path, within_s: float) -> None:
         self.spec, self.threads, self._log = spec, threads, log
+        parameters = ServerParameters(
+            weights=str(spec.weights),
+            name=spec.name,
+            context=spec.context,
+            slots=SLOTS,
+            threads=threads,
+            adapter=str(spec.adapter or ""),
+        )
         command = [sys.executable, "-P", "-m", "imitation.models.embedded.server"]
-        command += ["--weights", str(spec.weights), "--name", spec.name]
-        command += ["--context", str(spec.context), "--slots", str(SLOTS)]
-        command += ["--threads", str(threads)]
-        command += ["--adapter", str(spec.adapter)] if spec.adapter else []
+        command.append(parameters.as_argument())
         env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
         env["GOMP_SPINCOUNT"] = _SPINS
         output = _open_log(log)

@@ -8,17 +8,19 @@ decides.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
+from cyclopts import App, CycloptsError, Parameter
+
+from imitation.commands import shown_as
 from imitation.disk import as_storage_errors, atomic_write, file_lock, write_text
 from imitation.errors import IntegrityError, StorageError, UserError
 from imitation.models.download import (
@@ -238,18 +240,39 @@ def terminal_progress(out: IO[str]) -> Progress:
     return show
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prepare pocket weights and print where they lie."""
-    parser = argparse.ArgumentParser(
-        prog="python -m imitation.models.embedded.weights",
-        description="Fetch, verify and cut the weights.",
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare pocket weights and print where they lie; the exit code."""
+    prog = shown_as("python -m imitation.models.embedded.weights")
+    app = App(
+        name=prog,
+        help="Fetch, verify and cut the weights.",
+        help_format="plaintext",
+        version_flags=(),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
     )
-    parser.add_argument("kind", nargs="*", default=["whole", "cut-4"], help="whole and cut-4")
-    parser.add_argument("--all", action="store_true", help=f"all of {', '.join(KINDS)}")
-    args = parser.parse_args(argv)
+
+    def prepare(
+        *kinds: Annotated[str, Parameter(help="whole and cut-4 unless named")],
+        all_: Annotated[
+            bool, Parameter("--all", negative=(), help=f"all of {', '.join(KINDS)}")
+        ] = False,
+    ) -> int:
+        return _prepare(KINDS if all_ else kinds or ("whole", "cut-4"))
+
+    app.default(prepare)
+    try:
+        return int(app(list(sys.argv[1:] if argv is None else argv)) or 0)
+    except CycloptsError as error:
+        print(f"{prog}: {str(error).strip()} See --help.", file=sys.stderr)
+        return 2
+
+
+def _prepare(kinds: Iterable[str]) -> int:
     try:
         settings = read_settings()
-        for kind in KINDS if args.all else args.kind:
+        for kind in kinds:
             path = weights_path(settings, kind, terminal_progress(sys.stderr))
             print(f"{kind:8} {path.stat().st_size / 1e6:6.1f} MB  {path}")
     except UserError as error:
