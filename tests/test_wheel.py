@@ -25,15 +25,17 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("imitation", "training", "dashboards")
 SPY = """
-import importlib.abc, os, sys
+import os, sys
+from importlib.machinery import PathFinder
 
 HIDDEN = set(filter(None, os.environ.get("TEST_HIDE", "").split(",")))
 ROOT, VENVS, LOG = {root!r}, {venvs!r}, {log!r}
 
-class Hider(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in HIDDEN:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Hider(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] in HIDDEN
+        return None if hidden else PathFinder.find_spec(name, path, target)
 
 def watch(event, args):
     if event == "open" and isinstance(args[0], (str, bytes)):
@@ -45,7 +47,7 @@ def watch(event, args):
             busy.clear()
 
 busy = []
-sys.meta_path.insert(0, Hider())
+sys.meta_path[:] = [Hider if finder is PathFinder else finder for finder in sys.meta_path]
 sys.addaudithook(watch)
 """
 """In every Python of the environment: hides libraries, and notes what is read of the checkout."""

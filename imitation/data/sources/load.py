@@ -192,7 +192,8 @@ def _hub(source: Source) -> Iterator[Row | Refused]:
     try:
         from datasets import load_dataset
     except ImportError as error:
-        raise UserError("Hub datasets need a library.", "pip install datasets") from error
+        hint = "pip install 'imitation-lab[eval]'"
+        raise UserError("Hub datasets need a library.", hint) from error
     try:
         # A folder of that name would be taken for the dataset; in an empty one there is none.
         with tempfile.TemporaryDirectory() as empty, chdir(empty):

@@ -189,7 +189,7 @@ async def test_cores_are_shared_out_among_the_columns(pocket_settings):
             await asyncio.sleep(0.1)
         assert not psutil.pid_exists(first)
         command = psutil.Process(engines.status()[1].pid).cmdline()
-        assert command[command.index("--threads") + 1] == "2"
+        assert json.loads(command[-1])["threads"] == 2
         assert {text.split(" ")[0] for text in told} >= {"Starting"} and "is ready" in told[-1]
     finally:
         await engines.close()
