@@ -53,7 +53,8 @@ def engine_urls(app: subprocess.Popen) -> dict[str, str]:
         command = child.cmdline()
         if "imitation.models.embedded.server" in command:
             (port,) = [c.laddr.port for c in child.net_connections() if c.status == "LISTEN"]
-            found[Path(command[command.index("--weights") + 1]).name] = f"http://127.0.0.1:{port}"
+            weights = Path(json.loads(command[-1])["weights"])
+            found[weights.name] = f"http://127.0.0.1:{port}"
     return found
 
 
