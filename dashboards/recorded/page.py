@@ -12,6 +12,7 @@ from dashboards.recorded.actions import Imported, View
 from dashboards.recorded.view import EMPTY, arena_html, imported_html, listing_html, report_html
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
+from dashboards.shell.listeners import QUIET, Updates, listen
 from dashboards.shell.scripts import CLICK_JS
 from imitation.errors import UserError
 from imitation.storage import recordings
@@ -28,8 +29,6 @@ FORMATS = (
 )
 ALL = "*"
 START = {"page": 0, "at": 0}
-SHOWN = 10
-"""Components that a look at a set updates."""
 # After a click in the list the answers come into view.
 SHOW_JS = (
     "() => document.getElementById('recorded-answers')"
@@ -42,7 +41,7 @@ def build(context: Context) -> None:
     """The page's components and listeners; called inside its route."""
     handle = _Handlers(context)
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
-    place = gr.State(START)
+    position = gr.State(START)
     gr.HTML(f'<h1 class="lab-title">Recorded answers</h1><p class="lab-lede">{LEDE}</p>')
     with gr.Row(elem_classes="lab-options"):
         chosen = gr.Dropdown([], label="Set", scale=4, min_width=260, elem_id="recorded-set")
@@ -59,32 +58,47 @@ def build(context: Context) -> None:
         listing = gr.HTML(js_on_load=CLICK_JS, elem_id="recorded-list")
         arena = gr.HTML(js_on_load=CLICK_JS, elem_id="recorded-answers")
 
-    looks = [secret, chosen, reference, models, search, category, place]
-    shown = [chosen, reference, models, category, place, delete, browser, summary, listing, arena]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    set_outputs = {
+        "set": chosen, "reference": reference, "models": models, "category": category,
+        "position": position, "delete": delete, "browser": browser, "summary": summary,
+        "listing": listing, "arena": arena,
+    }  # fmt: skip
+    choices = {
+        "identity": chosen, "reference": reference, "models": models, "text": search,
+        "category": category, "position": position,
+    }  # fmt: skip
     page = gr.context.Context.root_block
     assert page is not None
-    page.load(handle.load, secret, [secret, form, *shown], **quiet)
-    chosen.input(handle.other_set, [secret, chosen, search], [outcome, *shown], **quiet)
+    listen(page.load, handle.load, secret, {"secret": secret, "form": form, **set_outputs}, **QUIET)
+    with_outcome = {"outcome": outcome, **set_outputs}
+    listen(chosen.input, handle.other_set, [secret, chosen, search], with_outcome, **QUIET)
     for choice in (reference, models):
-        choice.input(handle.show, looks, shown, **quiet)
-    category.input(handle.filtered, looks, shown, **quiet)
-    search.change(handle.filtered, looks, shown, trigger_mode="always_last", **quiet)
-    listing.click(handle.moved, looks, shown, **quiet).then(None, js=SHOW_JS)
-    arena.click(handle.moved, looks, shown, **quiet)
+        listen(choice.input, handle.show, secret, set_outputs, choices, **QUIET)
+    listen(category.input, handle.filtered, secret, set_outputs, choices, **QUIET)
+    listen(
+        search.change, handle.filtered, secret, set_outputs, choices,
+        trigger_mode="always_last", **QUIET,
+    )  # fmt: skip
+    listen(listing.click, handle.moved, secret, set_outputs, choices, **QUIET).then(
+        None, js=SHOW_JS
+    )
+    listen(arena.click, handle.moved, secret, set_outputs, choices, **QUIET)
     for button, read in ((load, handle.import_files), (fetch, handle.import_mt_bench)):
-        button.click(
+        listen(
+            button.click,
             read,
             [secret, search, files, name],
-            [outcome, form, files, name, *shown],
+            {"outcome": outcome, "form": form, "files": files, "name": name, **set_outputs},
             trigger_mode="once",
             api_visibility="private",
         )
-    delete.click(handle.delete, [secret, chosen, search], [outcome, *shown], js=CONFIRM_JS, **quiet)
+    listen(
+        delete.click, handle.delete, [secret, chosen, search], with_outcome, js=CONFIRM_JS, **QUIET
+    )
 
 
 class _Handlers:
-    """What the listeners do; each returns the updates of its outputs."""
+    """What the listeners do; each returns the updates of its outputs by name."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -97,8 +111,8 @@ class _Handlers:
         models: list[str] | None = None,
         text: str | None = "",
         category: str | None = ALL,
-        place: dict[str, int] | None = None,
-    ) -> list[Any]:
+        position: dict[str, int] | None = None,
+    ) -> Updates:
         """A look at a set, through the choices made."""
         visitor = visitors.visitor_hash(token)
         db = self.context.db
@@ -111,55 +125,56 @@ class _Handlers:
             chosen=models or (),
             text=text or "",
             category=None if category == ALL else category.removeprefix("="),
-            **(place or START),
+            **(position or START),
         )
         names = [(f"{s.name} ({s.prompts:,} prompts)", s.id) for s in recordings.sets(db, visitor)]
         if view is None:
             return _nothing(names)
         others = [model for model in view.set.models if model != view.reference]
         report = actions.toned_report(db, view.set.id, view.reference, visitor)
-        return [
-            gr.update(choices=names, value=view.set.id),
-            gr.update(choices=list(view.set.models), value=view.reference),
-            gr.update(choices=others, value=list(view.models[:-1])),
-            gr.update(choices=_categories(view), value=category),
-            {"page": view.page, "at": view.at},
-            gr.update(visible=view.set.visitor == visitor),
-            gr.update(visible=True),
-            report_html(view.set, report),
-            listing_html(view),
-            arena_html(view),
-        ]
+        return {
+            "set": gr.update(choices=names, value=view.set.id),
+            "reference": gr.update(choices=list(view.set.models), value=view.reference),
+            "models": gr.update(choices=others, value=list(view.models[:-1])),
+            "category": gr.update(choices=_categories(view), value=category),
+            "position": {"page": view.page, "at": view.at},
+            "delete": gr.update(visible=view.set.visitor == visitor),
+            "browser": gr.update(visible=True),
+            "summary": report_html(view.set, report),
+            "listing": listing_html(view),
+            "arena": arena_html(view),
+        }
 
-    def load(self, token: str) -> list[Any]:
+    def load(self, token: str) -> Updates:
         """The newest set; without any, the form."""
         token = token or visitors.new_secret()
         newest = self._newest(token)
-        return [token, gr.update(open=not newest), *self.show(token, newest)]
+        form = gr.update(open=not newest)
+        return {"secret": token, "form": form, **self.show(token, newest)}
 
-    def other_set(self, token: str, identity: str, text: str) -> list[Any]:
+    def other_set(self, token: str, identity: str, text: str) -> Updates:
         """Another set, its choices not yet made."""
-        return ["", *self.show(token, identity, text=text)]
+        return {"outcome": "", **self.show(token, identity, text=text)}
 
-    def filtered(self, *looks: Any) -> list[Any]:
+    def filtered(self, token: str, **choices: Any) -> Updates:
         """Another search or category: from the start."""
-        return self.show(*[*looks[:-1], START])
+        return self.show(token, **{**choices, "position": START})
 
-    def moved(self, event: gr.EventData, *looks: Any) -> list[Any]:
+    def moved(self, event: gr.EventData, token: str, **choices: Any) -> Updates:
         """A click on a prompt, a page, or a step from prompt to prompt (the list follows)."""
         data = event._data or {}
         do, to = str(data.get("do", "")), str(data.get("to", ""))
         if do not in ("at", "page", "step") or not to.isdigit():
-            return [gr.skip()] * SHOWN
-        place = dict(looks[-1] or START)
-        place["page" if do == "page" else "at"] = int(to)
+            return {}
+        position = dict(choices["position"] or START)
+        position["page" if do == "page" else "at"] = int(to)
         if do == "step":
-            place["page"] = int(to) // actions.PAGE
-        return self.show(*[*looks[:-1], place])
+            position["page"] = int(to) // actions.PAGE
+        return self.show(token, **{**choices, "position": position})
 
     def import_files(
         self, token: str, text: str, paths: list[str] | None, name: str | None
-    ) -> list[Any]:
+    ) -> Updates:
         """Read the files chosen into a new set and show it."""
         try:
             done = actions.import_files(
@@ -169,43 +184,45 @@ class _Handlers:
                 visitors.visitor_hash(token),
             )
         except UserError as error:
-            return self._refuse(error, 4)
+            return _refused(error)
         return self._imported(done, token, text)
 
-    def import_mt_bench(self, token: str, text: str, *_: Any) -> list[Any]:
+    def import_mt_bench(self, token: str, text: str, *_: Any) -> Updates:
         """Fetch MT-bench into a new set and show it."""
         visitor = visitors.visitor_hash(token)
         try:
             done = actions.import_mt_bench(self.context.db, self.context.settings, visitor)
         except UserError as error:
-            return self._refuse(error, 4)
+            return _refused(error)
         return self._imported(done, token, text)
 
-    def delete(self, token: str, identity: str | None, text: str) -> list[Any]:
+    def delete(self, token: str, identity: str | None, text: str) -> Updates:
         """Delete the set shown, if it is the visitor's, and show the newest of the others."""
         if not identity:  # not confirmed
-            return [gr.skip()] * (1 + SHOWN)
+            return {}
         try:
-            gone = recordings.delete(self.context.db, identity, visitors.visitor_hash(token))
+            deleted = recordings.delete(self.context.db, identity, visitors.visitor_hash(token))
         except UserError as error:
-            return self._refuse(error, 1)
-        if not gone:
+            return _refused(error)
+        if not deleted:
             gr.Warning("Only its maker can delete a set.")
-        return ["", *self.show(token, self._newest(token), text=text)]
+        return {"outcome": "", **self.show(token, self._newest(token), text=text)}
 
     def _newest(self, token: str) -> str:
         sets = recordings.sets(self.context.db, visitors.visitor_hash(token))
         return sets[0].id if sets else ""
 
-    def _imported(self, done: Imported, token: str, text: str) -> list[Any]:
-        said = imported_html(done)
+    def _imported(self, done: Imported, token: str, text: str) -> Updates:
+        outcome = {"outcome": imported_html(done)}
         if done.identity is None:
-            return [said, *[gr.skip()] * (3 + SHOWN)]
-        return [said, gr.update(open=False), None, "", *self.show(token, done.identity, text=text)]
+            return outcome
+        emptied = {"form": gr.update(open=False), "files": None, "name": ""}
+        return {**outcome, **emptied, **self.show(token, done.identity, text=text)}
 
-    def _refuse(self, error: UserError, more: int) -> list[Any]:
-        gr.Warning(str(error))
-        return [gr.skip()] * (more + SHOWN)
+
+def _refused(error: UserError) -> Updates:
+    gr.Warning(str(error))
+    return {}
 
 
 def _import_form(may_fetch: bool) -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
@@ -251,11 +268,17 @@ def _categories(view: View) -> list[tuple[str, str]]:
     return [("All", ALL), *named]
 
 
-def _nothing(names: list[tuple[str, str]]) -> list[Any]:
+def _nothing(names: list[tuple[str, str]]) -> Updates:
     """Updates where no set is open."""
-    hidden = gr.update(visible=False)
-    emptied = gr.update(choices=[], value=None)
-    several = gr.update(choices=[], value=[])
-    summary = "" if names else EMPTY
-    chosen = gr.update(choices=names, value=None)
-    return [chosen, emptied, several, emptied, START, hidden, hidden, summary, "", ""]
+    return {
+        "set": gr.update(choices=names, value=None),
+        "reference": gr.update(choices=[], value=None),
+        "models": gr.update(choices=[], value=[]),
+        "category": gr.update(choices=[], value=None),
+        "position": START,
+        "delete": gr.update(visible=False),
+        "browser": gr.update(visible=False),
+        "summary": "" if names else EMPTY,
+        "listing": "",
+        "arena": "",
+    }

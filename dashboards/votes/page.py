@@ -12,15 +12,23 @@ import gradio as gr
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import problem_html
+from dashboards.shell.listeners import QUIET, Updates, components, listen
 from dashboards.shell.palette import LIGHT
 from dashboards.shell.preferences import PEOPLE
 from dashboards.shell.scripts import CLICK_JS, MESSAGE_JS
 from dashboards.shell.training_data import data_files
 from dashboards.votes import answer_pairs, judges, studies, studies_view
 from dashboards.votes import view as votes_view
-from dashboards.votes.answer_pairs import Choice
 from dashboards.votes.board import Board, Boards
-from dashboards.votes.form import EVERY_TWO, board_figure, judge_form, study_form
+from dashboards.votes.form import (
+    EVERY_TWO,
+    StudyRequest,
+    board_figure,
+    judge_form,
+    judge_request,
+    study_form,
+    study_request,
+)
 from imitation.errors import UserError
 from imitation.evaluation.judging.rubrics import rubrics
 
@@ -29,8 +37,6 @@ LEDE = (
     "and what is left once style is taken out."
 )
 POLL_S = 3.0
-SHOWN = 7
-"""Components that show votes."""
 
 
 def build(context: Context) -> None:
@@ -45,186 +51,184 @@ def build(context: Context) -> None:
     board = gr.HTML(elem_id="votes-board")
     figure = board_figure()
     with gr.Accordion("Studies: blind, by invitation", open=False, elem_id="votes-studies"):
-        study_fields, study_plan, create = study_form()
+        study, study_plan, create = study_form()
         study_list = gr.HTML(js_on_load=CLICK_JS, elem_id="studies-list")
     with gr.Accordion("Judges: any model of the catalog", open=False, elem_id="votes-judges"):
-        judge_fields, judge_plan, start = judge_form()
+        judge, judge_plan, start = judge_form()
         judge_list = gr.HTML(js_on_load=CLICK_JS, elem_id="judges-list")
 
-    shown = [stamp, fooled, source, board, study_list, judge_list, figure]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    board_outputs = {
+        "stamp": stamp, "fooled": fooled, "source": source, "board": board,
+        "studies": study_list, "judges": judge_list, "figure": figure,
+    }  # fmt: skip
     page = gr.context.Context.root_block
     assert page is not None
-    study_source, study_models, study_against, *_, training, _ = study_fields
-    judge, judge_source, judge_models, judge_against, _, rubric, text, *_ = judge_fields
-    page.load(
-        handle.load,
-        secret,
-        [secret, study_source, training, judge, judge_source, rubric, text, start, *shown],
-        **quiet,
-    )
-    gr.Timer(POLL_S).tick(handle.tick, [secret, source, stamp], shown, trigger_mode="once", **quiet)
-    source.input(handle.other_source, [secret, source], shown, **quiet)
-    for picked, models, against in (
-        (study_source, study_models, study_against),
-        (judge_source, judge_models, judge_against),
-    ):
-        picked.change(handle.models, [secret, picked], [models, against], **quiet)
-    rubric.input(handle.rubric, rubric, text, **quiet)
+    form_outputs = {
+        "secret": secret, "study_source": study.source, "study_training": study.training,
+        "judge": judge.judge, "judge_source": judge.source, "rubric": judge.rubric,
+        "text": judge.text, "start": start,
+    }  # fmt: skip
+    listen(page.load, handle.load, secret, {**form_outputs, **board_outputs}, **QUIET)
+    listen(
+        gr.Timer(POLL_S).tick, handle.tick, [secret, source, stamp], board_outputs,
+        trigger_mode="once", **QUIET,
+    )  # fmt: skip
+    listen(source.input, handle.other_source, [secret, source], board_outputs, **QUIET)
+    for pairs in (study, judge):
+        models = {"models": pairs.models, "against": pairs.against}
+        listen(pairs.source.change, handle.models, [secret, pairs.source], models, **QUIET)
+    judge.rubric.input(handle.rubric, judge.rubric, judge.text, **QUIET)
     # One listener for all: a reply to an earlier change never comes after that to a later one.
-    for form, plan, planned in (
-        (study_fields, handle.plan_study, study_plan),
-        (judge_fields, handle.plan_judge, judge_plan),
+    for form, plan, output in (
+        (study, handle.plan_study, study_plan),
+        (judge, handle.plan_judge, judge_plan),
     ):
-        changed = [field.change for field in form]
-        gr.on(changed, plan, [secret, *form], planned, trigger_mode="always_last", **quiet)
-    create.click(
-        handle.create, [secret, source, *study_fields], shown, trigger_mode="once", **quiet
-    )
-    start.click(handle.start, [secret, source, *judge_fields], shown, trigger_mode="once", **quiet)
+        fields = components(form)
+        gr.on(
+            [field.change for field in fields.values()], plan, secret, output,
+            inputs_kwargs=fields, trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+    for button, handler, form in ((create, handle.create, study), (start, handle.start, judge)):
+        listen(
+            button.click, handler, [secret, source], board_outputs, components(form),
+            trigger_mode="once", **QUIET,
+        )  # fmt: skip
     for listing in (study_list, judge_list):
-        listing.click(
-            handle.acted, [secret, source], [message, *shown], trigger_mode="multiple", **quiet
-        )
+        listen(
+            listing.click, handle.on_button, [secret, source],
+            {"message": message, **board_outputs}, trigger_mode="multiple", **QUIET,
+        )  # fmt: skip
     message.change(None, message, None, js=MESSAGE_JS, api_visibility="private")
 
 
 class _Handlers:
-    """What the listeners do; each returns the updates of its outputs."""
+    """What the listeners do; each returns the updates of its outputs by name."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.boards = Boards(context)
 
-    def load(self, token: str) -> list[Any]:
+    def load(self, token: str) -> Updates:
         """The forms with their choices, and the board."""
         token = token or visitors.new_secret()
         visitor = visitors.visitor_hash(token)
         cards = judges.cards(self.context)
         files = data_files(self.context.settings, visitor)
-        told = [(rubric.name, rubric.id) for rubric in rubrics().values()]
-        may = self.context.settings.jobs
-        return [
-            token,
-            _first(answer_pairs.sources(self.context, visitor, judged=False)),
-            gr.update(
-                choices=files, value=[path for label, path in files if label.endswith("shipped")]
+        shipped = [path for label, path in files if label.endswith("shipped")]
+        rubric_names = [(rubric.name, rubric.id) for rubric in rubrics().values()]
+        may_start = self.context.settings.jobs
+        return {
+            "secret": token,
+            "study_source": _first(answer_pairs.sources(self.context, visitor, judged=False)),
+            "study_training": gr.update(choices=files, value=shipped),
+            "judge": _first([(card.name, card.id) for card in cards]),
+            "judge_source": _first(answer_pairs.sources(self.context, visitor, judged=True)),
+            "rubric": _first(rubric_names),
+            "text": judges.default_rubric(),
+            "start": gr.update(
+                interactive=may_start,
+                value="Start judging" if may_start else "Starting jobs is switched off here",
             ),
-            gr.update(
-                choices=[(card.name, card.id) for card in cards],
-                value=cards[0].id if cards else None,
-            ),
-            _first(answer_pairs.sources(self.context, visitor, judged=True)),
-            gr.update(choices=told, value=told[0][1]),
-            judges.default_rubric(),
-            gr.update(
-                interactive=may,
-                value="Start judging" if may else "Starting jobs is switched off here",
-            ),
-            *self._shown(visitor, ""),
-        ]
+            **self._board_updates(visitor, ""),
+        }
 
-    def tick(self, token: str, source: str | None, stamp: Any) -> list[Any]:
+    def tick(self, token: str, source: str | None, stamp: Any) -> Updates:
         """What has changed since the last look; nothing where nothing has."""
         visitor = visitors.visitor_hash(token)
-        live = any(one.live for one in judges.listed(self.context, visitor))
-        if not live and self._stamp(visitor) == stamp:
-            return [gr.skip()] * SHOWN
-        return self._shown(visitor, source or PEOPLE)
+        any_live = any(run.live for run in judges.listed(self.context, visitor))
+        if not any_live and self._stamp(visitor) == stamp:
+            return {}
+        return self._board_updates(visitor, source or PEOPLE)
 
-    def other_source(self, token: str, source: str | None) -> list[Any]:
+    def other_source(self, token: str, source: str | None) -> Updates:
         """The board of another source."""
-        return self._shown(visitors.visitor_hash(token), source or PEOPLE)
+        return self._board_updates(visitors.visitor_hash(token), source or PEOPLE)
 
-    def models(self, token: str, source: str | None) -> list[Any]:
+    def models(self, token: str, source: str | None) -> Updates:
         """The models of a source."""
         try:
-            found, reference = answer_pairs.models(
+            models, reference = answer_pairs.models(
                 self.context, visitors.visitor_hash(token), source or ""
             )
         except UserError:
-            found, reference = [], ""
-        names = [(self.context.model_name(model), model) for model in found]
-        return [
-            gr.update(choices=names, value=[]),
-            gr.update(choices=[(EVERY_TWO, ""), *names], value=reference),
-        ]
+            models, reference = [], ""
+        names = [(self.context.model_name(model), model) for model in models]
+        return {
+            "models": gr.update(choices=names, value=[]),
+            "against": gr.update(choices=[(EVERY_TWO, ""), *names], value=reference),
+        }
 
     def rubric(self, name: str) -> str:
         """The text of a shipped rubric."""
         return rubrics()[name].text if name in rubrics() else judges.default_rubric()
 
-    def plan_study(self, token: str, *fields: Any) -> str:
+    def plan_study(self, token: str, **fields: Any) -> str:
         """What the study of the form would ask."""
-        if not fields[0]:
+        request = study_request(**fields)
+        if not request.choice.source:
             return ""
-        return _told(
-            lambda: studies_view.plan_html(
-                self._study_plan(visitors.visitor_hash(token), fields), int(fields[5] or 0)
-            )
+        visitor = visitors.visitor_hash(token)
+        return _or_problem(
+            lambda: studies_view.plan_html(self._study_plan(visitor, request), request.raters)
         )
 
-    def plan_judge(self, token: str, *fields: Any) -> str:
+    def plan_judge(self, token: str, **fields: Any) -> str:
         """What the judge of the form would take."""
-        if not fields[1]:
+        request = judge_request(**fields)
+        if not request.choice.source:
             return ""
         visitor = visitors.visitor_hash(token)
-        return _told(
-            lambda: studies_view.judge_plan_html(
-                judges.plan(self.context, visitor, _judge_form_from(fields))
-            )
+        return _or_problem(
+            lambda: studies_view.judge_plan_html(judges.plan(self.context, visitor, request))
         )
 
-    def create(self, token: str, source: str | None, *fields: Any) -> list[Any]:
+    def create(self, token: str, board_source: str | None, **fields: Any) -> Updates:
         """Make the study of the form."""
-        visitor = visitors.visitor_hash(token)
+        visitor, request = visitors.visitor_hash(token), study_request(**fields)
         try:
-            _, _, _, _, name, raters, repeats, guidelines, _, _ = fields
             studies.create(
                 self.context,
                 visitor,
-                self._study_plan(visitor, fields),
-                name=name or "",
-                guidelines=guidelines or "",
-                raters=int(raters or 0),
-                repeat_every=int(repeats or 0),
+                self._study_plan(visitor, request),
+                name=request.name,
+                guidelines=request.guidelines,
+                raters=request.raters,
+                repeat_every=request.repeat_every,
             )
             gr.Info("The study is open. Send its link to raters.")
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * SHOWN
-        return self._shown(visitor, source or PEOPLE)
+            return {}
+        return self._board_updates(visitor, board_source or PEOPLE)
 
-    def start(self, token: str, source: str | None, *fields: Any) -> list[Any]:
+    def start(self, token: str, board_source: str | None, **fields: Any) -> Updates:
         """Start the judge of the form, and show its board."""
         visitor = visitors.visitor_hash(token)
         try:
-            run = judges.start(self.context, visitor, _judge_form_from(fields))
+            run = judges.start(self.context, visitor, judge_request(**fields))
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * SHOWN
-        return self._shown(visitor, f"judge:{run}")
+            return {}
+        return self._board_updates(visitor, f"judge:{run}")
 
-    def acted(self, event: gr.EventData, token: str, source: str | None) -> list[Any]:
+    def on_button(self, event: gr.EventData, token: str, source: str | None) -> Updates:
         """A button of a study or of a judge."""
         data = event._data or {}
         do, identity = str(data.get("do", "")), str(data.get("id", ""))
         visitor, source = visitors.visitor_hash(token), source or PEOPLE
-        say = ""
+        message: dict[str, Any] = {}
         try:
             match do:
                 case "show-study" | "show-judge":
                     source = f"{do.removeprefix('show-')}:{identity}"
-                    look = {"kind": "look", "id": "votes-source", "nonce": random.random()}
-                    say = json.dumps(look)
+                    message = {"kind": "look", "id": "votes-source"}
                 case "open-study" | "close-study":
                     studies.set_open(self.context, visitor, identity, do == "open-study")
                 case "delete-study":
                     studies.delete(self.context, visitor, identity)
                 case "export-study":
                     name, text = studies.export(self.context, visitor, identity)
-                    file = {"kind": "file", "name": name, "text": text, "nonce": random.random()}
-                    say = json.dumps(file)
+                    message = {"kind": "file", "name": name, "text": text}
                 case "stop-judge":
                     judges.stop(self.context, visitor, identity)
                 case "resume-judge":
@@ -233,30 +237,33 @@ class _Handlers:
                     judges.delete(self.context, visitor, identity)
         except UserError as error:
             gr.Warning(str(error))
-        return [say, *self._shown(visitor, source)]
+        # The nonce: the same message twice is still a change, which the browser acts on.
+        text = json.dumps({**message, "nonce": random.random()}) if message else ""
+        return {"message": text, **self._board_updates(visitor, source)}
 
     def _stamp(self, visitor: str) -> list[Any]:
-        live = [one.id for one in judges.listed(self.context, visitor) if one.live]
+        live = [run.id for run in judges.listed(self.context, visitor) if run.live]
         return [list(self.boards.stamp()), live]
 
-    def _study_plan(self, visitor: str, fields: tuple[Any, ...]) -> studies.Plan:
-        *_, training, left_out = fields
-        choice = _choice(fields[:4])
-        return studies.plan(self.context, visitor, choice, training or (), left_out or ())
+    def _study_plan(self, visitor: str, request: StudyRequest) -> studies.Plan:
+        return studies.plan(
+            self.context, visitor, request.choice, request.training, request.left_out
+        )
 
-    def _shown(self, visitor: str, source: str) -> list[Any]:
+    def _board_updates(self, visitor: str, source: str) -> Updates:
         """Updates of all that shows votes."""
+        # Before the board is read: what comes in between is shown at the next tick.
         stamp = self._stamp(visitor)
         board = self.boards.board(source, visitor)
-        return [
-            stamp,
-            votes_view.fooled_html(board.fooled, self.context.model_name),
-            gr.update(choices=list(board.sources), value=board.source),
-            votes_view.board_html(board, self.context.model_name),
-            studies_view.studies_html(studies.watched(self.context, visitor)),
-            studies_view.judges_html(judges.listed(self.context, visitor)),
-            self._figure(board),
-        ]
+        return {
+            "stamp": stamp,
+            "fooled": votes_view.fooled_html(board.fooled, self.context.model_name),
+            "source": gr.update(choices=list(board.sources), value=board.source),
+            "board": votes_view.board_html(board, self.context.model_name),
+            "studies": studies_view.studies_html(studies.watched(self.context, visitor)),
+            "judges": studies_view.judges_html(judges.listed(self.context, visitor)),
+            "figure": self._figure(board),
+        }
 
     def _figure(self, board: Board) -> dict[str, Any] | None:
         """A board as plain Plotly JSON; None without verdicts."""
@@ -277,24 +284,13 @@ class _Handlers:
         return {**figure, "filename": "votes", "height": figure["layout"]["height"]}
 
 
-def _choice(fields: tuple[Any, ...]) -> Choice:
-    source, models, against, prompts = fields
-    return Choice(
-        source or "", tuple(models or ()), against or "", int(prompts) if prompts else None
-    )
-
-
 def _first(choices: list[tuple[str, str]]) -> Any:
     return gr.update(choices=choices, value=choices[0][1] if choices else None)
 
 
-def _judge_form_from(fields: tuple[Any, ...]) -> judges.Form:
-    judge, *pairs, _, text, both, tokens = fields
-    return judges.Form(judge or "", _choice(tuple(pairs)), text or "", bool(both), int(tokens or 0))
-
-
-def _told(made: Callable[[], str]) -> str:
+def _or_problem(html: Callable[[], str]) -> str:
+    """What `html` gives, or what is wrong with the form."""
     try:
-        return made()
+        return html()
     except UserError as error:
         return problem_html(error.message, error.hint)

@@ -72,28 +72,29 @@ def record(context, prompts=("What is love?", "Why do cats purr at night?"), vis
 
 def test_a_vote_moves_the_board_at_the_next_look(context):
     handle = _Handlers(context)
-    token, *rest = handle.load("me")
-    stamp, _, source, board, *_ = rest[7:]
-    assert "No verdict yet" in board
-    assert handle.tick(token, source["value"], stamp)[3] == {"__type__": "update"}, "nothing new"
+    shown = handle.load("me")
+    token, source = shown["secret"], shown["source"]
+    assert "No verdict yet" in shown["board"]
+    assert handle.tick(token, source["value"], shown["stamp"]) == {}, "nothing new"
     compare(context, "pocket-base", FACT.question, answers=("It is Canberra.", FACT.answers[0]))
-    stamp, fooled, _, board, *_ = handle.tick(token, source["value"], stamp)
+    shown = handle.tick(token, source["value"], shown["stamp"])
+    stamp, fooled, board = shown["stamp"], shown["fooled"], shown["board"]
     assert "1 verdict · 1 item · 1 prompt · 1 rater" in board
     assert "Pocket cut-4" in board, "the model's name"
     assert "is too few to say: 1 case, needs 5" in fooled
     assert "<script>" not in board and "&lt;script&gt;" in board
-    assert handle.tick(token, PEOPLE, stamp)[3] == {"__type__": "update"}
+    assert handle.tick(token, PEOPLE, stamp) == {}
     with pytest.raises(UserError):
         votes.add(context.db, comparisons.of_visitor(context.db, ME)[0], "preference", "tie")
-    assert "1 vote refused: 1 twice" in handle.tick(token, PEOPLE, stamp)[3]
+    assert "1 vote refused: 1 twice" in handle.tick(token, PEOPLE, stamp)["board"]
 
 
 def test_the_boards_figure_holds_its_values(context):
     handle = _Handlers(context)
-    assert handle.load("me")[-1] is None, "no verdict, no figure"
+    assert handle.load("me")["figure"] is None, "no verdict, no figure"
     for n in range(6):
         compare(context, "<script>" if n else "tie", f"Question {n}?")
-    figure = handle.other_source("me", PEOPLE)[-1]
+    figure = handle.other_source("me", PEOPLE)["figure"]
     assert (figure["filename"], figure["height"]) == ("votes", figure["layout"]["height"])
     board = Boards(context).board(PEOPLE, ME)
     scores = [rating.score for rating in board.plain.models]
@@ -115,7 +116,7 @@ def test_a_board_of_two_votes_says_that_they_are_too_few(context):
     assert html.count("too few to say: 2 items, needs 5") == 3, "two scores and a pair"
     assert "Style cannot be taken out here: too few to say: 2 items, needs 10." in html
     assert "points [" not in html and "1000" not in html
-    figure = _Handlers(context).other_source("me", PEOPLE)[-1]
+    figure = _Handlers(context).other_source("me", PEOPLE)["figure"]
     assert not any(trace["x"] for trace in figure["data"][:2])
     said = [a["text"] for a in figure["layout"]["annotations"]]
     assert said.count("too few to say: 2 items, needs 5") == 2
@@ -212,11 +213,16 @@ def test_a_study_leaves_out_what_was_trained_on(context):
 def test_a_fresh_install_makes_a_study_with_what_its_form_begins_with(context):
     """The shipped example asks for held-out facts, in the words of the facts trained on."""
     page = _Handlers(context)
-    _, source, training, *_ = page.load("token")
-    fields = [source["value"], [], "", 0, "", 3, 10, "", training["value"], list(studies.LEFT_OUT)]
-    assert len(training["value"]) == 2
-    assert "ratings in all" in page.plan_study("token", *fields)
-    page.create("token", "", *fields)
+    shown = page.load("token")
+    training = shown["study_training"]["value"]
+    fields = {
+        "source": shown["study_source"]["value"], "models": [], "against": "", "prompts": 0,
+        "name": "", "raters": 3, "repeat_every": 10, "guidelines": "", "training": training,
+        "left_out": list(studies.LEFT_OUT),
+    }  # fmt: skip
+    assert len(training) == 2
+    assert "ratings in all" in page.plan_study("token", **fields)
+    page.create("token", "", **fields)
     (made,) = studies.watched(context, visitor_hash("token"))
     assert made.study.items > 1000
 
