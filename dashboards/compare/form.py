@@ -10,13 +10,14 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from dashboards.compare.session import Question
 from dashboards.shell.components import ROLE_NAMES
 from dashboards.shell.context import Context
-from dashboards.shell.markdown import plain
 from dashboards.shell.model_choice import MAX_COLUMNS, choices, defaults
 from dashboards.shell.scripts import CLICK_JS
+from dashboards.shell.templates import render, title_html
 from imitation import facts
 from imitation.values import ROLES, ModelSpec, Role, Sampling
 
@@ -95,9 +96,7 @@ def build_parts(context: Context) -> Parts:
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     known: gr.State = gr.State(())
     notice = gr.HTML(elem_id="notices")
-    gr.HTML(
-        f'<h1 class="lab-title">Same question, several models</h1><p class="lab-lede">{LEDE}</p>'
-    )
+    gr.HTML(title_html("Same question, several models", LEDE))
     with gr.Row(elem_classes="lab-ask"):
         prompt = gr.Textbox(
             placeholder="Ask all of them. Enter sends, Shift+Enter makes a new line.",
@@ -195,23 +194,12 @@ def asked_for(catalog: Mapping[str, ModelSpec], names: Iterable[str]) -> list[st
     return sorted(chosen, key=lambda name: ROLES.index(catalog[name].role))
 
 
-def examples_html() -> str:
+def examples_html() -> Markup:
     """Chips, one per query type; each opens a list of prompts that fill the question box."""
     path = Path(__file__).with_name("examples.json")
     groups: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
     groups["Facts with a known answer"] = [fact.question for fact in facts.show_facts()]
-    chips = []
-    for title, prompts in groups.items():
-        items = "".join(
-            f'<li><button type="button" data-do="example" data-prompt="{plain(text)}">'
-            f"{plain(text)}</button></li>"
-            for text in prompts
-        )
-        chips.append(
-            f'<details name="examples"><summary class="lab-chip">{plain(title)}</summary>'
-            f"<ul>{items}</ul></details>"
-        )
-    return f'<div class="lab-examples" aria-label="Example prompts">{"".join(chips)}</div>'
+    return render("compare/examples.html", groups=groups)
 
 
 def picked_example(event: gr.EventData) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from dashboards.compare.session import Session
+from dashboards.shell import markdown
 from dashboards.shell.components import (
     ROLE_NAMES,
     ColumnView,
@@ -16,7 +20,7 @@ from dashboards.shell.components import (
     columns_html,
     sent_html,
 )
-from dashboards.shell.markdown import plain, render
+from dashboards.shell.templates import render
 from imitation import facts
 from imitation.evaluation.metrics.style import compare
 from imitation.storage.comparisons import Comparison
@@ -28,7 +32,32 @@ LETTERS = "ABCD"
 _ENDED = ("done", "stopped")
 
 
-def arena_html(session: Session, chosen: Sequence[ModelSpec] = ()) -> str:
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button under the columns.
+
+    Attributes:
+        do: What it does.
+        label: What people read.
+        key: The key that presses it, "" for none.
+        choice: What is voted for, "" where it is no vote.
+    """
+
+    do: str
+    label: str
+    key: str = ""
+    choice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """The bar under the columns: what can be done, and a sentence before it."""
+
+    buttons: Sequence[Button]
+    sentence: str = ""
+
+
+def arena_html(session: Session, chosen: Sequence[ModelSpec] = ()) -> Markup:
     """Earlier turns, the columns, and what can be done with them.
 
     Args:
@@ -44,39 +73,39 @@ def arena_html(session: Session, chosen: Sequence[ModelSpec] = ()) -> str:
             ]
         )
     answers = session.shown()
-    columns = [
-        _column_html(session, comparison, answers, index) for index in range(len(comparison.cards))
-    ]
-    return (
-        _banner(session, comparison)
-        + _earlier(comparison)
-        + _question(session, comparison)
-        + f'<div class="lab-cols">{"".join(columns)}</div>'
-        + _actions(session, comparison)
+    created = time.gmtime(comparison.created)
+    return render(
+        "compare/arena.html",
+        shared_on="" if session.own else time.strftime("%d %B %Y", created),
+        earlier=_earlier(comparison),
+        prompt=comparison.turns[-1].prompt,
+        running=session.phase == "running",
+        columns=[
+            _column_html(session, comparison, answers, index)
+            for index in range(len(comparison.cards))
+        ],
+        actions=_actions(session, comparison),
     )
 
 
-def history_html(items: Sequence[Comparison], now: float | None = None) -> str:
+def history_html(items: Sequence[Comparison], now: float | None = None) -> Markup:
     """A visitor's own comparisons: question, models (unless still hidden), when; open, delete."""
     if not items:
-        return '<p class="lab-quiet">Nothing yet. What you ask is kept here, for you only.</p>'
+        return Markup(
+            '<p class="lab-quiet">Nothing yet. What you ask is kept here, for you only.</p>'
+        )
     now = time.time() if now is None else now
     rows = []
     for item in items:
         names = (
             "blind, names not revealed" if item.blind else " · ".join(c.name for c in item.cards)
         )
-        shared = " · shared" if item.share else ""
-        turns = f" · {len(item.turns)} turns" if len(item.turns) > 1 else ""
+        about = [_ago(now - item.created), names]
+        about += [f"{len(item.turns)} turns"] if len(item.turns) > 1 else []
+        about += ["shared"] if item.share else []
         prompt = item.turns[0].prompt if item.turns else ""
-        rows.append(
-            '<li><button type="button" class="lab-open" data-do="open" '
-            f'data-id="{plain(item.id)}"><b dir="auto">{plain(prompt[:140])}</b>'
-            f"<small>{_ago(now - item.created)} · {plain(names)}{turns}{shared}</small></button>"
-            f'<button type="button" data-do="delete" data-id="{plain(item.id)}" '
-            'data-confirm="Delete this comparison and its link?">Delete</button></li>'
-        )
-    return f'<ul class="lab-history">{"".join(rows)}</ul>'
+        rows.append({"id": item.id, "prompt": prompt[:140], "about": " · ".join(about)})
+    return render("compare/history.html", rows=rows)
 
 
 def score_text(score: GuessScore) -> str:
@@ -92,7 +121,7 @@ def score_text(score: GuessScore) -> str:
 
 def _column_html(
     session: Session, comparison: Comparison, answers: Sequence[Answer], index: int
-) -> str:
+) -> Markup:
     """One column; what cannot be worked out about its answer takes no other column with it."""
     answer = answers[index]
     if comparison.blind:
@@ -168,76 +197,49 @@ def _buttons(answer: Answer, own: bool) -> list[tuple[str, str]]:
     return [*again, ("copy", "Copy")] if answer.text else again
 
 
-def _earlier(comparison: Comparison) -> str:
-    """Earlier turns, each with every column's answer, collapsed."""
-    if len(comparison.turns) < 2:
-        return ""
-    blocks = []
-    for turn in comparison.turns[:-1]:
-        cells = "".join(
-            f'<div class="lab-text lab-role-{"blind" if comparison.blind else card.role}" '
-            f'dir="auto">{render(answer.text)}</div>'
-            for card, answer in zip(comparison.cards, turn.answers, strict=True)
+def _earlier(comparison: Comparison) -> list[tuple[str, list[tuple[str, Markup]]]]:
+    """Earlier turns: each prompt with (role, answer) of every column."""
+    roles = ["blind" if comparison.blind else card.role for card in comparison.cards]
+    return [
+        (
+            turn.prompt,
+            [
+                (role, Markup(markdown.render(answer.text)))  # cleaned there
+                for role, answer in zip(roles, turn.answers, strict=True)
+            ],
         )
-        blocks.append(
-            f'<p class="lab-question" dir="auto">{plain(turn.prompt)}</p>'
-            f'<div class="lab-cols lab-past">{cells}</div>'
-        )
-    count = len(comparison.turns) - 1
-    label = "1 earlier turn" if count == 1 else f"{count} earlier turns"
-    return f'<details class="lab-earlier"><summary>{label}</summary>{"".join(blocks)}</details>'
+        for turn in comparison.turns[:-1]
+    ]
 
 
-def _question(session: Session, comparison: Comparison) -> str:
-    stop = _button("stop-all", "Stop all") if session.phase == "running" else ""
-    prompt = plain(comparison.turns[-1].prompt)
-    return (
-        f'<div class="lab-asked"><p class="lab-question" dir="auto">{prompt}</p>'
-        f'<div class="lab-vote">{stop}</div></div>'
-    )
-
-
-def _banner(session: Session, comparison: Comparison) -> str:
-    if session.own:
-        return ""
-    when = time.strftime("%d %B %Y", time.gmtime(comparison.created))
-    return (
-        f'<p class="lab-notice" role="status">A shared comparison of {when}, as it was stored. '
-        "Nothing is generated again.</p>"
-    )
-
-
-def _actions(session: Session, comparison: Comparison) -> str:
-    """The bar under the columns, by phase."""
+def _actions(session: Session, comparison: Comparison) -> Actions | None:
+    """What can be done, by phase."""
     phase = session.phase
     if not session.own or phase == "running":
-        return ""
+        return None
     if phase == "void":
-        return _bar(
-            [_button("again-all", "Ask again, in a new order"), _button("reveal", "Reveal")],
+        return Actions(
+            [Button("again-all", "Ask again, in a new order"), Button("reveal", "Reveal")],
             "A column failed, so this round cannot be voted on.",
         )
-    names = _ballot_names(comparison)
+    names = list(enumerate(_ballot_names(comparison)))
     if phase == "guess":
-        buttons = [
-            _button("guess", name, key=str(i + 1), choice=str(i)) for i, name in enumerate(names)
-        ]
-        return _bar(
-            [*buttons, _button("reveal", "Skip")], "Voted. Now: which one is the reference?"
+        guesses = [Button("guess", name, key=str(i + 1), choice=str(i)) for i, name in names]
+        return Actions(
+            [*guesses, Button("reveal", "Skip")], "Voted. Now: which one is the reference?"
         )
     voted = session.voted()
     if phase == "open" and "preference" in voted:
-        return _bar([_share_button(comparison)], _verdict(comparison, voted))
+        return Actions(_share_buttons(comparison), _verdict(comparison, voted))
     if phase == "open" and any(answer.state == "failed" for answer in session.answers):
-        return _bar([_share_button(comparison)])
-    last = _button("reveal", "Reveal") if phase == "vote" else _share_button(comparison)
-    buttons = [_button("vote", name, key=str(i + 1), choice=str(i)) for i, name in enumerate(names)]
-    return _bar(
+        return Actions(_share_buttons(comparison))
+    last = [Button("reveal", "Reveal")] if phase == "vote" else _share_buttons(comparison)
+    return Actions(
         [
-            *buttons,
-            _button("vote", "Equal", key="0", choice=TIE),
-            _button("vote", "All bad", key="x", choice=ALL_BAD),
-            last,
+            *(Button("vote", name, key=str(i + 1), choice=str(i)) for i, name in names),
+            Button("vote", "Equal", key="0", choice=TIE),
+            Button("vote", "All bad", key="x", choice=ALL_BAD),
+            *last,
         ],
         "Which answer is best?",
     )
@@ -263,22 +265,10 @@ def _verdict(comparison: Comparison, voted: dict[str, str]) -> str:
     return sentence
 
 
-def _share_button(comparison: Comparison) -> str:
+def _share_buttons(comparison: Comparison) -> list[Button]:
     if comparison.share:
-        return _button("share", "Copy link again") + _button("unshare", "Withdraw link")
-    return _button("share", "Copy link")
-
-
-def _button(do: str, label: str, key: str = "", choice: str = "") -> str:
-    hint = f"<kbd>{key.upper()}</kbd>" if key else ""
-    data = f' data-key="{key}"' if key else ""
-    data += f' data-choice="{plain(choice)}"' if choice else ""
-    return f'<button type="button" data-do="{do}"{data}>{hint}{plain(label)}</button>'
-
-
-def _bar(buttons: Sequence[str], sentence: str = "") -> str:
-    lead = f'<p class="lab-ballot">{plain(sentence)}</p>' if sentence else ""
-    return f'{lead}<div class="lab-vote">{"".join(buttons)}</div>'
+        return [Button("share", "Copy link again"), Button("unshare", "Withdraw link")]
+    return [Button("share", "Copy link")]
 
 
 def _ago(seconds: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from dashboards.recorded import actions
 from dashboards.recorded.actions import Imported, View
@@ -14,6 +15,7 @@ from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.listeners import QUIET, Updates, listen
 from dashboards.shell.scripts import CLICK_JS
+from dashboards.shell.templates import title_html
 from imitation.errors import UserError
 from imitation.storage import recordings
 
@@ -21,11 +23,12 @@ LEDE = (
     "Answers that models gave before, read from files: who sounds like the reference, and by how "
     "much? This is style only; whether an answer is right is another question."
 )
-FORMATS = (
+FORMATS = Markup(
+    '<p class="lab-note">'
     "FastChat's question.jsonl with files of answers, AlpacaEval outputs (JSON), MT-bench "
     "judgments (Parquet or JSONL), or our own JSONL, a line per prompt: "
     '<code>{"prompt": "...", "category": "...", "answers": {"model": "..."}}</code>. '
-    "Lines that cannot be used are listed; the others load."
+    "Lines that cannot be used are listed; the others load.</p>"
 )
 ALL = "*"
 START = {"page": 0, "at": 0}
@@ -42,7 +45,7 @@ def build(context: Context) -> None:
     handle = _Handlers(context)
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     position = gr.State(START)
-    gr.HTML(f'<h1 class="lab-title">Recorded answers</h1><p class="lab-lede">{LEDE}</p>')
+    gr.HTML(title_html("Recorded answers", LEDE))
     with gr.Row(elem_classes="lab-options"):
         chosen = gr.Dropdown([], label="Set", scale=4, min_width=260, elem_id="recorded-set")
         reference = gr.Dropdown(
@@ -226,7 +229,7 @@ def _refused(error: UserError) -> Updates:
 
 
 def _import_form(may_fetch: bool) -> tuple[gr.File, gr.Textbox, gr.Button, gr.Button]:
-    gr.HTML(f'<p class="lab-note">{FORMATS}</p>')
+    gr.HTML(FORMATS)
     files = gr.File(
         label="Files",
         file_count="multiple",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from markupsafe import Markup
+
 from dashboards.recorded.actions import PAGE, Imported, Toned, View
-from dashboards.shell.components import ColumnView, columns_html
+from dashboards.shell.components import ColumnView, columns_html, notice_html
 from dashboards.shell.interval_text import number, percent
-from dashboards.shell.markdown import plain
 from dashboards.shell.refused_lines import refused_html
 from dashboards.shell.tables import Table
+from dashboards.shell.templates import render
 from imitation.evaluation.judging.rubrics import rubrics
 from imitation.evaluation.metrics.style import STYLE_DEFINITIONS, compare, word_count
 from imitation.evaluation.metrics.style_report import ModelStyle, StyleReport
@@ -27,24 +31,22 @@ _TONE_DEFINITION = (
     "Of the model's own answers, the share that a judge calls authoritative in tone; the "
     "reference's row says how much of it there was to imitate. Wilson interval."
 )
-EMPTY = (
+EMPTY = Markup(
     '<p class="lab-quiet">Nothing has been imported yet. Choose files above, or fetch MT-bench: '
     "six models' answers to 80 questions.</p>"
 )
 
 
-def imported_html(done: Imported) -> str:
+def imported_html(done: Imported) -> Markup:
     """How an import went, with the lines left out."""
-    return f'<p class="lab-notice" role="status">{plain(done.message)}</p>' + refused_html(
-        done.refused
-    )
+    return notice_html([done.message]) + Markup(refused_html(done.refused))
 
 
-def report_html(found: RecordingSet, toned: Toned) -> str:
+def report_html(recording_set: RecordingSet, toned: Toned) -> Markup:
     """The finding, the table of all models, and how it is measured."""
     report = toned.report
     caption = f"Against {report.reference}; 95% intervals in brackets"
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             model.model,
             f"{model.n:,}",
@@ -59,39 +61,19 @@ def report_html(found: RecordingSet, toned: Toned) -> str:
     if report.reference_tone:
         blank = ("",) * len(_METRICS)
         rows.append((f"{report.reference} (reference)", "", *blank, _tone(report.reference_tone)))
-    terms = "".join(
-        f"<dt>{label}</dt><dd>{plain(STYLE_DEFINITIONS[key])}</dd>"
-        for key, label in _METRICS.items()
+    return render(
+        "recorded/report.html",
+        finding=finding(report),
+        table=Table(caption, ("Model", "Prompts", *_METRICS.values(), _TONE), tuple(rows)).html(),
+        judge=toned.judge,
+        unread=toned.unread,
+        definitions=[
+            *((label, STYLE_DEFINITIONS[key]) for key, label in _METRICS.items()),
+            (_TONE, f"{_TONE_DEFINITION} {rubrics()['tone'].about}"),
+        ],
+        refused=len(recording_set.refused),
+        refused_table=Markup(refused_html(recording_set.refused)),
     )
-    how = (
-        f'<details class="lab-more"><summary>How this is measured</summary><dl>{terms}'
-        f"<dt>{_TONE}</dt><dd>{_TONE_DEFINITION} {plain(rubrics()['tone'].about)}</dd></dl>"
-        "<p>Intervals: expanded percentile bootstrap over prompts for the first two, Wilson's for "
-        "the shares. The command <code>python -m imitation.jobs.commands.import_recorded</code> "
-        "gives the same numbers.</p></details>"
-    )
-    left_out = ""
-    if found.refused:
-        left_out = (
-            f'<details class="lab-more"><summary>{len(found.refused):,} left out when the set was '
-            f"read</summary>{refused_html(found.refused)}</details>"
-        )
-    table = Table(caption, ("Model", "Prompts", *_METRICS.values(), _TONE), tuple(rows)).html()
-    said = f'<p class="lab-note">{_heard(toned)}</p>'
-    return f'<p class="lab-finding">{plain(finding(report))}</p>{table}{said}{how}{left_out}'
-
-
-def _heard(toned: Toned) -> str:
-    """Who judged the tone, or how to have it judged."""
-    if not toned.judge:
-        return (
-            "Tone takes a judge: on <a href='/votes'>Votes</a>, under “Judges”, choose the rubric "
-            "“Tone”, and this set as what to judge."
-        )
-    text = f"Tone, judged answer by answer: {plain(toned.judge)}."
-    if toned.unread:
-        text += f" {toned.unread:,} of its replies held no verdict and count for nobody."
-    return text
 
 
 def finding(report: StyleReport) -> str:
@@ -115,45 +97,41 @@ def finding(report: StyleReport) -> str:
     )
 
 
-def listing_html(view: View) -> str:
+def listing_html(view: View) -> Markup:
     """One page of prompts to choose from."""
     if not view.total:
-        return (
+        return Markup(
             '<p class="lab-quiet">No prompt has these words. Change the search or the category.</p>'
         )
     first = view.page * PAGE
-    rows = "".join(_row(p, first + i, view.at) for i, p in enumerate(view.prompts))
     last = first + len(view.prompts)
     count = f"{first + 1:,} to {last:,} of {view.total:,} prompts"
     if view.total <= PAGE:
         count = "1 prompt" if view.total == 1 else f"{view.total:,} prompts"
-    return (
-        f'<ol class="lab-history lab-prompts">{rows}</ol><div class="lab-meta lab-pager">'
-        f"<span>{count}</span>"
-        + _steps("page", view.page, (view.total - 1) // PAGE, "Previous page", "Next page")
-        + "</div>"
+    return render(
+        "recorded/listing.html",
+        rows=[_row(prompt, at, view.at) for at, prompt in enumerate(view.prompts, first)],
+        count=count,
+        page=view.page,
+        last_page=(view.total - 1) // PAGE,
     )
 
 
-def arena_html(view: View) -> str:
+def arena_html(view: View) -> Markup:
     """The chosen prompt and each model's answer to it, side by side."""
     prompt = view.prompt
     if prompt is None:
-        return ""
+        return Markup()
     about = [f"{view.at + 1:,} of {view.total:,}", f"question {prompt.id}"]
     about += [prompt.category] if prompt.category else []
-    earlier = "".join(
-        f'<p class="lab-question" dir="auto">{plain(text[:LONGEST])}</p>' for text in prompt.earlier
-    )
-    if earlier:
-        count = len(prompt.earlier)
-        label = "1 earlier question" if count == 1 else f"{count} earlier questions"
-        earlier = f'<details class="lab-earlier"><summary>{label}</summary>{earlier}</details>'
-    return (
-        f'<div class="lab-meta lab-pager"><span>{plain(" · ".join(about))}</span>'
-        + _steps("step", view.at, view.total - 1, "Previous", "Next")
-        + f'</div>{earlier}<p class="lab-question" dir="auto">{plain(prompt.text[:LONGEST])}</p>'
-        + str(columns_html([_column(view, model, i) for i, model in enumerate(view.models)]))
+    return render(
+        "recorded/answers.html",
+        about=" · ".join(about),
+        at=view.at,
+        last=view.total - 1,
+        earlier=[text[:LONGEST] for text in prompt.earlier],
+        prompt=prompt.text[:LONGEST],
+        columns=columns_html([_column(view, model, i) for i, model in enumerate(view.models)]),
     )
 
 
@@ -185,26 +163,16 @@ def _column(view: View, model: str, index: int) -> ColumnView:
     )
 
 
-def _row(prompt: RecordedPrompt, at: int, current: int) -> str:
-    here = ' aria-current="true"' if at == current else ""
+def _row(prompt: RecordedPrompt, at: int, current: int) -> dict[str, Any]:
+    """A line of the list of prompts."""
     notes = [prompt.category] if prompt.category else []
     notes += ["follows an earlier question"] if prompt.earlier else []
-    note = f"<small>{plain(' · '.join(notes))}</small>" if notes else ""
-    text = " ".join(prompt.text[:400].split())
-    return (
-        f'<li{here}><button type="button" class="lab-open" data-do="at" data-to="{at}">'
-        f'<b dir="auto">{plain(text)}</b>{note}</button></li>'
-    )
-
-
-def _steps(do: str, at: int, last: int, back: str, on: str) -> str:
-    """Buttons to the one before and the one after."""
-    off_back, off_on = (" disabled" if at <= 0 else ""), (" disabled" if at >= last else "")
-    return (
-        '<span class="lab-buttons">'
-        f'<button type="button" data-do="{do}" data-to="{at - 1}"{off_back}>{back}</button>'
-        f'<button type="button" data-do="{do}" data-to="{at + 1}"{off_on}>{on}</button></span>'
-    )
+    return {
+        "at": at,
+        "current": at == current,
+        "text": " ".join(prompt.text[:400].split()),
+        "notes": " · ".join(notes),
+    }
 
 
 def _rough(model: ModelStyle) -> str:

@@ -36,3 +36,8 @@ def render(template: str, **values: Any) -> Markup:
         values: What it names.
     """
     return Markup(_environment().get_template(template).render(**values))
+
+
+def title_html(title: str, lede: str) -> Markup:
+    """The head of a page: its name, and what it is for in a sentence or two."""
+    return render("shell/title.html", title=title, lede=lede)

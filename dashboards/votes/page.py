@@ -16,6 +16,7 @@ from dashboards.shell.listeners import QUIET, Updates, components, listen
 from dashboards.shell.palette import LIGHT
 from dashboards.shell.preferences import PEOPLE
 from dashboards.shell.scripts import CLICK_JS, MESSAGE_JS
+from dashboards.shell.templates import title_html
 from dashboards.shell.training_data import data_files
 from dashboards.votes import answer_pairs, judges, studies, studies_view
 from dashboards.votes import view as votes_view
@@ -45,7 +46,7 @@ def build(context: Context) -> None:
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     stamp = gr.State(None)
     message = gr.Textbox(visible="hidden", elem_id="message")
-    gr.HTML(f'<h1 class="lab-title">Votes</h1><p class="lab-lede">{LEDE}</p>')
+    gr.HTML(title_html("Votes", LEDE))
     fooled = gr.HTML(elem_id="votes-fooled")
     source = gr.Dropdown([], label="Whose verdicts", elem_id="votes-source")
     board = gr.HTML(elem_id="votes-board")

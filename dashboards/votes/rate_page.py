@@ -9,6 +9,7 @@ import gradio as gr
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.scripts import CLICK_JS
+from dashboards.shell.templates import title_html
 from dashboards.votes import studies
 from dashboards.votes.studies_view import rater_html
 from imitation.errors import UserError
@@ -22,7 +23,7 @@ def build(context: Context) -> None:
     """The page's components and listeners; called inside its route."""
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     invite = gr.State("")
-    gr.HTML(f'<h1 class="lab-title">Blind comparison</h1><p class="lab-lede">{LEDE}</p>')
+    gr.HTML(title_html("Blind comparison", LEDE))
     item = gr.HTML(js_on_load=CLICK_JS, elem_id="rate-item")
 
     def shown(token: str, link: str) -> str:
