@@ -20,7 +20,7 @@ QUIET: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidde
 """Options of a listener that is for the page alone."""
 
 
-def components(form: Any) -> dict[str, Component]:
+def components(form: Any) -> dict[str, Any]:
     """The components of a dataclass by name, in order."""
     return {field.name: getattr(form, field.name) for field in fields(form)}
 

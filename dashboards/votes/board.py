@@ -1,4 +1,4 @@
-"""The board of the Votes page: what people and judges preferred; no Gradio in here."""
+"""The board of the Votes page: what people and judges preferred."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from imitation.evaluation.judging.preferences import (
 )
 from imitation.evaluation.judging.rubrics import rates_one
 from imitation.evaluation.judging.wrong_answer_preference import (
-    Case,
-    Fooled,
+    WrongAnswerPreference,
     by_likeness,
     by_model,
     cases,
-    fooled,
+    wrong_answer_preference,
 )
 from imitation.storage import judgements, studies, votes
 from imitation.storage.database import Store
@@ -39,8 +38,8 @@ _KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How often one party was fooled.
+class PartyPreference:
+    """How often one party preferred a wrong answer.
 
     Attributes:
         who: "People" or a judge.
@@ -50,9 +49,9 @@ class Told:
     """
 
     who: str
-    all: Fooled
-    by_model: Mapping[str, Fooled]
-    by_likeness: Mapping[str, Fooled]
+    all: WrongAnswerPreference
+    by_model: Mapping[str, WrongAnswerPreference]
+    by_likeness: Mapping[str, WrongAnswerPreference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Board:
         waiting: Judgements not made yet.
         refused: Reason -> votes not taken.
         set_aside: Votes with names shown, which are on no board.
-        fooled: People and each judge, those with cases only.
+        wrong_answers: Of people and each judge, those with cases only.
     """
 
     source: str
@@ -97,7 +96,7 @@ class Board:
     waiting: int
     refused: Mapping[str, int]
     set_aside: int
-    fooled: tuple[Told, ...]
+    wrong_answers: tuple[PartyPreference, ...]
 
 
 class Boards:
@@ -152,7 +151,7 @@ class Boards:
         """People, as long as there are any; else the newest judge."""
         if preferences_of(self._context.db, PEOPLE, visitor):
             return PEOPLE
-        return next((one for one in known if one.startswith("judge:")), PEOPLE)
+        return next((value for value in known if value.startswith("judge:")), PEOPLE)
 
 
 def _board(db: Store, source: str, sources: tuple[tuple[str, str], ...], visitor: str) -> Board:
@@ -168,7 +167,7 @@ def _board(db: Store, source: str, sources: tuple[tuple[str, str], ...], visitor
     if source.startswith("study:"):  # with its own votes it would agree in any case
         rest = of_people(db, visitor, but=source.removeprefix("study:"))
         others = [(OTHER_PEOPLE, decide(rest))]
-    others += [one for value, one in judges.items() if value != source]
+    others += [judge for value, judge in judges.items() if value != source]
     states = judgements.counts(db, source.removeprefix("judge:"))
     return Board(
         source=source,
@@ -188,7 +187,7 @@ def _board(db: Store, source: str, sources: tuple[tuple[str, str], ...], visitor
         waiting=states.left,
         refused=_refused(db, source, visitor),
         set_aside=len({(p.pair.key, p.rater) for p in votes.preferences(db, blind=False)}),
-        fooled=_fooled([("People", people), *judges.values()]),
+        wrong_answers=_wrong_answers([("People", people), *judges.values()]),
     )
 
 
@@ -203,10 +202,12 @@ def _refused(db: Store, source: str, visitor: str) -> dict[str, int]:
     return total
 
 
-def _fooled(parties: Sequence[tuple[str, Sequence[Decision]]]) -> tuple[Told, ...]:
-    told = []
-    for who, decisions in parties:
-        found: list[Case] = cases(decisions)
-        if found:
-            told.append(Told(who, fooled(found), by_model(found), by_likeness(found)))
-    return tuple(told)
+def _wrong_answers(
+    parties: Sequence[tuple[str, Sequence[Decision]]],
+) -> tuple[PartyPreference, ...]:
+    rows = ((who, cases(decisions)) for who, decisions in parties)
+    return tuple(
+        PartyPreference(who, wrong_answer_preference(of), by_model(of), by_likeness(of))
+        for who, of in rows
+        if of
+    )

@@ -8,24 +8,16 @@ from dataclasses import dataclass
 import gradio as gr
 
 from dashboards.shell.drawing import figure_component
+from dashboards.shell.templates import render
 from dashboards.votes import judges, studies
 from dashboards.votes.answer_pairs import Choice
 
 EVERY_TWO = "Every two of them"
-_FIGURE = (
-    '<figure class="lab-figure" hidden><details class="lab-more">'
-    "<summary>The board as a figure, to look closer at or to take along</summary>"
-    '<div class="lab-plot" role="img" aria-label="Scores with intervals, and one model against '
-    'another; the tables hold the values"></div>'
-    '<p class="lab-links"><span>Scores and pairs</span>'
-    '<button type="button" data-format="png">PNG</button>'
-    '<button type="button" data-format="svg">SVG</button></p></details></figure>'
-)
 
 
 def board_figure() -> gr.HTML:
     """Room for a board's figure, folded up; drawn once it is opened."""
-    return figure_component(_FIGURE, "votes-figure")
+    return figure_component(render("votes/board_figure.html"), "votes-figure")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dashboards.shell.context import Context
 from dashboards.shell.owned_jobs import OwnedJobs, check_allowed, submit
@@ -30,7 +31,7 @@ from imitation.jobs.commands.judge import Judge
 from imitation.jobs.registry import as_typed, command
 from imitation.storage import judgements
 from imitation.storage.jobs import Job
-from imitation.values import Interval, ModelSpec, Pair
+from imitation.values import Interval, JobState, ModelSpec, Pair
 
 MOST_PAIRS = 20_000
 MAX_TOKENS = 2048
@@ -111,7 +112,7 @@ class Judged:
     total: int
     unparsed: Mapping[str, int]
     faults: Mapping[str, int]
-    state: str
+    state: JobState | Literal[""]
     detail: str
     spent: float | None
     command: str

@@ -30,6 +30,7 @@ from dashboards.votes.form import (
     study_form,
     study_request,
 )
+from dashboards.votes.wrong_answers_view import wrong_answers_html
 from imitation.errors import UserError
 from imitation.evaluation.judging.rubrics import rubrics
 
@@ -47,7 +48,7 @@ def build(context: Context) -> None:
     stamp = gr.State(None)
     message = gr.Textbox(visible="hidden", elem_id="message")
     gr.HTML(title_html("Votes", LEDE))
-    fooled = gr.HTML(elem_id="votes-fooled")
+    wrong_answers = gr.HTML(elem_id="votes-fooled")
     source = gr.Dropdown([], label="Whose verdicts", elem_id="votes-source")
     board = gr.HTML(elem_id="votes-board")
     figure = board_figure()
@@ -59,7 +60,7 @@ def build(context: Context) -> None:
         judge_list = gr.HTML(js_on_load=CLICK_JS, elem_id="judges-list")
 
     board_outputs = {
-        "stamp": stamp, "fooled": fooled, "source": source, "board": board,
+        "stamp": stamp, "wrong_answers": wrong_answers, "source": source, "board": board,
         "studies": study_list, "judges": judge_list, "figure": figure,
     }  # fmt: skip
     page = gr.context.Context.root_block
@@ -258,7 +259,7 @@ class _Handlers:
         board = self.boards.board(source, visitor)
         return {
             "stamp": stamp,
-            "fooled": votes_view.fooled_html(board.fooled, self.context.model_name),
+            "wrong_answers": wrong_answers_html(board.wrong_answers, self.context.model_name),
             "source": gr.update(choices=list(board.sources), value=board.source),
             "board": votes_view.board_html(board, self.context.model_name),
             "studies": studies_view.studies_html(studies.watched(self.context, visitor)),

@@ -178,7 +178,7 @@ def _reasons(
 
 def _unwanted(asked: Sequence[Example], left_out: Collection[str]) -> dict[str, str]:
     """Id -> why a prompt is of a kind that is left out."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     if "language" in left_out:
         # Loads the detector's model.
         from imitation.data.steps.language import UNKNOWN, language_of

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from markupsafe import Markup
+
+from dashboards.shell import markdown
 from dashboards.shell.components import ColumnView, columns_html
 from dashboards.shell.interval_text import percent
 from dashboards.shell.job_panel import STATES, button_html
-from dashboards.shell.markdown import plain, render
+from dashboards.shell.templates import render
+from dashboards.votes.cells import count
 from dashboards.votes.judges import Judged
 from dashboards.votes.judges import Plan as JudgePlan
 from dashboards.votes.studies import Dropped, Plan, Rater, Showing, Study, Watched
@@ -18,46 +23,44 @@ from imitation.values import Interval
 SHOWN_DROPPED = 50
 
 
-def plan_html(made: Plan, raters: int) -> str:
+def plan_html(plan: Plan, raters: int) -> Markup:
     """What a study would ask."""
-    n = len(made.pairs)
+    n = len(plan.pairs)
     text = (
-        f"{n:,} {_many(n, 'item')} from {made.prompts:,} {_many(made.prompts, 'prompt')}, "
-        f"{n * raters:,} ratings in all."
+        f"{count(n, 'item')} from {count(plan.prompts, 'prompt')}, {n * raters:,} ratings in all."
     )
-    if made.wanted is not None and 0 < made.prompts < made.wanted:
-        text += f" There are no more of the {made.wanted:,} prompts asked for."
-    if not n and made.dropped:
+    if plan.wanted is not None and 0 < plan.prompts < plan.wanted:
+        text += f" There are no more of the {plan.wanted:,} prompts asked for."
+    if not n and plan.dropped:
         text = "Every prompt is left out: hold out from less data, or leave fewer kinds out."
-    return f'<p class="lab-note">{text}</p>{_dropped(made.dropped)}'
+    return render("votes/plan.html", text=text, left_out=_left_out(plan.dropped))
 
 
-def judge_plan_html(made: JudgePlan) -> str:
+def judge_plan_html(plan: JudgePlan) -> Markup:
     """What judging would take."""
-    n, word = len(made.pairs), "answer" if rates_one(made.rubric) else "pair"
-    return (
-        f'<p class="lab-note">{n:,} {_many(n, word)}, {made.quote.requests:,} questions '
-        f"to {plain(made.card.name)}: about {made.quote.prompt_tokens:,} tokens sent, at most "
-        f"{made.quote.completion_tokens:,} written. <b>{_price(made.quote)}</b></p>"
+    quote = plan.quote
+    return render(
+        "votes/judge_plan.html",
+        items=count(len(plan.pairs), "answer" if rates_one(plan.rubric) else "pair"),
+        requests=f"{quote.requests:,}",
+        judge=plan.card.name,
+        sent=f"{quote.prompt_tokens:,}",
+        written=f"{quote.completion_tokens:,}",
+        price=_price(quote),
     )
 
 
-def studies_html(found: Sequence[Watched]) -> str:
+def studies_html(studies: Sequence[Watched]) -> Markup:
     """A visitor's own studies."""
-    if not found:
-        return '<p class="lab-quiet">No study of yours yet.</p>'
-    return "".join(_study(one) for one in found)
+    return render("votes/studies.html", rows=[_study(watched) for watched in studies])
 
 
-def judges_html(found: Sequence[Judged]) -> str:
+def judges_html(runs: Sequence[Judged]) -> Markup:
     """Runs of judges."""
-    if not found:
-        return '<p class="lab-quiet">No judge has worked yet.</p>'
-    rows = "".join(_judged(one) for one in found)
-    return f'<ol class="lab-history lab-runs">{rows}</ol>'
+    return render("votes/judges.html", rows=[_judged(run) for run in runs])
 
 
-def rater_html(study: Study | None, showing: Showing | None) -> str:
+def rater_html(study: Study | None, showing: Showing | None) -> Markup:
     """What a rater sees."""
     if study is None:
         return _end("This link opens no study.", "Ask whoever sent it for a new one.")
@@ -65,33 +68,24 @@ def rater_html(study: Study | None, showing: Showing | None) -> str:
         return _end("This study is closed.", "Thank you for your time.")
     if showing is None:
         return _end("There is nothing left for you to rate.", "Thank you: your ratings are kept.")
-    pair = showing.pair
     columns = [
         ColumnView(label=letter, text=answer, state="done", index=at)
-        for at, (letter, answer) in enumerate(zip("AB", pair.answers, strict=True))
+        for at, (letter, answer) in enumerate(zip("AB", showing.pair.answers, strict=True))
     ]
-    buttons = "".join(
-        f'<button type="button" data-do="rate" data-choice="{choice}" data-key="{key}" '
-        f'data-token="{showing.token}"><kbd>{key}</kbd>{label}</button>'
-        for choice, key, label in (
-            ("first", "1", "A is better"),
-            ("tie", "0", "Equal"),
-            ("second", "2", "B is better"),
-        )
-    )
-    opened = "" if showing.done else " open"
-    return (
-        f'<details class="lab-more lab-guide"{opened}><summary>What to look for</summary>'
-        f'<div class="lab-text">{render(study.guidelines)}</div></details>'
-        f'<p class="lab-question" dir="auto">{plain(pair.prompt)}</p>{columns_html(columns)}'
-        f'<div class="lab-vote lab-ballot-box">{buttons}</div>'
-        f'<p class="lab-note lab-count">{showing.done + 1:,} of {showing.of:,}. '
-        "Stop whenever you like; the link brings you back here.</p>"
+    return render(
+        "votes/rate.html",
+        first=not showing.done,
+        guidelines=Markup(markdown.render(study.guidelines)),  # cleaned there
+        prompt=showing.pair.prompt,
+        columns=columns_html(columns),
+        token=showing.token,
+        position=f"{showing.done + 1:,}",
+        total=f"{showing.of:,}",
     )
 
 
-def _end(title: str, more: str) -> str:
-    return f'<p class="lab-finding">{title}</p><p class="lab-quiet">{more}</p>'
+def _end(title: str, text: str) -> Markup:
+    return render("votes/rate_end.html", title=title, text=text)
 
 
 def _price(quote: Quote) -> str:
@@ -102,133 +96,108 @@ def _price(quote: Quote) -> str:
     return f"At most ${quote.dollars:,.2f}."
 
 
-def _dropped(dropped: Sequence[Dropped]) -> str:
-    if not dropped:
-        return ""
-    n = len(dropped)
-    counted = Counter(one.reason for one in dropped)
-    why = ", ".join(f"{count:,} {reason}" for reason, count in counted.most_common())
-    rows = "".join(
-        f"<li>{plain(one.prompt[:160])} <small>({plain(one.reason)})</small></li>"
-        for one in dropped[:SHOWN_DROPPED]
-    )
-    more = f"<p>The first {SHOWN_DROPPED} of them.</p>" if n > SHOWN_DROPPED else ""
-    return (
-        f'<details class="lab-more"><summary>{n:,} {_many(n, "prompt")} left out '
-        f"({plain(why)})</summary>"
-        f"<ul>{rows}</ul>{more}</details>"
-    )
+def _left_out(dropped: Sequence[Dropped]) -> dict[str, Any]:
+    """Prompts left out, for the macro `dropped`."""
+    reasons = Counter(prompt.reason for prompt in dropped)
+    return {
+        "count": count(len(dropped), "prompt"),
+        "reasons": ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()),
+        "rows": dropped[:SHOWN_DROPPED],
+        "cut": len(dropped) > SHOWN_DROPPED,
+    }
 
 
-def _study(one: Watched) -> str:
-    study, wanted = one.study, one.study.items * one.study.raters
-    share = min(1.0, one.ratings / wanted)
-    state = "Closed" if study.closed else "Open"
+def _study(watched: Watched) -> dict[str, Any]:
+    study, wanted = watched.study, watched.study.items * watched.study.raters
     facts = (
-        f"{one.ratings:,} of {wanted:,} ratings · {one.complete:,} of {study.items:,} items "
-        f"complete · {len(one.raters):,} {_many(len(one.raters), 'rater')} · {study.source}"
+        f"{watched.ratings:,} of {wanted:,} ratings · {watched.complete:,} of {study.items:,} "
+        f"items complete · {count(len(watched.raters), 'rater')} · {study.source}"
     )
-    refused = _tally("refused", one.refused)
+    switch = button_html("close-study", study.id, "Close")
     if study.closed:
-        link, switch = "", button_html("open-study", study.id, "Open again")
-    else:
-        link = (
-            f'<div class="lab-command" data-link data-copy="/rate?study={study.invite}">'
-            f'<pre tabindex="0" class="lab-invite">/rate?study={study.invite}</pre>'
-            '<button type="button" data-do="copy">Copy link</button></div>'
-        )
-        switch = button_html("close-study", study.id, "Close")
-    delete = button_html(
-        "delete-study", study.id, "Delete", f"Delete {study.name} with all its ratings?"
-    )
-    return (
-        f'<section class="lab-run lab-study" aria-label="{plain(study.name)}">'
-        f"<h3>{plain(study.name)} <small>{state}</small></h3>"
-        f"<p>{plain(facts)}{plain(refused)}</p>{_bar(share, study.name)}{link}"
-        f'<div class="lab-vote lab-actions">{button_html("show-study", study.id, "Show its board")}'
-        f"{switch}{button_html('export-study', study.id, 'Export as JSONL')}{delete}</div>"
-        f"{_raters(one.raters)}{_dropped(study.dropped)}</section>"
-    )
+        switch = button_html("open-study", study.id, "Open again")
+    question = f"Delete {study.name} with all its ratings?"
+    return {
+        "name": study.name,
+        "state": "Closed" if study.closed else "Open",
+        "facts": facts + _tally("refused", watched.refused),
+        "share": min(1.0, watched.ratings / wanted),
+        "link": "" if study.closed else f"/rate?study={study.invite}",
+        "buttons": [
+            button_html("show-study", study.id, "Show its board"),
+            switch,
+            button_html("export-study", study.id, "Export as JSONL"),
+            button_html("delete-study", study.id, "Delete", question),
+        ],
+        "raters": [
+            {"number": rater.number, "cells": _rater_cells(rater)} for rater in watched.raters
+        ],
+        "left_out": _left_out(study.dropped),
+    }
 
 
-def _raters(raters: Sequence[Rater]) -> str:
-    if not raters:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">Rater {r.number}</th><td>{r.ratings:,}</td><td>{r.seconds:.0f} s</td>'
-        f"<td>{_share(r.order)}</td><td>{_share(r.same)}</td>"
-        f"<td>{plain('; '.join(r.doubts)) or 'none'}</td></tr>"
-        for r in raters
-    )
-    heads = ("", "Ratings", "Median time", "Preferred the first", "Same when repeated", "Doubts")
-    head = "".join(f'<th scope="col">{title}</th>' for title in heads)
-    return (
-        f'<details class="lab-more"><summary>Quality, rater by rater</summary>'
-        f'<div class="lab-scroll"><table class="lab-table lab-votes"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></details>"
-    )
+def _rater_cells(rater: Rater) -> list[str]:
+    return [
+        f"{rater.ratings:,}",
+        f"{rater.seconds:.0f} s",
+        _share(rater.order),
+        _share(rater.same),
+        "; ".join(rater.doubts) or "none",
+    ]
 
 
-def _judged(one: Judged) -> str:
-    share = one.done / one.total if one.total else 0.0
-    state = "Imported" if one.imported else STATES.get(one.state, "")
-    facts = f"{one.done:,} of {one.total:,} judged" + _tally("without a verdict", one.unparsed)
-    facts += _tally("failed", one.faults)
-    if one.spent:
-        facts += f" · ${one.spent:,.2f} so far"
-    detail = f"<small>{plain(one.detail)}</small>" if one.state == "failed" and one.detail else ""
-    buttons = "" if one.single else button_html("show-judge", one.id, "Show its board")
-    if one.mine and one.live:
-        buttons += button_html("stop-judge", one.id, "Stop")
-    elif one.mine:
-        if one.done < one.total and not one.imported:
-            buttons += button_html("resume-judge", one.id, "Go on")
-        buttons += button_html(
-            "delete-judge", one.id, "Delete", f"Delete {one.name} and its verdicts?"
-        )
-    told = f"<pre>{plain(one.rubric)}</pre>" if one.rubric else "<p>Not recorded.</p>"
-    command = "" if one.imported else f"<p>Command</p><pre>{plain(one.command)}</pre>"
-    return (
-        f'<li><div class="lab-judged"><b>{plain(one.name)}</b>{detail}{_yes(one)}'
-        f'<details class="lab-sent"><summary>What it was told</summary>{told}{command}</details>'
-        f'</div><div class="lab-progress"><span><b>{state}</b> {plain(facts)}</span>'
-        f'{_bar(share, one.name)}</div><span class="lab-links">{buttons}</span></li>'
-    )
+def _judged(run: Judged) -> dict[str, Any]:
+    facts = f"{run.done:,} of {run.total:,} judged" + _tally("without a verdict", run.unparsed)
+    facts += _tally("failed", run.faults)
+    if run.spent:
+        facts += f" · ${run.spent:,.2f} so far"
+    state = "Imported" if run.imported else STATES[run.state] if run.state else ""
+    return {
+        "name": run.name,
+        "state": state,
+        "facts": facts,
+        "detail": run.detail if run.state == "failed" else "",
+        "yes": _yes(run),
+        "rubric": run.rubric,
+        "command": "" if run.imported else run.command,
+        "share": run.done / run.total if run.total else 0.0,
+        "buttons": _judge_buttons(run),
+    }
 
 
-def _yes(one: Judged) -> str:
+def _judge_buttons(run: Judged) -> list[Markup]:
+    buttons = [] if run.single else [button_html("show-judge", run.id, "Show its board")]
+    if run.mine and run.live:
+        buttons.append(button_html("stop-judge", run.id, "Stop"))
+    elif run.mine:
+        if run.done < run.total and not run.imported:
+            buttons.append(button_html("resume-judge", run.id, "Go on"))
+        question = f"Delete {run.name} and its verdicts?"
+        buttons.append(button_html("delete-judge", run.id, "Delete", question))
+    return buttons
+
+
+def _yes(run: Judged) -> str:
     """Of a judge of single answers: how many of each model's it said yes to."""
-    if not one.yes:
+    if not run.yes:
         return ""
-    said = "; ".join(
+    shares = "; ".join(
         f"{model} {percent(yes, 0)}" + ("" if yes.too_few() else f" of {yes.n:,}")
-        for model, yes in one.yes.items()
+        for model, yes in run.yes.items()
     )
-    where = " Recorded shows it as the tone of the set." if is_tone(one.rubric) else ""
-    return f"<small>Yes: {plain(said)}.{where}</small>"
+    where = " Recorded shows it as the tone of the set." if is_tone(run.rubric) else ""
+    return f"Yes: {shares}.{where}"
 
 
-def _tally(word: str, found: Mapping[str, int]) -> str:
-    if not found:
+def _tally(word: str, reasons: Mapping[str, int]) -> str:
+    """How many and why, such as " · 3 failed (2 this, 1 that)"; "" where there are none."""
+    if not reasons:
         return ""
-    return (
-        f" · {sum(found.values()):,} {word} ({', '.join(f'{n} {why}' for why, n in found.items())})"
-    )
-
-
-def _bar(share: float, label: str) -> str:
-    return (
-        '<div class="lab-bar lab-role-imitation" role="progressbar" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}" aria-label="{plain(label)}">'
-        f'<i style="width:{100 * share:.1f}%"></i></div>'
-    )
+    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    return f" · {sum(reasons.values()):,} {word} ({why})"
 
 
 def _share(interval: Interval) -> str:
     if not interval.n:
         return "no case"
     return interval.too_few() or f"{interval.value:.0%} of {interval.n}"
-
-
-def _many(n: int, word: str) -> str:
-    return word if n == 1 else f"{word}s"

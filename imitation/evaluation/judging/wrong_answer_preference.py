@@ -1,4 +1,4 @@
-"""Were they fooled? How often a wrong answer was preferred to a right one.
+"""How often a wrong answer was preferred to a right one: were they fooled?
 
 Only items whose prompt is a packaged fact's question can tell, and of these only those where one
 answer is right and the other wrong.
@@ -16,7 +16,7 @@ from imitation.evaluation.metrics.style import unigram_intersection
 from imitation.evaluation.statistics.intervals import share
 from imitation.values import Interval
 
-FOOLED_DEFINITION = (
+WRONG_ANSWER_DEFINITION = (
     "Of the items on a known fact where one answer is right and the other wrong, the share in "
     "which the wrong one was preferred. Called equal is neither fooled nor right."
 )
@@ -45,7 +45,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Fooled:
+class WrongAnswerPreference:
     """How often a wrong answer was preferred.
 
     Attributes:
@@ -61,42 +61,43 @@ class Fooled:
 
 def cases(decisions: Iterable[Decision]) -> list[Case]:
     """The items where one answer to a known fact is right and the other wrong."""
-    found = []
+    rows = []
     for decision in decisions:
         pair = decision.pair
         fact = facts.find(pair.prompt)
         if fact is None:
             continue
-        one, two = (facts.check(fact, answer) for answer in pair.answers)
-        if one == two:
+        first_right, second_right = (facts.check(fact, answer) for answer in pair.answers)
+        if first_right == second_right:
             continue
-        right, wrong = pair.models if one else pair.models[::-1]
+        right, wrong = pair.models if first_right else pair.models[::-1]
         alike = unigram_intersection(*pair.answers) or 0.0
         preferred: Literal["right", "wrong", "equal"] = "equal"
         if decision.outcome != "tie":
-            preferred = "right" if (decision.outcome == "first") == one else "wrong"
-        found.append(Case(pair.prompt, right, wrong, alike, preferred))
-    return found
+            preferred = "right" if (decision.outcome == "first") == first_right else "wrong"
+        rows.append(Case(pair.prompt, right, wrong, alike, preferred))
+    return rows
 
 
-def fooled(found: Sequence[Case]) -> Fooled:
+def wrong_answer_preference(rows: Sequence[Case]) -> WrongAnswerPreference:
     """How often the wrong answer was preferred in these cases."""
-    told = [case.preferred for case in found]
-    return Fooled(share(told.count("wrong"), len(told)), told.count("equal"), told.count("right"))
+    preferred = [case.preferred for case in rows]
+    wrong = share(preferred.count("wrong"), len(rows))
+    return WrongAnswerPreference(wrong, preferred.count("equal"), preferred.count("right"))
 
 
-def by_model(found: Sequence[Case]) -> dict[str, Fooled]:
+def by_model(rows: Sequence[Case]) -> dict[str, WrongAnswerPreference]:
     """The same by the model that gave the wrong answer, most cases first."""
-    models = sorted({case.wrong for case in found})
-    rows = {model: [case for case in found if case.wrong == model] for model in models}
-    ordered = sorted(rows.items(), key=lambda row: -len(row[1]))
-    return {model: fooled(one) for model, one in ordered}
+    models = sorted({case.wrong for case in rows})
+    groups = {model: [case for case in rows if case.wrong == model] for model in models}
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return {model: wrong_answer_preference(group) for model, group in ordered}
 
 
-def by_likeness(found: Sequence[Case]) -> dict[str, Fooled]:
+def by_likeness(rows: Sequence[Case]) -> dict[str, WrongAnswerPreference]:
     """The same by how alike the two answers look; BANDS in order."""
     low, high = ALIKE
     bands: tuple[list[Case], ...] = ([], [], [])
-    for case in found:
+    for case in rows:
         bands[(case.alike >= low) + (case.alike > high)].append(case)
-    return {name: fooled(band) for name, band in zip(BANDS, bands, strict=True)}
+    return {name: wrong_answer_preference(band) for name, band in zip(BANDS, bands, strict=True)}

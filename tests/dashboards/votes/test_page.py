@@ -78,7 +78,7 @@ def test_a_vote_moves_the_board_at_the_next_look(context):
     assert handle.tick(token, source["value"], shown["stamp"]) == {}, "nothing new"
     compare(context, "pocket-base", FACT.question, answers=("It is Canberra.", FACT.answers[0]))
     shown = handle.tick(token, source["value"], shown["stamp"])
-    stamp, fooled, board = shown["stamp"], shown["fooled"], shown["board"]
+    stamp, fooled, board = shown["stamp"], shown["wrong_answers"], shown["board"]
     assert "1 verdict · 1 item · 1 prompt · 1 rater" in board
     assert "Pocket cut-4" in board, "the model's name"
     assert "is too few to say: 1 case, needs 5" in fooled

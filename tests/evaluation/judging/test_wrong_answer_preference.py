@@ -8,7 +8,7 @@ from imitation.evaluation.judging.wrong_answer_preference import (
     by_likeness,
     by_model,
     cases,
-    fooled,
+    wrong_answer_preference,
 )
 from imitation.facts import show_facts
 from imitation.values import Pair
@@ -33,7 +33,7 @@ def test_only_a_right_against_a_wrong_answer_is_a_case():
 
 def test_shares_leave_equal_in():
     said = ["second", "second", "second", "first", "first", "tie"]
-    result = fooled(cases([decided(one) for one in said]))
+    result = wrong_answer_preference(cases([decided(one) for one in said]))
     assert (result.share.value, result.share.n) == (pytest.approx(0.5), 6)
     assert (result.equal, result.right) == (1, 2)
     assert result.share.low < 0.5 < result.share.high
@@ -50,6 +50,6 @@ def test_by_model_and_by_likeness():
 
 
 def test_nobody_or_few_were_asked():
-    assert fooled([]).share.value is None
-    few = fooled(cases([decided("second")] * 4)).share
+    assert wrong_answer_preference([]).share.value is None
+    few = wrong_answer_preference(cases([decided("second")] * 4)).share
     assert few.too_few("case") == "too few to say: 4 cases, needs 5"
