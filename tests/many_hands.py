@@ -17,7 +17,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from dashboards.compare.session import Question, Session
+from dashboards.compare.question import Question
+from dashboards.compare.session import Session
 from dashboards.recorded import actions as recorded
 from dashboards.shell.context import Context
 from dashboards.votes import studies

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dashboards.api import actions as api
-from dashboards.compare.session import Question, Session
+from dashboards.compare.question import Question
+from dashboards.compare.session import Session
 from dashboards.compare.view import arena_html
 from dashboards.shell.context import Context
 from imitation.data.format import read_examples

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 from markupsafe import Markup
 
-from dashboards.compare.session import Question
+from dashboards.compare.question import Question
 from dashboards.shell.components import ROLE_NAMES
 from dashboards.shell.context import Context
 from dashboards.shell.model_choice import MAX_COLUMNS, choices, defaults

@@ -1,4 +1,4 @@
-"""The Compare page without Gradio: one session per browser tab."""
+"""What a browser tab is looking at on the Compare page, and what its visitor may do with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Literal
 
+from dashboards.compare.question import Question
 from dashboards.shell.context import Context
 from dashboards.shell.model_choice import MAX_COLUMNS, MIN_COLUMNS
 from imitation.errors import StorageError, UserError
@@ -18,49 +18,12 @@ from imitation.models.streaming import Round, check_sampling, conversation
 from imitation.storage import comparisons, votes
 from imitation.storage.comparisons import Comparison
 from imitation.text import clean
-from imitation.values import Answer, ModelSpec, Sampling, Turn
+from imitation.values import Answer, ModelSpec, Turn
 
 Phase = Literal["idle", "running", "void", "vote", "guess", "open"]
 log = logging.getLogger(__name__)
 _UNENDED = ("waiting", "streaming")
 _shuffle = random.SystemRandom().shuffle
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What the visitor asks for.
-
-    Attributes:
-        prompt: The question.
-        models: Card ids, in the order of the columns.
-        blind: Hide names and shuffle.
-        system: System prompt.
-        sampling: How answers are drawn.
-        follow_up: Continue the conversation rather than begin a new one.
-    """
-
-    prompt: str
-    models: tuple[str, ...]
-    blind: bool = False
-    system: str = ""
-    sampling: Sampling = dataclasses.field(default_factory=Sampling)
-    follow_up: bool = False
-
-    def seeded(self, text: str) -> Question:
-        """The question with the seed somebody typed, itself if none was.
-
-        Raises:
-            UserError: It is not a whole number.
-        """
-        if not text.strip():
-            return self
-        try:
-            seed = int(text)
-        except ValueError:
-            raise UserError(
-                f"The seed {text!r} is not a whole number.", "Leave it empty?"
-            ) from None
-        return dataclasses.replace(self, sampling=dataclasses.replace(self.sampling, seed=seed))
 
 
 class Session:

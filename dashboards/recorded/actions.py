@@ -1,4 +1,4 @@
-"""What the Recorded page does: import, choose, look; no Gradio in here."""
+"""What the Recorded page does: import, choose, look."""
 
 from __future__ import annotations
 
@@ -167,10 +167,10 @@ def look(
 
     Positions out of range are brought back into it; an unknown reference is the set's own.
     """
-    found = recordings.get(db, identity, visitor)
-    if found is None:
+    stored = recordings.get(db, identity, visitor)
+    if stored is None:
         return None
-    reference = reference if reference in found.models else found.reference
+    reference = reference if reference in stored.models else stored.reference
     rows = recordings.search(db, identity, text=text, category=category)
     at = min(max(at, 0), max(len(rows) - 1, 0))
     page = min(max(page, 0), max(len(rows) - 1, 0) // PAGE)
@@ -178,9 +178,9 @@ def look(
     prompt = shown[0] if shown else None
     answered = recordings.answers(db, identity, prompt.id) if prompt else None
     return View(
-        set=found,
+        set=stored,
         reference=reference,
-        models=columns(found.models, chosen, reference),
+        models=columns(stored.models, chosen, reference),
         categories=tuple(recordings.categories(db, identity)),
         prompts=recordings.prompts(db, rows[page * PAGE : (page + 1) * PAGE]),
         total=len(rows),
@@ -211,8 +211,10 @@ def toned_report(db: Store, identity: str, reference: str, visitor: str) -> Tone
     """
     runs = [run for run in judgements.runs(db, visitor) if is_tone(run.rubric)]
     counted = [judgements.counts(db, run.id) for run in runs]
-    made = tuple((run.id, run.name, c.total - c.left) for run, c in zip(runs, counted, strict=True))
-    return _toned(db, identity, reference, made)
+    judged = tuple(
+        (run.id, run.name, c.total - c.left) for run, c in zip(runs, counted, strict=True)
+    )
+    return _toned(db, identity, reference, judged)
 
 
 @lru_cache(maxsize=32)
@@ -220,15 +222,15 @@ def _toned(
     db: Store, identity: str, reference: str, runs: tuple[tuple[str, str, int], ...]
 ) -> Toned:
     """The same for runs of (id, name, judgements made), newest first: verdicts never change."""
-    found = style_report(db, identity, reference)
+    plain = style_report(db, identity, reference)
     if not runs:
-        return Toned(found)
+        return Toned(plain)
     recording = recordings.load(db, identity)
-    mute = Toned(found)
+    mute = Toned(plain)
     for run, name, _ in runs:
-        said = judgements.single(db, run)
-        heard = with_tone(found, recording, said)
-        tones = [heard.reference_tone, *(model.tone for model in heard.models)]
+        verdicts = judgements.single(db, run)
+        toned_style = with_tone(plain, recording, verdicts)
+        tones = [toned_style.reference_tone, *(model.tone for model in toned_style.models)]
         if any(tones):
             answers = {
                 (p.text, model, given[p.id])
@@ -236,8 +238,8 @@ def _toned(
                 for p in recording.prompts
                 if p.id in given
             }
-            unread = sum(one is None and key in answers for key, one in said.items())
-            toned = Toned(heard, name, unread)
+            unread = sum(yes is None and key in answers for key, yes in verdicts.items())
+            toned = Toned(toned_style, name, unread)
             if any(tone and tone.n for tone in tones):
                 return toned
             mute = mute if mute.judge else toned

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from imitation.errors import UserError
 from imitation.storage import judgements, studies, study_ratings, votes
 from imitation.storage.database import Store
@@ -32,7 +34,7 @@ def preferences_of(db: Store, source: str, visitor: str) -> list[Preference]:
 def everybody(db: Store, visitor: str) -> list[Preference]:
     """All verdicts of people and judges that this visitor may see."""
     judges = (judgements.preferences(db, run.id) for run in judgements.runs(db, visitor))
-    return [*preferences_of(db, PEOPLE, visitor), *(one for said in judges for one in said)]
+    return [*preferences_of(db, PEOPLE, visitor), *chain.from_iterable(judges)]
 
 
 def of_people(db: Store, visitor: str, but: str = "") -> list[Preference]:

@@ -1,4 +1,4 @@
-"""Where a study or a judge takes its pairs of answers from; no Gradio in here."""
+"""Where a study or a judge takes its pairs of answers from."""
 
 from __future__ import annotations
 
@@ -40,29 +40,31 @@ class Choice:
 def sources(context: Context, visitor: str, *, judged: bool) -> list[tuple[str, str]]:
     """(label, source) of what this visitor may take pairs from; judged ones too where wanted."""
     db = context.db
-    found = [
+    labelled = [
         (f"Recorded: {s.name} ({s.prompts:,} prompts)", f"recording:{s.id}")
         for s in recordings.sets(db, visitor)
     ]
-    found += [
+    labelled += [
         (f"Evaluation: {run.name}", f"run:{run.id}")
         for run in evaluation_runs(context, visitor)
         if run.reported and any(pairs_of_run(run.out))
     ]
     if any(_pairs_of_mine(context, visitor)):
-        found.append(("Your comparisons in Compare", MINE))
+        labelled.append(("Your comparisons in Compare", MINE))
     if judged:
-        found += [(f"Study: {s.name}", f"study:{s.id}") for s in studies.of_visitor(db, visitor)]
-        found += [(f"Judge again: {r.name}", f"judge:{r.id}") for r in judgements.runs(db, visitor)]
-    return found
+        labelled += [(f"Study: {s.name}", f"study:{s.id}") for s in studies.of_visitor(db, visitor)]
+        labelled += [
+            (f"Judge again: {r.name}", f"judge:{r.id}") for r in judgements.runs(db, visitor)
+        ]
+    return labelled
 
 
 def models(context: Context, visitor: str, source: str) -> tuple[list[str], str]:
     """Models with answers in a source, and the one to compare the others with, "" where none is."""
     kind, _, identity = source.partition(":")
     if kind == "recording":
-        found = recordings.get(context.db, identity, visitor)
-        return (list(found.models), found.reference) if found else ([], "")
+        stored = recordings.get(context.db, identity, visitor)
+        return (list(stored.models), stored.reference) if stored else ([], "")
     pairs = _all(context, visitor, source)[0]
     return sorted({model for pair in pairs for model in pair.models}), ""
 
@@ -77,12 +79,12 @@ def find(context: Context, visitor: str, choice: Choice) -> tuple[list[Pair], st
         raise UserError(f"{choice.prompts} prompts are too few.", "At least 1, or 0 for all.")
     kind, _, identity = choice.source.partition(":")
     if kind == "recording":
-        found = recordings.get(context.db, identity, visitor)
-        if found is None:
+        stored = recordings.get(context.db, identity, visitor)
+        if stored is None:
             raise UserError("This set of recorded outputs is gone.", "Choose another one.")
         recording = recordings.load(context.db, identity)
         pairs = pairs_of(recording, choice.models, against=choice.against, prompts=choice.prompts)
-        return pairs, f"recorded: {found.name}"
+        return pairs, f"recorded: {stored.name}"
     pairs, label = _all(context, visitor, choice.source)
     wanted = set(choice.models) | ({choice.against} if choice.against else set())
     kept = [
@@ -91,8 +93,8 @@ def find(context: Context, visitor: str, choice: Choice) -> tuple[list[Pair], st
         if (not wanted or wanted.issuperset(pair.models))
         and (not choice.against or choice.against in pair.models)
     ]
-    asked = list(dict.fromkeys(pair.prompt for pair in kept))[: choice.prompts]
-    return [pair for pair in kept if pair.prompt in set(asked)], label
+    prompts = list(dict.fromkeys(pair.prompt for pair in kept))[: choice.prompts]
+    return [pair for pair in kept if pair.prompt in set(prompts)], label
 
 
 def _all(context: Context, visitor: str, source: str) -> tuple[list[Pair], str]:
@@ -119,16 +121,16 @@ def _all(context: Context, visitor: str, source: str) -> tuple[list[Pair], str]:
 def _pairs_of_mine(context: Context, visitor: str) -> list[Pair]:
     """Pairs of the visitor's comparisons of one turn, names already shown, newest first."""
     pairs: dict[str, Pair] = {}
-    for found in comparisons.of_visitor(context.db, visitor, limit=1000):
-        if len(found.turns) != 1 or found.blind or found.system.strip():
+    for comparison in comparisons.of_visitor(context.db, visitor, limit=1000):
+        if len(comparison.turns) != 1 or comparison.blind or comparison.system.strip():
             continue
-        (turn,) = found.turns
+        (turn,) = comparison.turns
         answered: Sequence[tuple[str, str]] = [
             (card.id, answer.text)
-            for card, answer in zip(found.cards, turn.answers, strict=True)
+            for card, answer in zip(comparison.cards, turn.answers, strict=True)
             if answer.state in _ENDED
         ]
-        for (one, left), (two, right) in combinations(answered, 2):
-            pair = Pair(turn.prompt, (one, two), (left, right))
+        for (first, left), (second, right) in combinations(answered, 2):
+            pair = Pair(turn.prompt, (first, second), (left, right))
             pairs.setdefault(pair.key, pair)
     return list(pairs.values())

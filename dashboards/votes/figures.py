@@ -95,9 +95,9 @@ def _scores(
     symbol: str,
     shift: float,
 ) -> dict[str, Any]:
-    found = {rating.model: rating.score for rating in fit.models}
-    known = [m for m in models if m in found and found[m].value is not None]
-    scores = [found[m] for m in known]
+    by_model = {rating.model: rating.score for rating in fit.models}
+    known = [m for m in models if m in by_model and by_model[m].value is not None]
+    scores = [by_model[m] for m in known]
     values = [score.value or 0.0 for score in scores]
     ends = zip(scores, values, strict=True)
     arms = [
@@ -187,8 +187,8 @@ def _title(text: str, y: float, palette: Palette) -> dict[str, Any]:
 
 
 def _pair(rate: WinRate, name: Name) -> str:
-    one, other = (_label(name(model), IN_PAIR) for model in (rate.model, rate.other))
-    return f"{one} against {other}"
+    first, second = (_label(name(model), IN_PAIR) for model in (rate.model, rate.other))
+    return f"{first} against {second}"
 
 
 def _label(name: str, longest: int = LONGEST) -> str:

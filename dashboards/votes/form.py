@@ -11,6 +11,7 @@ from dashboards.shell.drawing import figure_component
 from dashboards.shell.templates import render
 from dashboards.votes import judges, studies
 from dashboards.votes.answer_pairs import Choice
+from dashboards.votes.study_plan import LEFT_OUT
 
 EVERY_TWO = "Every two of them"
 
@@ -163,7 +164,7 @@ def study_form() -> tuple[StudyFields, gr.HTML, gr.Button]:
             info="Prompts in this training data, or nearly so, are left out.",
         )  # fmt: skip
     left_out = gr.CheckboxGroup(
-        [("About code", "coding"), ("Not in English", "language")], value=list(studies.LEFT_OUT),
+        [("About code", "coding"), ("Not in English", "language")], value=list(LEFT_OUT),
         label="Left out, as in the study", elem_id="study-left-out",
     )  # fmt: skip
     guidelines = gr.Textbox(

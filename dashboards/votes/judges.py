@@ -89,7 +89,7 @@ class Judged:
         rubric: What the judge is told, "" where not known.
         mine: The visitor may stop and delete it.
         imported: Its verdicts were made elsewhere.
-        done: Judgements made.
+        done: Judgements planned.
         total: Judgements in all.
         unparsed: Answers without a verdict, by problem.
         faults: Requests that failed, by reason.
@@ -144,8 +144,8 @@ def plan(context: Context, visitor: str, form: Form) -> Plan:
         raise UserError(
             f"{form.max_tokens} tokens is no length of an answer.", f"Choose 1 to {MAX_TOKENS}."
         )
-    found, source = find(context, visitor, form.choice)
-    pairs = items(rubric, found)
+    answers, source = find(context, visitor, form.choice)
+    pairs = items(rubric, answers)
     if not pairs:
         raise UserError(
             "There is no pair of answers to judge.",
@@ -168,15 +168,15 @@ def start(context: Context, visitor: str, form: Form) -> str:
         UserError: As `plan`; or jobs are switched off, or too many are queued.
     """
     check_allowed(context.settings, ELSEWHERE)
-    made = plan(context, visitor, form)
+    planned = plan(context, visitor, form)
     identity = judgements.add(
         context.db,
-        made.pairs,
-        name=run_name(made.card, made.rubric, made.source),
-        judge=made.card.id,
-        rubric=made.rubric,
-        source=made.source,
-        both_orders=form.both_orders and not rates_one(made.rubric),
+        planned.pairs,
+        name=run_name(planned.card, planned.rubric, planned.source),
+        judge=planned.card.id,
+        rubric=planned.rubric,
+        source=planned.source,
+        both_orders=form.both_orders and not rates_one(planned.rubric),
         max_tokens=form.max_tokens,
         visitor=visitor,
     )
@@ -289,5 +289,5 @@ def _judged(
 
 
 def _yes(context: Context, identity: str) -> dict[str, Interval]:
-    found = judgements.yes_by_model(context.db, identity)
-    return {model: share(yes, n) for model, (yes, n) in found.items()}
+    answers = judgements.yes_by_model(context.db, identity)
+    return {model: share(yes, n) for model, (yes, n) in answers.items()}

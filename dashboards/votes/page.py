@@ -30,6 +30,7 @@ from dashboards.votes.form import (
     study_form,
     study_request,
 )
+from dashboards.votes.study_plan import Plan, plan
 from dashboards.votes.wrong_answers_view import wrong_answers_html
 from imitation.errors import UserError
 from imitation.evaluation.judging.rubrics import rubrics
@@ -81,13 +82,13 @@ def build(context: Context) -> None:
         listen(pairs.source.change, handle.models, [secret, pairs.source], models, **QUIET)
     judge.rubric.input(handle.rubric, judge.rubric, judge.text, **QUIET)
     # One listener for all: a reply to an earlier change never comes after that to a later one.
-    for form, plan, output in (
+    for form, planned, output in (
         (study, handle.plan_study, study_plan),
         (judge, handle.plan_judge, judge_plan),
     ):
         fields = components(form)
         gr.on(
-            [field.change for field in fields.values()], plan, secret, output,
+            [field.change for field in fields.values()], planned, secret, output,
             inputs_kwargs=fields, trigger_mode="always_last", **QUIET,
         )  # fmt: skip
     for button, handler, form in ((create, handle.create, study), (start, handle.start, judge)):
@@ -247,10 +248,8 @@ class _Handlers:
         live = [run.id for run in judges.listed(self.context, visitor) if run.live]
         return [list(self.boards.stamp()), live]
 
-    def _study_plan(self, visitor: str, request: StudyRequest) -> studies.Plan:
-        return studies.plan(
-            self.context, visitor, request.choice, request.training, request.left_out
-        )
+    def _study_plan(self, visitor: str, request: StudyRequest) -> Plan:
+        return plan(self.context, visitor, request.choice, request.training, request.left_out)
 
     def _board_updates(self, visitor: str, source: str) -> Updates:
         """Updates of all that shows votes."""

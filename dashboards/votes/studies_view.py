@@ -16,8 +16,12 @@ from dashboards.shell.templates import render
 from dashboards.votes.cells import count
 from dashboards.votes.judges import Judged
 from dashboards.votes.judges import Plan as JudgePlan
-from dashboards.votes.studies import Dropped, Plan, Rater, Showing, Study, Watched
+from dashboards.votes.raters import Rater
+from dashboards.votes.studies import Watched
+from dashboards.votes.study_plan import Plan
 from imitation.evaluation.judging.rubrics import Quote, is_tone, rates_one
+from imitation.storage.studies import Dropped, Study
+from imitation.storage.study_ratings import Showing
 from imitation.values import Interval
 
 SHOWN_DROPPED = 50

@@ -93,7 +93,7 @@ def _span(*fits: Ratings) -> float:
 def _score_row(name: str, rating: Rating, styled: Interval | None, span: float) -> dict[str, Any]:
     return {
         "name": name,
-        "items": f"{rating.score.n:,}",
+        "n": f"{rating.score.n:,}",
         "plain": _score(rating.score, span),
         "moved": "" if rating.moved is None else f"up to ±{rating.moved:.0f}",
         "styled": _score(styled, span),
@@ -161,7 +161,7 @@ def _rate_row(rate: WinRate, name: Name) -> dict[str, Any]:
     return {
         "first": first,
         "second": second,
-        "items": f"{n:,}",
+        "n": f"{n:,}",
         "stack": [(kind, 100 * k / n, title) for kind, k, title in stack],
         "too_few": rate.better.too_few(),
         "shares": [share_cell(share) for share in shares],

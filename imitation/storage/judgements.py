@@ -1,4 +1,4 @@
-"""Pairs of answers, and what judges said of them.
+"""What judges said of pairs of answers.
 
 A run is one judge with one rubric over some pairs. Its judgements are all there from the start, as
 "waiting", so that a run can go on where it stopped and be judged again by somebody else.
@@ -6,16 +6,16 @@ A run is one judge with one rubric over some pairs. Its judgements are all there
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from imitation.errors import UserError
 from imitation.storage.database import Store
+from imitation.storage.pairs import forget_pairs, keep_pairs, read_pair
 from imitation.values import Pair, Preference, Verdict
 
 State = Literal["waiting", "judged", "unparsed", "failed"]
@@ -88,34 +88,6 @@ class Counts:
     def left(self) -> int:
         """Judgements that a next start of the run would ask for."""
         return self.states.get("waiting", 0) + self.states.get("failed", 0)
-
-
-def keep_pairs(db: Store, pairs: Iterable[Pair]) -> list[int]:
-    """Row numbers of the pairs, added where they are new; call it inside `writing`."""
-    rows = []
-    for pair in pairs:
-        key = pair.key
-        db.execute(
-            "INSERT OR IGNORE INTO pairs (key, prompt, models, answers) VALUES (?, ?, ?, ?)",
-            (key, pair.prompt, json.dumps(pair.models), json.dumps(pair.answers)),
-        )
-        rows.append(db.execute("SELECT id FROM pairs WHERE key = ?", (key,)).fetchone()[0])
-    return rows
-
-
-def forget_pairs(db: Store) -> None:
-    """Delete pairs that neither a run nor a study holds; call it inside `writing`."""
-    db.execute(
-        "DELETE FROM pairs WHERE id NOT IN (SELECT pair FROM judgements)"
-        " AND id NOT IN (SELECT pair FROM study_items)"
-    )
-
-
-def read_pair(row: sqlite3.Row) -> Pair:
-    """The pair of a row with the columns prompt, models, answers and perhaps swapped."""
-    (one, two), (left, right) = json.loads(row["models"]), json.loads(row["answers"])
-    pair = Pair(row["prompt"], (one, two), (left, right))
-    return pair.swapped if "swapped" in row.keys() and row["swapped"] else pair  # noqa: SIM118
 
 
 def add(
@@ -292,13 +264,13 @@ def single(db: Store, identity: str) -> dict[Rated, bool | None]:
         " ORDER BY j.pair",
         (identity,),
     )
-    said: dict[Rated, bool | None] = {}
+    verdicts: dict[Rated, bool | None] = {}
     for row in rows:
         pair = read_pair(row)
         if not pair.models[1]:
             outcome = row["outcome"]
-            said[pair.prompt, pair.models[0], pair.answers[0]] = outcome and outcome == "yes"
-    return said
+            verdicts[pair.prompt, pair.models[0], pair.answers[0]] = outcome and outcome == "yes"
+    return verdicts
 
 
 def yes_by_model(db: Store, identity: str) -> dict[str, tuple[int, int]]:
@@ -318,11 +290,11 @@ def delete(db: Store, identity: str, visitor: str | None) -> bool:
         StorageError: It could not be written.
     """
     with db.writing():
-        gone = db.execute(
+        deleted = db.execute(
             "DELETE FROM judge_runs WHERE id = ? AND visitor IS ?", (identity, visitor)
         )
         forget_pairs(db)
-    return gone.rowcount > 0
+    return deleted.rowcount > 0
 
 
 def _add_run(

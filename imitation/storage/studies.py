@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from imitation.errors import UserError
 from imitation.storage.database import Store
-from imitation.storage.judgements import forget_pairs, keep_pairs, read_pair
+from imitation.storage.pairs import forget_pairs, keep_pairs, read_pair
 from imitation.values import Pair
 
 MOST_ITEMS = 2000

@@ -17,7 +17,7 @@ from typing import get_args
 
 from imitation.errors import UserError
 from imitation.storage.database import Store
-from imitation.storage.judgements import read_pair
+from imitation.storage.pairs import read_pair
 from imitation.storage.studies import Study, invited, pairs_of
 from imitation.storage.votes import count_refused
 from imitation.values import Outcome, Pair, Preference

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from dashboards.api import actions as api
-from dashboards.compare.session import Question
+from dashboards.compare.question import Question
 from dashboards.shell.typed_text import TypedText
 from imitation.errors import UserError
 from imitation.values import Sampling

@@ -12,7 +12,8 @@ import pytest
 
 from dashboards.api import actions as api
 from dashboards.compare import view as compare_view
-from dashboards.compare.session import Question, Session
+from dashboards.compare.question import Question
+from dashboards.compare.session import Session
 from dashboards.compare.view import arena_html
 from dashboards.shell import markdown
 from imitation.errors import BackendError, StorageError

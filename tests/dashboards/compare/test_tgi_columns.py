@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.compare.session import Question, Session
+from dashboards.compare.question import Question
+from dashboards.compare.session import Session
 from dashboards.compare.view import arena_html
 from dashboards.shell.context import Context
 from imitation.errors import UserError

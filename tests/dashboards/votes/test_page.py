@@ -12,7 +12,7 @@ from dashboards.shell.context import Context
 from dashboards.shell.preferences import PEOPLE
 from dashboards.shell.training_data import data_files
 from dashboards.shell.visitors import visitor_hash
-from dashboards.votes import answer_pairs, judges, studies, studies_view
+from dashboards.votes import answer_pairs, judges, studies, studies_view, study_plan
 from dashboards.votes import view as votes_view
 from dashboards.votes.answer_pairs import MINE, Choice
 from dashboards.votes.board import Boards
@@ -125,6 +125,7 @@ def test_a_board_of_two_votes_says_that_they_are_too_few(context):
     html = votes_view.board_html(Boards(context).board(PEOPLE, ME), str)
     assert "too few" not in html.split("<details")[0].split("What form alone")[0]
     assert "up to ±" in html and "40 items" in html and "40 prompts" in html
+    assert html.count("<td>40</td>") == 3, "of two scores and a pair"
 
 
 def test_votes_with_names_shown_are_set_aside_and_said(context):
@@ -158,7 +159,7 @@ def test_a_judges_board_counts_what_it_could_not_read(context):
 
 
 def test_a_board_shows_nobody_elses_studies(context):
-    made = studies.plan(context, YOU, Choice(record(context)), [])
+    made = study_plan.plan(context, YOU, Choice(record(context)), [])
     options = {"guidelines": "", "raters": 1, "repeat_every": 0}
     study = studies.create(context, YOU, made, name="Secret", **options)
     assert "Secret" not in json.dumps(Boards(context).sources(ME))
@@ -179,7 +180,7 @@ def test_a_board_shows_nobody_elses_studies(context):
 
 def test_a_study_is_not_said_to_agree_with_its_own_votes(context, monkeypatch):
     def rated(name):
-        made = studies.plan(context, ME, Choice(record(context), ("a",), "ref"), [])
+        made = study_plan.plan(context, ME, Choice(record(context), ("a",), "ref"), [])
         study = studies.create(
             context, ME, made, name=name, guidelines="", raters=1, repeat_every=0
         )
@@ -202,12 +203,12 @@ def test_a_study_leaves_out_what_was_trained_on(context):
     broad, local = (path for _, path in data_files(context.settings, ME)[:2])
     seen = json.loads(Path(broad).read_text("utf-8").splitlines()[0])["messages"][0]["content"]
     source = record(context, (seen, "Do penguins hold grudges against skuas?"))
-    made = studies.plan(context, ME, Choice(source, ("a",), "ref"), [broad, local])
+    made = study_plan.plan(context, ME, Choice(source, ("a",), "ref"), [broad, local])
     assert [one.prompt for one in made.dropped] == [seen]
     assert [pair.prompt for pair in made.pairs] == ["Do penguins hold grudges against skuas?"]
     assert seen[:40] in studies_view.plan_html(made, 3).replace("&#x27;", "'")
     with pytest.raises(UserError, match="not in the list"):
-        studies.plan(context, ME, Choice(source), ["/etc/passwd"])
+        study_plan.plan(context, ME, Choice(source), ["/etc/passwd"])
 
 
 def test_a_fresh_install_makes_a_study_with_what_its_form_begins_with(context):
@@ -218,7 +219,7 @@ def test_a_fresh_install_makes_a_study_with_what_its_form_begins_with(context):
     fields = {
         "source": shown["study_source"]["value"], "models": [], "against": "", "prompts": 0,
         "name": "", "raters": 3, "repeat_every": 10, "guidelines": "", "training": training,
-        "left_out": list(studies.LEFT_OUT),
+        "left_out": list(study_plan.LEFT_OUT),
     }  # fmt: skip
     assert len(training) == 2
     assert "ratings in all" in page.plan_study("token", **fields)
@@ -232,12 +233,12 @@ def test_a_study_leaves_out_code_and_other_languages_as_the_paper_did(context):
     german = "Warum ist der Himmel am Abend manchmal so rot wie ein Feuer?"
     source = record(context, (english, german, "Write a Python function that adds 7 and 8."))
     choice = Choice(source, ("a",), "ref")
-    made = studies.plan(context, ME, choice, [])
+    made = study_plan.plan(context, ME, choice, [])
     assert [pair.prompt for pair in made.pairs] == [english] and made.prompts == 1
     assert [one.reason for one in made.dropped] == ["not English (de)", "coding"]
     assert "2 prompts left out (1 not English (de), 1 coding)" in studies_view.plan_html(made, 3)
-    assert studies.plan(context, ME, choice, [], ()).prompts == 3
-    (kept,) = studies.plan(context, ME, choice, [], ["language"]).dropped
+    assert study_plan.plan(context, ME, choice, [], ()).prompts == 3
+    (kept,) = study_plan.plan(context, ME, choice, [], ["language"]).dropped
     assert kept.prompt == german
 
 
@@ -246,16 +247,16 @@ def test_a_study_has_as_many_prompts_as_were_asked_for(context):
     code = tuple(f"Write a Python function that adds {n} to its argument." for n in range(10))
     talk = tuple(f"Do penguins hold grudges against the {n} skuas near them?" for n in range(10))
     source = record(context, (*code, *talk))
-    made = studies.plan(context, ME, Choice(source, ("a",), "ref", prompts=4), [])
+    made = study_plan.plan(context, ME, Choice(source, ("a",), "ref", prompts=4), [])
     assert made.prompts == len(made.pairs) == 4
     assert {pair.prompt for pair in made.pairs} < set(talk)
     assert len(made.dropped) < len(code), "only those drawn on the way"
-    assert studies.plan(context, ME, Choice(source, ("a",), "ref", prompts=4), []) == made
-    many = studies.plan(context, ME, Choice(source, ("a",), "ref", prompts=12), [])
+    assert study_plan.plan(context, ME, Choice(source, ("a",), "ref", prompts=4), []) == made
+    many = study_plan.plan(context, ME, Choice(source, ("a",), "ref", prompts=12), [])
     assert many.prompts == 10 and len(many.dropped) == 10
     assert "There are no more of the 12 prompts asked for." in studies_view.plan_html(many, 3)
     with pytest.raises(UserError, match="-1 prompts are too few"):
-        studies.plan(context, ME, Choice(source, prompts=-1), [])
+        study_plan.plan(context, ME, Choice(source, prompts=-1), [])
 
 
 def test_own_comparisons_become_pairs_once_names_are_shown(context):
@@ -326,7 +327,7 @@ def test_only_who_started_a_judge_changes_it(context):
 
 def test_doubtful_raters_are_named(context, monkeypatch):
     source = record(context, tuple(f"What about {n} elephants?" for n in range(10)))
-    made = studies.plan(context, ME, Choice(source, ("a",), "ref"), [])
+    made = study_plan.plan(context, ME, Choice(source, ("a",), "ref"), [])
     study = studies.create(context, ME, made, name="S", guidelines="", raters=3, repeat_every=2)
     invite = studies.own(context, ME, study).invite
     now = [1e6]
