@@ -141,18 +141,18 @@ def load(db: Store, identity: str) -> Recording:
     models = json.loads(row["models"])
     prompts = []
     names: dict[int, str] = {}
-    for found in db.execute(
+    for line in db.execute(
         "SELECT * FROM recorded_prompts WHERE recording = ? ORDER BY position", (identity,)
     ):
-        prompts.append(_prompt(found))
-        names[found["id"]] = found["name"]
+        prompts.append(_prompt(line))
+        names[line["id"]] = line["name"]
     answers: list[dict[str, str]] = [{} for _ in models]
-    for found in db.execute(
+    for line in db.execute(
         "SELECT a.prompt, a.model, a.text FROM recorded_prompts p"
         " JOIN recorded_answers a ON a.prompt = p.id WHERE p.recording = ? ORDER BY p.position",
         (identity,),
     ):
-        answers[found["model"]][names[found["prompt"]]] = found["text"]
+        answers[line["model"]][names[line["prompt"]]] = line["text"]
     return Recording(
         tuple(prompts),
         {m["model"]: answers[number] for number, m in enumerate(models)},
@@ -196,12 +196,12 @@ def search(db: Store, identity: str, *, text: str = "", category: str | None = N
 
 def prompts(db: Store, rows: Sequence[int]) -> tuple[RecordedPrompt, ...]:
     """The prompts of these row numbers, at most a few hundred, in the order of their set."""
-    found = db.execute(
+    lines = db.execute(
         f"SELECT * FROM recorded_prompts WHERE id IN ({', '.join('?' * len(rows))})"
         " ORDER BY position",
         rows,
     )
-    return tuple(_prompt(row) for row in found)
+    return tuple(_prompt(row) for row in lines)
 
 
 def answers(db: Store, identity: str, prompt: str) -> tuple[RecordedPrompt, dict[str, str]] | None:
@@ -214,10 +214,10 @@ def answers(db: Store, identity: str, prompt: str) -> tuple[RecordedPrompt, dict
     if row is None:
         return None
     models = [m["model"] for m in json.loads(row["models"])]
-    found = db.execute(
+    texts = db.execute(
         "SELECT model, text FROM recorded_answers WHERE prompt = ? ORDER BY model", (row["id"],)
     )
-    return _prompt(row), {models[a["model"]]: a["text"] for a in found}
+    return _prompt(row), {models[a["model"]]: a["text"] for a in texts}
 
 
 def delete(db: Store, identity: str, visitor: str | None) -> bool:

@@ -183,5 +183,5 @@ def delete(db: Store, identity: str, visitor: str) -> bool:
 
 
 def _study(row: sqlite3.Row) -> Study:
-    dropped = tuple(Dropped(*one) for one in json.loads(row["dropped"]))
+    dropped = tuple(Dropped(*fields) for fields in json.loads(row["dropped"]))
     return Study(**{**dict(row), "dropped": dropped})

@@ -114,15 +114,15 @@ def vote(db: Store, invite: str, rater: str, token: str, outcome: str) -> None:
         f"{_ITEM} WHERE s.token = ? AND s.rater = ? AND i.study = ?", (token, rater, study.id)
     ).fetchone()
     now = time.time()
-    reason, said = "", ""
+    reason, message = "", ""
     if study.closed is not None:
-        reason, said = "after closing", "The study is closed."
+        reason, message = "after closing", "The study is closed."
     elif row is None or outcome not in get_args(Outcome):
-        reason, said = "not shown", "This item was not shown to you."
+        reason, message = "not shown", "This item was not shown to you."
     elif row["rated"] is not None:
-        reason, said = "twice", "You have rated this item already."
+        reason, message = "twice", "You have rated this item already."
     elif now - row["shown"] < FASTEST_S:
-        reason, said = "too fast", "That was faster than anybody reads."
+        reason, message = "too fast", "That was faster than anybody reads."
     if not reason:
         with db.writing():
             # The condition, not the look above, decides between two that come at once.
@@ -132,9 +132,9 @@ def vote(db: Store, invite: str, rater: str, token: str, outcome: str) -> None:
             )
         if done.rowcount:
             return
-        reason, said = "twice", "You have rated this item already."
+        reason, message = "twice", "You have rated this item already."
     count_refused(db, reason, study.id)
-    raise UserError(said, "The vote was not counted.")
+    raise UserError(message, "The vote was not counted.")
 
 
 def ratings(db: Store, identity: str) -> list[Rated]:
@@ -167,16 +167,16 @@ def export_lines(db: Store, study: Study) -> Iterator[str]:
     """One JSON line per item: prompt, models, answers, ratings; raters are numbered."""
     numbers: dict[str, int] = {}
     by_key: dict[str, list[dict[str, object]]] = {}
-    for one in ratings(db, study.id):
-        shown, said = one.preference.pair, one.preference.outcome
-        preferred = {"first": shown.models[0], "second": shown.models[1], "tie": None}[said]
+    for rating in ratings(db, study.id):
+        shown, outcome = rating.preference.pair, rating.preference.outcome
+        preferred = {"first": shown.models[0], "second": shown.models[1], "tie": None}[outcome]
         by_key.setdefault(shown.key, []).append(
             {
-                "rater": numbers.setdefault(one.preference.rater, len(numbers) + 1),
+                "rater": numbers.setdefault(rating.preference.rater, len(numbers) + 1),
                 "shown_first": shown.models[0],
                 "preferred": preferred,
-                "seconds": round(one.seconds, 1),
-                "repeat": one.again,
+                "seconds": round(rating.seconds, 1),
+                "repeat": rating.again,
             }
         )
     for pair in pairs_of(db, study.id):

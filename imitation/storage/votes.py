@@ -160,7 +160,7 @@ def preferences(db: Store, *, blind: bool = True) -> list[Preference]:
         " WHERE kind = 'preference' AND blind = ? ORDER BY id",
         (int(blind),),
     )
-    return [found for row in rows for found in _pairs(row)]
+    return [preference for row in rows for preference in _pairs(row)]
 
 
 def _pairs(row: sqlite3.Row) -> list[Preference]:
@@ -168,7 +168,7 @@ def _pairs(row: sqlite3.Row) -> list[Preference]:
     turns = json.loads(row["conversation"])["turns"]
     prompt, answers = "\n\n".join(turn["prompt"] for turn in turns), turns[-1]["answers"]
     usable = [at for at, state in enumerate(states) if state in ("done", "stopped")]
-    found = []
+    wins = []
     for i, j in itertools.combinations(usable, 2):
         outcome: Outcome = "tie"
         if row["choice"] in columns:
@@ -176,5 +176,5 @@ def _pairs(row: sqlite3.Row) -> list[Preference]:
                 continue
             outcome = "first" if row["choice"] == columns[i] else "second"
         pair = Pair(prompt, (columns[i], columns[j]), (answers[i], answers[j]))
-        found.append(Preference(pair, outcome, row["visitor"]))
-    return found
+        wins.append(Preference(pair, outcome, row["visitor"]))
+    return wins

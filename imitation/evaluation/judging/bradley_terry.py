@@ -121,7 +121,7 @@ def _ratings(models: Sequence[str], items: Ints, fit: Fit) -> tuple[Rating, ...]
     """Scores around the mean of those of the group that have enough items."""
     groups = fit.data.groups
     enough = items >= LEAST_ITEMS
-    found = []
+    ratings = []
     for at, model in enumerate(models):
         n = int(items[at])
         score, moved = Interval(None, None, None, n, LEAST_ITEMS), None
@@ -133,8 +133,8 @@ def _ratings(models: Sequence[str], items: Ints, fit: Fit) -> tuple[Rating, ...]
             value, low, high = (CENTRE + end for end in fit.interval(contrast))
             score = Interval(value, low, high, n, LEAST_ITEMS)
             moved = fit.moved(contrast, at)
-        found.append(Rating(model, score, int(groups[at]), moved))
-    return tuple(sorted(found, key=_place))
+        ratings.append(Rating(model, score, int(groups[at]), moved))
+    return tuple(sorted(ratings, key=_place))
 
 
 def _unrated(models: Sequence[str], items: Ints, groups: Ints) -> tuple[Rating, ...]:

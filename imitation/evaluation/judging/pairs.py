@@ -47,10 +47,10 @@ def pairs_of(
         picked = set(random.Random(seed).sample(range(len(usable)), max(0, prompts)))
         usable = [prompt for at, prompt in enumerate(usable) if at in picked]
     return [
-        Pair(prompt.text, (one, two), (answers[one][prompt.id], answers[two][prompt.id]))
+        Pair(prompt.text, (first, second), (answers[first][prompt.id], answers[second][prompt.id]))
         for prompt in usable
-        for one, two in twos
-        if prompt.id in (answers := recording.answers)[one] and prompt.id in answers[two]
+        for first, second in twos
+        if prompt.id in (answers := recording.answers)[first] and prompt.id in answers[second]
     ]
 
 
@@ -58,4 +58,4 @@ def _answered(
     recording: Recording, prompt: RecordedPrompt, twos: Sequence[tuple[str, str]]
 ) -> bool:
     answers = recording.answers
-    return any(prompt.id in answers[one] and prompt.id in answers[two] for one, two in twos)
+    return any(prompt.id in answers[a] and prompt.id in answers[b] for a, b in twos)

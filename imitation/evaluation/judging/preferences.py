@@ -126,7 +126,7 @@ def decide(preferences: Iterable[Preference]) -> list[Decision]:
         key = pair.key
         pairs.setdefault(key, pair)
         outcomes[key].append(outcome)
-    return [Decision(pairs[key], majority(found), len(found)) for key, found in outcomes.items()]
+    return [Decision(pairs[key], majority(of), len(of)) for key, of in outcomes.items()]
 
 
 def majority(outcomes: Sequence[Outcome]) -> Outcome:
@@ -141,8 +141,8 @@ def win_rates(decisions: Iterable[Decision]) -> list[WinRate]:
     for decision in decisions:
         tallies[decision.pair.models][decision.outcome] += 1
     rates = [
-        WinRate(one, two, tally["first"], tally["tie"], tally["second"])
-        for (one, two), tally in tallies.items()
+        WinRate(model, other, tally["first"], tally["tie"], tally["second"])
+        for (model, other), tally in tallies.items()
     ]
     return sorted(rates, key=lambda rate: (-rate.n, rate.model, rate.other))
 
@@ -165,8 +165,8 @@ def consistency(preferences: Iterable[Preference]) -> Interval:
     for preference in preferences:
         shown, (_, outcome) = preference.pair.models, oriented(preference)
         seen[preference.rater, preference.pair.key][shown] = outcome
-    both = [list(found.values()) for found in seen.values() if len(found) == 2]
-    return share(sum(one == two for one, two in both), len(both))
+    both = [list(orders.values()) for orders in seen.values() if len(orders) == 2]
+    return share(sum(first == second for first, second in both), len(both))
 
 
 def agreement_within(preferences: Iterable[Preference]) -> Agreement:
@@ -174,23 +174,23 @@ def agreement_within(preferences: Iterable[Preference]) -> Agreement:
 
     An item with several raters counts once, as the share of its pairs of raters that agree.
     """
-    said = _by_rater(preferences)
+    by_item = _by_rater(preferences)
     shares, every = [], Counter[Outcome]()
-    for outcomes in said.values():
+    for outcomes in by_item.values():
         voices = list(outcomes.values())
         if len(voices) < 2:
             continue
         every.update(voices)
         twos = list(combinations(voices, 2))
-        shares.append(sum(one == two for one, two in twos) / len(twos))
+        shares.append(sum(a == b for a, b in twos) / len(twos))
     total = every.total()
     chance = sum((n / total) ** 2 for n in every.values()) if total else None
     return Agreement(mean_share(shares), chance)
 
 
-def agreement_between(one: Iterable[Decision], other: Iterable[Decision]) -> Agreement:
+def agreement_between(party: Iterable[Decision], other: Iterable[Decision]) -> Agreement:
     """How often two parties decide the same, over the items both decided."""
-    first = {decision.pair.key: decision.outcome for decision in one}
+    first = {decision.pair.key: decision.outcome for decision in party}
     second = {decision.pair.key: decision.outcome for decision in other}
     both = [(first[key], second[key]) for key in first if key in second]
     if not both:
@@ -202,11 +202,11 @@ def agreement_between(one: Iterable[Decision], other: Iterable[Decision]) -> Agr
 
 def _by_rater(preferences: Iterable[Preference]) -> dict[str, dict[str, Outcome]]:
     """Item -> rater -> what they said of it, by majority where they said it several times."""
-    said: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+    outcomes: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for preference in preferences:
         pair, outcome = oriented(preference)
-        said[pair.key][preference.rater].append(outcome)
+        outcomes[pair.key][preference.rater].append(outcome)
     return {
-        key: {rater: majority(outcomes) for rater, outcomes in raters.items()}
-        for key, raters in said.items()
+        key: {rater: majority(of) for rater, of in raters.items()}
+        for key, raters in outcomes.items()
     }

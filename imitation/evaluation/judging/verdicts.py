@@ -79,10 +79,10 @@ def parse(text: str) -> Verdict:
         return _by_scores(*scores)
     chosen = {_outcome(match) for match in _CHOICE.finditer(whole)}
     if not chosen:
-        said = list(_json(whole))
-        if scores := _json_scores(said, alone=whole.startswith("{") and whole.endswith("}")):
+        objects = list(_json(whole))
+        if scores := _json_scores(objects, alone=whole.startswith("{") and whole.endswith("}")):
             return _by_scores(*scores)
-        chosen = {found for one in said if (found := _json_choice(one))}
+        chosen = {choice for value in objects if (choice := _json_choice(value))}
     if not chosen:
         if scores := _named_scores(whole):
             return _by_scores(*scores)
@@ -90,8 +90,8 @@ def parse(text: str) -> Verdict:
         chosen = {_CHOSEN[match[1].lower()] for match in ends}
     if chosen:
         # A model that repeats what it was told names all of them.
-        one = chosen.pop() if len(chosen) == 1 else None
-        return Verdict(one, problem="" if one else "several verdicts")
+        outcome = chosen.pop() if len(chosen) == 1 else None
+        return Verdict(outcome, problem="" if outcome else "several verdicts")
     return Verdict(None, problem=_why_none(whole))
 
 
@@ -105,18 +105,18 @@ def parse_one(text: str) -> Verdict:
     if not lines:
         return Verdict(None, problem="empty answer")
     whole = "\n".join(lines)
-    said = {word.lower() for word in _YES_NO.findall(whole)}
-    if not said:
-        values = [value for one in _json(whole) for value in one.values()]
+    answers = {word.lower() for word in _YES_NO.findall(whole)}
+    if not answers:
+        values = [value for fields in _json(whole) for value in fields.values()]
         words = {True: "yes", False: "no"}
-        found = (words[v] if isinstance(v, bool) else str(v).strip().lower() for v in values)
-        said = {word for word in found if word in ("yes", "no")}
-    if not said:
-        said = {m[1].lower() for line in (lines[0], lines[-1]) if (m := _WORD.fullmatch(line))}
-    if len(said) > 1:
+        texts = (words[v] if isinstance(v, bool) else str(v).strip().lower() for v in values)
+        answers = {word for word in texts if word in ("yes", "no")}
+    if not answers:
+        answers = {m[1].lower() for line in (lines[0], lines[-1]) if (m := _WORD.fullmatch(line))}
+    if len(answers) > 1:
         return Verdict(None, problem="several verdicts")
-    if said:
-        return Verdict("yes" if said == {"yes"} else "no")
+    if answers:
+        return Verdict("yes" if answers == {"yes"} else "no")
     return Verdict(None, problem=_why_none(whole))
 
 
@@ -170,22 +170,24 @@ def _json(text: str) -> Iterator[Mapping[str, Any]]:
     decoder, at = json.JSONDecoder(), text.find("{")
     while at >= 0:
         try:
-            found, end = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             at = text.find("{", at + 1)
             continue
-        if isinstance(found, dict) and (not text[:at].strip("` ") or not text[end:].strip("` ")):
-            yield found
+        if isinstance(value, dict) and (not text[:at].strip("` ") or not text[end:].strip("` ")):
+            yield value
         at = text.find("{", end)
 
 
-def _json_scores(said: Sequence[Mapping[str, Any]], *, alone: bool) -> tuple[float, float] | None:
+def _json_scores(
+    objects: Sequence[Mapping[str, Any]], *, alone: bool
+) -> tuple[float, float] | None:
     """Scores of the last object that has two: as a list, or one field for each answer.
 
     Fields that are letters or numbers only count where nothing else was said: code has such.
     """
-    for one in reversed(said):
-        for name, value in (("", one), *one.items()):
+    for fields in reversed(objects):
+        for name, value in (("", fields), *fields.items()):
             scores = re.search("score|rating", str(name), re.IGNORECASE)
             if (
                 scores
@@ -214,9 +216,9 @@ def _is_score(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _json_choice(one: Mapping[str, Any]) -> Outcome | None:
+def _json_choice(fields: Mapping[str, Any]) -> Outcome | None:
     """The winner that an object names."""
-    for key, value in one.items():
+    for key, value in fields.items():
         if any(word in str(key).lower() for word in _VERDICTS):
             text = str(value).strip().strip("[]").lower()
             who = re.fullmatch(rf"(?:{_WHO}[\s_]*)?([12abc]|tie|draw|equal)", text)
