@@ -46,7 +46,7 @@ class Progress:
     def begin(self, asked: Mapping[str, int]) -> None:
         """See `benchmarks.Listener`."""
         self._sizes[self._task] = sum(asked.values())
-        self._say("running")
+        self._report("running")
 
     def scored(self, task: str, doc: int, metrics: Mapping[str, Any]) -> None:
         """See `benchmarks.Listener`."""
@@ -58,13 +58,13 @@ class Progress:
             self._metric = metric
             self._values.append(float(value))
         if time.monotonic() - self._last >= EVERY_S:
-            self._say("running")
+            self._report("running")
 
     def end(self, state: str, missing: int = 0, reason: str = "") -> None:
         """The model is through with the task."""
         size = self._sizes.get(self._task, self._done)
         self._ended[self._model, self._task] = size
-        self._say(state, missing, reason)
+        self._report(state, missing, reason)
 
     def write(self, event: Name, **values: Any) -> None:
         """One line."""
@@ -78,7 +78,7 @@ class Progress:
         """Close the file."""
         self._out.close()
 
-    def _say(self, state: str, missing: int = 0, reason: str = "") -> None:
+    def _report(self, state: str, missing: int = 0, reason: str = "") -> None:
         self._last = time.monotonic()
         of = self._sizes.get(self._task, 0)
         live = LiveScore(
@@ -92,4 +92,5 @@ class Progress:
 
 
 def _so_far(values: Sequence[float]) -> Interval:
+    # Fewer resamples than a report has: it is computed anew every second.
     return mean(values, resamples=500)

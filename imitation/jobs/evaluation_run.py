@@ -50,16 +50,16 @@ def run_of(
                 f"{out} holds answers of another {now.id!r} ({changed}).",
                 "Name another folder, or delete this one.",
             )
-        models[now.id] = now  # described as it is now
+        models[now.id] = now  # its size or name may be described better than then
     if before and (before.limit, before.seed) != (asking.limit, asking.seed):
         print("limit or seed differ from the run's before: tasks are run again", file=sys.stderr)
-    every = dict.fromkeys([*(before.tasks if before else ()), *tasks])
+    all_tasks = dict.fromkeys([*(before.tasks if before else ()), *tasks])
     return Run(
         id=out.name,
         created=before.created if before else datetime.now(UTC).isoformat(timespec="seconds"),
         argv=tuple(argv),
         models=tuple(models.values()),
-        tasks=tuple(every),
+        tasks=tuple(all_tasks),
         shots={**(before.shots if before else {}), **shots},
         limit=asking.limit,
         seed=asking.seed,
@@ -70,14 +70,14 @@ def run_of(
 def _differs(then: EvaluatedModel, now: EvaluatedModel) -> str:
     """What of the model's answers' origin has changed, in words; "" for nothing."""
     pairs = ((key, getattr(then, key), getattr(now, key)) for key in _ORIGIN)
-    return ", ".join(f"{key} {one!r}, now {two!r}" for key, one, two in pairs if one != two)
+    return ", ".join(f"{key} {old!r}, now {new!r}" for key, old, new in pairs if old != new)
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # the part that needs it is not installed
             continue
-    return found
+    return versions

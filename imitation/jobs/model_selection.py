@@ -64,19 +64,20 @@ def subjects(
         UserError: Unknown ids, or a text that is not of its form.
     """
     catalog = load_catalog(settings.catalogs)
-    found = [_of_card(catalog[name], engine) for name in dict.fromkeys(models)]
-    bases = [s.card for s in found if s.card and s.card.role == "base"]
+    chosen = [_of_card(catalog[name], engine) for name in dict.fromkeys(models)]
+    bases = [s.card for s in chosen if s.card and s.card.role == "base"]
     for text in adapters:
         if len(bases) != 1:
             raise UserError("--adapter wants exactly one base among --models.")
-        found.append(_of_card(_with_adapter(bases[0], text), engine))
-    found = _with_bases([*found, *(_of_folder(text) for text in local)])
-    if not found:
+        chosen.append(_of_card(_with_adapter(bases[0], text), engine))
+    chosen = _with_bases([*chosen, *(_of_folder(text) for text in local)])
+    if not chosen:
         raise UserError("There is no model to evaluate.", "Name some with --models or --local.")
-    names = [subject.measured.id for subject in found]
+    # Ids name the folders and columns of a run: two alike would write over each other.
+    names = [subject.measured.id for subject in chosen]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"Models have the same name: {', '.join(twice)}.")
-    return found
+    return chosen
 
 
 def measured(card: ModelSpec, engine: str = "") -> EvaluatedModel:
@@ -120,23 +121,24 @@ def _with_adapter(base: ModelSpec, text: str) -> ModelSpec:
     return replace(base, id=name, name=name, role="imitation", base=base.id, adapter=adapter)
 
 
-def _with_bases(found: Sequence[Subject]) -> list[Subject]:
+def _with_bases(chosen: Sequence[Subject]) -> list[Subject]:
     """Local imitations with their base: of the same weights, else the only base there is.
 
     Which of several it is stays unknown, and so does its gap.
     """
-    bases = [one for one in found if one.measured.role == "base"]
+    bases = [subject for subject in chosen if subject.measured.role == "base"]
 
-    def base(one: Subject) -> str:
-        alike = [b for b in bases if b.local and one.local and b.local.folder == one.local.folder]
-        known = alike or bases
-        return known[0].measured.id if len(known) == 1 else ""
+    def base_of(imitation: Subject) -> str:
+        weights = imitation.local.folder if imitation.local else None
+        same = [base for base in bases if base.local and base.local.folder == weights]
+        candidates = same or bases
+        return candidates[0].measured.id if len(candidates) == 1 else ""
 
     return [
-        replace(one, measured=replace(one.measured, base=base(one)))
-        if one.card is None and one.measured.role == "imitation"
-        else one
-        for one in found
+        replace(subject, measured=replace(subject.measured, base=base_of(subject)))
+        if subject.card is None and subject.measured.role == "imitation"
+        else subject
+        for subject in chosen
     ]
 
 
