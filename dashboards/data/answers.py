@@ -110,8 +110,8 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One job that asks a model, as shown.
+class AnswerJob:
+    """A job that asks a model, as shown.
 
     Attributes:
         id: The job's.
@@ -260,14 +260,14 @@ def delete(context: Context, identity: str, visitor: str) -> None:
         raise StorageError(f"{folder} cannot be deleted: {error}.") from error
 
 
-def asked(context: Context, visitor: str) -> list[Asked]:
+def answer_jobs(context: Context, visitor: str) -> list[AnswerJob]:
     """The newest jobs that ask a model for a dataset, whoever started them."""
     folder = context.settings.data / "answers"
     jobs = OwnedJobs(context, *KINDS).look()
     jobs = [job for job in jobs if folder in Path(job.spec.out).parents][:SHOWN]
     catalog = context.catalog()
     local = {card.id for card in catalog.values() if card.backend == "embedded"}
-    return [_asked(job, visitor, local, context.model_name) for job in jobs]
+    return [_answer_job(job, visitor, local, context.model_name) for job in jobs]
 
 
 def next_name(context: Context) -> str:
@@ -276,9 +276,11 @@ def next_name(context: Context) -> str:
     return names.free_name("answers", taken)
 
 
-def _asked(job: Job, visitor: str, local: Collection[str], name: Callable[[str], str]) -> Asked:
+def _answer_job(
+    job: Job, visitor: str, local: Collection[str], name: Callable[[str], str]
+) -> AnswerJob:
     model = str(job.spec.parameters.get("model", ""))
-    return Asked(
+    return AnswerJob(
         id=job.id,
         name=job.spec.name,
         kind=job.spec.kind,

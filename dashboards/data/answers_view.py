@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboards.data.answers import Asked, Estimate
-from dashboards.shell.job_panel import button_html, command_html, progress_html
-from dashboards.shell.markdown import plain
+from markupsafe import Markup
+
+from dashboards.data.answers import AnswerJob, Estimate
+from dashboards.shell.job_panel import button_html, command_html, end_buttons, progress_html
+from dashboards.shell.templates import render
 from imitation.jobs.costs import dollars
 from imitation.jobs.registry import as_typed, command
 
@@ -16,6 +18,13 @@ TERMS = (
     "before you start; you are asked once for each model. That you did is noted in the manifest "
     "of the answers, and of every dataset built from them."
 )
+COUNTED = {
+    "refusals": "refusals",
+    "failed": "failed",
+    "empty": "answers without a pair",
+    "duplicates": "duplicates",
+}
+"""Counts of a job's last step that are shown where they are not 0, and what people read."""
 
 
 def read_label(date: str) -> str:
@@ -23,74 +32,58 @@ def read_label(date: str) -> str:
     return f"{READ}, on {date}" if date else READ
 
 
-def estimate_html(made: Estimate) -> str:
+def estimate_html(estimate: Estimate) -> Markup:
     """How much will be asked, what it costs at most, and the command line."""
-    if made.card.backend == "embedded":
+    if estimate.card.backend == "embedded":
         cost = "no price: it runs on this machine"
-    elif made.cost is None:
+    elif estimate.cost is None:
         cost = "cost unknown: neither the card nor this form states a price"
     else:
-        cost = f"at most {dollars(made.cost)}"
-    said = (
-        f"{made.prompts:,} prompts, about {made.prompt_tokens:,} tokens; at most "
-        f"{made.answer_tokens:,} tokens of answers; {cost}."
+        cost = f"at most {dollars(estimate.cost)}"
+    about = (
+        f"{estimate.prompts:,} prompts, about {estimate.prompt_tokens:,} tokens; at most "
+        f"{estimate.answer_tokens:,} tokens of answers; {cost}."
     )
-    typed = as_typed(command(made.kind, made.parameters))
-    return f'<p class="lab-note">{plain(said)}</p>{command_html(typed)}'
+    typed = as_typed(command(estimate.kind, estimate.parameters))
+    return render("data/estimate.html", about=about, command=command_html(typed))
 
 
-def list_html(found: Sequence[Asked]) -> str:
+def list_html(jobs: Sequence[AnswerJob]) -> Markup | str:
     """The jobs, newest first; "" where there are none."""
-    if not found:
+    if not jobs:
         return ""
-    return f'<ol class="lab-history lab-runs">{"".join(map(_row, found))}</ol>'
-
-
-def _row(one: Asked) -> str:
-    counts = one.counts
-    share = min(1.0, counts["step"] / counts["steps"]) if counts.get("steps") else 0.0
-    detail = f"<small>{plain(one.detail)}</small>" if one.detail else ""
-    return (
-        f'<li><span class="lab-open"><b>{plain(one.name)}</b><small>{plain(one.model)}'
-        f"{' · yours' if one.mine else ''}</small>{detail}</span>"
-        + str(progress_html(one.name, one.state, _facts(one), share, "reference"))
-        + _buttons(one)
-        + "</li>"
+    return render(
+        "data/answer_jobs.html", rows=[(job, _progress(job), _buttons(job)) for job in jobs]
     )
 
 
-def _facts(one: Asked) -> str:
-    counts = one.counts
+def _progress(job: AnswerJob) -> Markup:
+    counts = job.counts
+    share = min(1.0, counts["step"] / counts["steps"]) if counts.get("steps") else 0.0
+    return progress_html(job.name, job.state, _facts(job), share, "reference")
+
+
+def _facts(job: AnswerJob) -> str:
+    counts = job.counts
     if not counts:
         return ""
-    what = "pairs" if one.kind == "synthesize" else "answers"
-    parts = [f"{counts['step']:,} of {counts['steps']:,} {what}"]
-    for key, words in (
-        ("refusals", "refusals"),
-        ("failed", "failed"),
-        ("empty", "answers without a pair"),
-        ("duplicates", "duplicates"),
-    ):
-        if counts.get(key):
-            parts.append(f"{counts[key]:,} {words}")
+    what = "pairs" if job.kind == "synthesize" else "answers"
+    facts = [f"{counts['step']:,} of {counts['steps']:,} {what}"]
+    facts += [f"{counts[key]:,} {words}" for key, words in COUNTED.items() if counts.get(key)]
     tokens = counts.get("prompt_tokens", 0) + counts.get("answer_tokens", 0)
-    parts.append(f"{tokens:,} tokens")
-    if not one.local or counts.get("cost") is not None:
-        parts.append(f"cost {dollars(counts.get('cost'))}")
-    return " · ".join(parts)
+    facts.append(f"{tokens:,} tokens")
+    if not job.local or counts.get("cost") is not None:
+        facts.append(f"cost {dollars(counts.get('cost'))}")
+    return " · ".join(facts)
 
 
-def _buttons(one: Asked) -> str:
-    made = []
-    if one.mine and one.state in ("queued", "running"):
-        made.append(("stop", "Stop", ""))
-    elif one.mine and one.state == "stopping":
-        made.append(("kill", "Kill now", "Kill it without waiting for the answers under way?"))
-    elif one.mine:
-        if one.state != "done":
-            made.append(("again", "Go on", ""))
-        made.append(("delete", "Delete", f"Delete the answers {one.name} for good?"))
-    if one.out.is_file():
-        made.insert(0, ("use", "Look at it", ""))
-    buttons = "".join(button_html(do, one.id, label, ask) for do, label, ask in made)
-    return f'<span class="lab-buttons">{buttons}</span>'
+def _buttons(job: AnswerJob) -> Markup:
+    buttons = []
+    if job.out.is_file():
+        buttons.append(button_html("use", job.id, "Look at it"))
+    if job.mine and not job.is_live and job.state != "done":
+        buttons.append(button_html("again", job.id, "Go on"))
+    if job.mine:
+        kill = "Kill it without waiting for the answers under way?"
+        buttons += end_buttons(job.id, job.state, kill, f"Delete the answers {job.name} for good?")
+    return Markup("").join(buttons)

@@ -27,7 +27,7 @@ SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One dataset as shown, finished or not.
+    """A dataset as shown, finished or not.
 
     Attributes:
         name: Of the dataset.
@@ -75,15 +75,15 @@ def builds(context: Context, visitor: str) -> list[Build]:
     """
     every = context.jobs.look()
     live = [job for job in every if job.is_live]
-    ready = {one.name: one for one in library.datasets(folder(context.settings))}
-    found, seen = [], set[str]()
+    ready = {dataset.name: dataset for dataset in library.datasets(folder(context.settings))}
+    listing, names = [], set[str]()
     for job in every:
         name = Path(job.spec.out).name
-        if job.spec.kind == "dataset" and name not in seen:
-            seen.add(name)
-            found.append(_of_job(job, visitor, live, ready.get(name)))
-    found += [_of_dataset(one) for name, one in ready.items() if name not in seen]
-    return sorted(found, key=lambda build: -build.created)[:SHOWN]
+        if job.spec.kind == "dataset" and name not in names:
+            names.add(name)
+            listing.append(_of_job(job, visitor, live, ready.get(name)))
+    listing += [_of_dataset(dataset) for name, dataset in ready.items() if name not in names]
+    return sorted(listing, key=lambda build: -build.created)[:SHOWN]
 
 
 def stop(context: Context, name: str, visitor: str, kill: bool = False) -> None:
@@ -115,7 +115,7 @@ def delete(context: Context, name: str, visitor: str) -> None:
 
 
 def _own(context: Context, name: str, visitor: str) -> Build:
-    build = next((one for one in builds(context, visitor) if one.name == name), None)
+    build = next((b for b in builds(context, visitor) if b.name == name), None)
     if build is None:
         raise UserError(f"There is no dataset {name!r}.", "It may have been deleted.")
     if not build.mine:
@@ -212,10 +212,10 @@ def _events(path: Path) -> Sequence[Mapping[str, Any]]:
 @lru_cache(maxsize=64)
 def _read(path: Path, _changed: int, _size: int) -> tuple[Mapping[str, Any], ...]:
     """Whole lines of a progress file; of those on reading, the last of a source is enough."""
-    found: list[Mapping[str, Any]] = []
+    events: list[Mapping[str, Any]] = []
     for event in read(path):
         if "event" in event:
-            if found and event["event"] == found[-1]["event"] in ("reading", "diversity"):
-                found.pop()
-            found.append(event)
-    return tuple(found)
+            if events and event["event"] == events[-1]["event"] in ("reading", "diversity"):
+                events.pop()
+            events.append(event)
+    return tuple(events)

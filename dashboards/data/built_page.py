@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from dashboards.data import builds, sources, view
-from dashboards.data import dataset_view as inside
+from dashboards.data import builds, dataset_view, sources, view
 from dashboards.data import new_dataset as actions
 from dashboards.data.builds import Build
 from dashboards.data.form import form_from
-from dashboards.data.new_page import CHOSEN, FormHandlers
+from dashboards.data.new_page import Draft, FormHandlers
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.drawing import drawing
@@ -22,138 +23,176 @@ from imitation.data import library
 from imitation.errors import UserError
 from imitation.published import load_paper
 
-PLACE: dict[str, Any] = {"name": "", "shown": "", "page": 0}
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The dataset shown.
+
+    Attributes:
+        name: Of the dataset; "" for the newest.
+        opened: Its name once it is built and its inside is on the page; "" before.
+        page: Of its conversations, from 0.
+    """
+
+    name: str = ""
+    opened: str = ""
+    page: int = 0
 
 
 class BuildHandlers:
-    """What the list's listeners do, and what starts a build; each returns its outputs' updates."""
+    """What the list's listeners do, and what starts a build; each returns what changes by name."""
 
     def __init__(self, context: Context, form: FormHandlers) -> None:
         self.context, self.form = context, form
 
-    def load(self, token: str) -> list[Any]:
+    def load(self, token: str) -> dict[str, Any]:
         """The form with what the visitor left in it, and the newest dataset."""
         token = token or visitors.new_secret()
         visitor = visitors.visitor_hash(token)
-        return [token, *self.form.first(visitor), *self._shown(visitor, PLACE, CHOSEN)]
+        return {
+            "token": token,
+            **self.form.first(visitor),
+            **self._listed(visitor, Selection(), Draft()),
+        }
 
-    def tick(self, token: str, place: dict[str, Any], chosen: dict[str, Any]) -> list[Any]:
+    def tick(self, token: str, selection: Selection, draft: Draft) -> dict[str, Any]:
         """What has changed since the last look, here and at the hub."""
-        looks: list[Any] = [gr.skip()] * 4
-        if chosen["job"]:
-            looks = self.form.hub(chosen)
-            chosen = chosen if looks[3] == gr.skip() else looks[3]
-        return [*self._shown(visitors.visitor_hash(token), place, chosen), *looks]
+        preview = self.form.hub(draft) if draft.job else {}
+        draft = preview.get("draft", draft)
+        return {**self._listed(visitors.visitor_hash(token), selection, draft), **preview}
 
-    def start(self, token: str, chosen: dict[str, Any], *fields: Any) -> list[Any]:
+    def start(self, token: str, draft: Draft, **form: Any) -> dict[str, Any]:
         """Start the build of the form and show it."""
         visitor = visitors.visitor_hash(token)
         try:
-            job = actions.start(self.context, form_from(chosen, fields), visitor)
+            job = actions.start(self.context, form_from(draft.sources, form), visitor)
         except UserError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * 12
-        name = actions.next_name(self.context)
-        return [name, *self._shown(visitor, {**PLACE, "name": job.spec.name}, chosen)]
+            return {}
+        return {
+            "name": actions.next_name(self.context),
+            **self._listed(visitor, Selection(job.spec.name), draft),
+        }
 
     def clicked(
-        self, event: gr.EventData, token: str, place: dict[str, Any], chosen: dict[str, Any]
-    ) -> list[Any]:
+        self, button: Mapping[str, str], token: str, selection: Selection, draft: Draft
+    ) -> dict[str, Any]:
         """A dataset was chosen."""
-        name = str((event._data or {}).get("id", ""))
-        return self._shown(visitors.visitor_hash(token), {**PLACE, "name": name}, chosen)
+        selection = Selection(button.get("id", ""))
+        return self._listed(visitors.visitor_hash(token), selection, draft)
 
     def acted(
-        self, event: gr.EventData, token: str, place: dict[str, Any], chosen: dict[str, Any]
-    ) -> list[Any]:
+        self, button: Mapping[str, str], token: str, selection: Selection, draft: Draft
+    ) -> dict[str, Any]:
         """Stop or delete the dataset shown."""
-        data = event._data or {}
-        do, name = str(data.get("do", "")), str(data.get("id", ""))
+        do, name = button.get("do", ""), button.get("id", "")
         visitor = visitors.visitor_hash(token)
         try:
             if do in ("stop", "kill"):
                 builds.stop(self.context, name, visitor, kill=do == "kill")
             elif do == "delete":
                 builds.delete(self.context, name, visitor)
-                place = PLACE
+                selection = Selection()
         except UserError as error:
             gr.Warning(str(error))
-        return self._shown(visitor, place, chosen)
+        return self._listed(visitor, selection, draft)
 
-    def searched(self, place: dict[str, Any], text: str, origin: str | None) -> list[Any]:
+    def searched(self, selection: Selection, search: str, origin: str | None) -> dict[str, Any]:
         """The first page of what fits."""
-        return [{**place, "page": 0}, self._found(place["shown"], text, origin, 0)]
+        return self._turned(selection, 0, search, origin)
 
     def paged(
-        self, event: gr.EventData, place: dict[str, Any], text: str, origin: str | None
-    ) -> list[Any]:
+        self, button: Mapping[str, str], selection: Selection, search: str, origin: str | None
+    ) -> dict[str, Any]:
         """Another page of what fits."""
-        to = str((event._data or {}).get("to", ""))
-        if not to.isdigit():
-            return [gr.skip()] * 2
-        return [{**place, "page": int(to)}, self._found(place["shown"], text, origin, int(to))]
+        page = button.get("to", "")
+        if not page.isdigit():
+            return {}
+        return self._turned(selection, int(page), search, origin)
 
-    def _shown(self, visitor: str, place: dict[str, Any], chosen: dict[str, Any]) -> list[Any]:
+    def _turned(
+        self, selection: Selection, page: int, search: str, origin: str | None
+    ) -> dict[str, Any]:
+        return {
+            "selection": replace(selection, page=page),
+            "conversations": self._conversations(selection.opened, search, origin, page),
+        }
+
+    def _listed(self, visitor: str, selection: Selection, draft: Draft) -> dict[str, Any]:
         """Updates of all that shows datasets; the inside only where another one is shown."""
-        found = builds.builds(self.context, visitor)
-        build = next((b for b in found if b.name == place["name"]), found[0] if found else None)
-        timer = gr.Timer(active=any(b.is_live for b in found) or bool(chosen["job"]))
+        listing = builds.builds(self.context, visitor)
+        newest = listing[0] if listing else None
+        build = next((b for b in listing if b.name == selection.name), newest)
+        timer = gr.Timer(active=any(b.is_live for b in listing) or bool(draft.job))
         if build is None:
-            closed = gr.update(visible=False)
-            return [PLACE, timer, view.EMPTY, "", closed, "", *[gr.skip()] * 5]
-        ready = build.name if build.dataset else ""
-        deep: list[Any] = [gr.skip()] * 5
-        if ready != place["shown"] or build.name != place["name"]:
-            deep = self._inside(build)
-        return [
-            {**place, "name": build.name, "shown": ready},
-            timer,
-            view.list_html(found, build.name),
-            view.head_html(build),
-            gr.update(visible=True),
-            inside.counts_html(build),
-            *deep,
-        ]
+            return {
+                "selection": Selection(),
+                "timer": timer,
+                "listing": view.empty_html(),
+                "head": "",
+                "detail": gr.update(visible=False),
+                "counts": "",
+            }
+        opened = build.name if build.dataset else ""
+        is_other = opened != selection.opened or build.name != selection.name
+        return {
+            "selection": replace(selection, name=build.name, opened=opened),
+            "timer": timer,
+            "listing": view.list_html(listing, build.name),
+            "head": view.head_html(build),
+            "detail": gr.update(visible=True),
+            "counts": dataset_view.counts_html(build),
+            **(self._inside(build) if is_other else {}),
+        }
 
-    def _inside(self, build: Build) -> list[Any]:
+    def _inside(self, build: Build) -> dict[str, Any]:
         if build.dataset is None:
-            waiting = '<p class="lab-quiet">Once it is built.</p>'
-            return [gr.update(choices=[], value=None), waiting, None, waiting, waiting]
+            waiting = view.quiet_html("Once it is built.")
+            return {
+                "origin": gr.update(choices=[], value=None),
+                "conversations": waiting,
+                "figure": None,
+                "diversity": waiting,
+                "manifest": waiting,
+            }
         report = build.dataset.manifest.get("diversity")
         origins = [("All", ""), *((name, name) for name in build.dataset.sources)]
-        return [
-            gr.update(choices=origins, value=""),
-            self._found(build.name, "", "", 0),
-            _drawn(report),
-            inside.diversity_html(report, load_paper().query_types),
-            inside.manifest_html(build.dataset),
-        ]
+        return {
+            "origin": gr.update(choices=origins, value=""),
+            "conversations": self._conversations(build.name, "", "", 0),
+            "figure": _figure(report),
+            "diversity": dataset_view.diversity_html(report, load_paper().query_types),
+            "manifest": dataset_view.manifest_html(build.dataset),
+        }
 
-    def _found(self, name: str, text: str, origin: str | None, page: int) -> str:
+    def _conversations(self, name: str, search: str, origin: str | None, page: int) -> str:
         if not name:
             return ""
+        count = dataset_view.PAGE
         try:
             dataset = library.open_dataset(sources.folder(self.context.settings), name)
-            start = page * inside.PAGE
-            seen = library.look(dataset, text or "", origin or "", start, inside.PAGE)
+            matches = library.look(dataset, search or "", origin or "", page * count, count)
         except UserError as error:
             return problem_html(error.message, error.hint)
-        return inside.found_html(seen, page)
+        return dataset_view.conversations_html(matches, page)
 
 
-def _drawn(report: dict[str, Any] | None) -> dict[str, Any] | None:
+def _figure(report: dict[str, Any] | None) -> dict[str, Any] | None:
     """The histogram as plain Plotly JSON; None where there is none."""
+    # Here, since Plotly takes a second to import, and the page opens without a histogram.
     from dashboards.data.figures import nearest_histogram
     from dashboards.shell.figures.template import plotly_template
 
     if not report or report["mean_bleu"] is None:
         return None
-    known = load_paper().datasets
+    datasets = load_paper().datasets
     published = {
-        "ShareGPT-Mix": known["sharegpt_mix"]["nearest_query_bleu"],
-        "Super-NaturalInstructions": known["super_natural_instructions"]["nearest_query_bleu"],
+        "ShareGPT-Mix": datasets["sharegpt_mix"]["nearest_query_bleu"],
+        "Super-NaturalInstructions": datasets["super_natural_instructions"]["nearest_query_bleu"],
     }
     template = plotly_template(LIGHT)
-    drawn = nearest_histogram(report["histogram"], report["mean_bleu"], published, LIGHT, template)
-    figure: dict[str, Any] = json.loads(drawn.to_json())
+    histogram = nearest_histogram(
+        report["histogram"], report["mean_bleu"], published, LIGHT, template
+    )
+    figure: dict[str, Any] = json.loads(histogram.to_json())
     return {**figure, **drawing(), "filename": "diversity"}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from dashboards.data import sources
 from dashboards.data.new_dataset import BUDGETS, STEPS, Form
-from dashboards.shell.markdown import plain
+from dashboards.shell.templates import render
+from imitation.data.sources.load import Source
 from imitation.errors import UserError
 
 SOURCES = (
@@ -18,43 +20,22 @@ SOURCES = (
     "Dolly, Orca, HC3, UltraChat, LIMA, OASST and ChatGPT's own export are told apart by their "
     "fields; look before you add."
 )
+NUMBERS = {
+    "least": "Fewest words",
+    "most": "Most words",
+    "max_bleu": "Highest BLEU",
+    "seed": "Seed",
+}
+"""Fields that cannot be empty, and their labels."""
 LANGUAGES = (
     "en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "ro", "hu", "el",
     "tr", "ru", "uk", "ar", "he", "fa", "hi", "id", "vi", "th", "ja", "ko", "zh",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Fields:
-    """The components of a form, in the order of `Form` (without its sources)."""
-
-    name: gr.Textbox
-    others: tuple[Any, ...]
-
-    @property
-    def all(self) -> list[Any]:
-        """All of them."""
-        return [self.name, *self.others]
-
-    @property
-    def weights(self) -> gr.Textbox:
-        """The parts of the sources in the mixture."""
-        return self.others[0]
-
-    @property
-    def choices(self) -> list[Any]:
-        """What is kept between looks beside the mixture, as `mixtures.CHOICES` names it."""
-        return list(self.others[1:-1])
-
-    @property
-    def against(self) -> gr.Dropdown:
-        """What chooses more evaluation prompts."""
-        return self.others[-1]
-
-
 def source_form() -> tuple[gr.Dropdown, gr.Button, gr.File]:
     """What names a source, looks at it, and takes a file."""
-    gr.HTML(f'<p class="lab-note">{plain(SOURCES)}</p>')
+    gr.HTML(render("data/note.html", text=SOURCES))
     with gr.Row(elem_classes="lab-end"):
         source = gr.Dropdown(
             [], label="Source", allow_custom_value=True, scale=5, min_width=260,
@@ -69,8 +50,8 @@ def source_form() -> tuple[gr.Dropdown, gr.Button, gr.File]:
     return source, look, upload
 
 
-def settings_form() -> Fields:
-    """Name, budget, steps and their settings, as `Form` has them at first."""
+def settings_form() -> dict[str, Component]:
+    """Name, budget, steps and their settings, by field of `Form` and as it has them at first."""
     start = Form("", ())
     with gr.Row():
         name = gr.Textbox(
@@ -95,7 +76,7 @@ def settings_form() -> Fields:
     )  # fmt: skip
     with gr.Accordion("Settings of the steps", open=False, elem_id="data-settings"):
         about = "; ".join(f"{label}: {what}" for label, what in STEPS.values())
-        gr.HTML(f'<p class="lab-note">{plain(about)}.</p>')
+        gr.HTML(render("data/note.html", text=f"{about}."))
         with gr.Row():
             languages = gr.Dropdown(
                 list(LANGUAGES), value=list(start.languages), multiselect=True,
@@ -129,40 +110,51 @@ def settings_form() -> Fields:
         diversity = gr.Checkbox(
             start.diversity, label="Measure how alike the queries are (nearest-query BLEU)"
         )
-    order = (weights, steps, languages, similarity, least, most, max_bleu, budget, limit, seed)
-    return Fields(name, (*order, tokenizer, diversity, against))
+    return {
+        "name": name,
+        "weights": weights,
+        "steps": steps,
+        "languages": languages,
+        "similarity": similarity,
+        "least": least,
+        "most": most,
+        "max_bleu": max_bleu,
+        "budget": budget,
+        "limit": limit,
+        "seed": seed,
+        "tokenizer": tokenizer,
+        "diversity": diversity,
+        "against": against,
+    }
 
 
-def form_from(chosen: dict[str, Any], fields: tuple[Any, ...]) -> Form:
+def form_from(mixture: Sequence[Source], values: Mapping[str, Any]) -> Form:
     """The form as filled in.
+
+    Args:
+        mixture: The sources added.
+        values: Of the components, by field of `Form`.
 
     Raises:
         UserError: A number is missing.
     """
-    (
-        name, weights, steps, languages, similarity, least, most, max_bleu, budget, limit, seed,
-        tokenizer, diversity, against,
-    ) = fields  # fmt: skip
-    numbers = {
-        "Fewest words": least, "Most words": most, "Highest BLEU": max_bleu, "Seed": seed,
-    }  # fmt: skip
-    for label, value in numbers.items():
-        if value is None:
+    for field, label in NUMBERS.items():
+        if values[field] is None:
             raise UserError(f"{label} is empty.", "Enter a number.")
     return Form(
-        name=(name or "").strip(),
-        sources=tuple(chosen["sources"]),
-        weights=weights or "",
-        steps=tuple(steps or ()),
-        languages=tuple(languages or ()),
-        similarity=float(similarity),
-        least=int(least),
-        most=int(most),
-        max_bleu=float(max_bleu),
-        budget=budget or "",
-        limit=int(limit) if limit else None,
-        seed=int(seed),
-        tokenizer=tokenizer or "",
-        diversity=bool(diversity),
-        against=tuple(against or ()),
+        name=(values["name"] or "").strip(),
+        sources=tuple(mixture),
+        weights=values["weights"] or "",
+        steps=tuple(values["steps"] or ()),
+        languages=tuple(values["languages"] or ()),
+        similarity=float(values["similarity"]),
+        least=int(values["least"]),
+        most=int(values["most"]),
+        max_bleu=float(values["max_bleu"]),
+        budget=values["budget"] or "",
+        limit=int(values["limit"]) if values["limit"] else None,  # 0: all of them
+        seed=int(values["seed"]),
+        tokenizer=values["tokenizer"] or "",
+        diversity=bool(values["diversity"]),
+        against=tuple(values["against"] or ()),
     )

@@ -5,103 +5,90 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from dashboards.data import answers_page, sources, view
-from dashboards.data.built_page import PLACE, BuildHandlers
+from dashboards.data.built_page import BuildHandlers, Selection
 from dashboards.data.form import settings_form, source_form
-from dashboards.data.new_page import CHOSEN, FormHandlers
+from dashboards.data.mixtures import CHOICES
+from dashboards.data.new_page import Draft, FormHandlers
 from dashboards.shell.context import Context
 from dashboards.shell.drawing import figure_component
+from dashboards.shell.named_listeners import listen, listen_clicks
 from dashboards.shell.scripts import CLICK_JS
+from dashboards.shell.templates import render
 
-LEDE = (
-    "What a reference answered, gathered, cleaned and mixed into the data an imitation learns "
-    "from. Builds go on when this page is closed; each is an ordinary command."
-)
 POLL_S = 2.0
-FIGURE = (
-    '<figure class="lab-figure" hidden><div class="lab-plot" role="img" aria-label="Histogram of '
-    'nearest-query BLEU; the text beside it holds the mean"></div>'
-    '<figcaption class="lab-links"><span>For each query, BLEU of its most similar other one.</span>'
-    '<button type="button" data-format="png">PNG</button>'
-    '<button type="button" data-format="svg">SVG</button></figcaption></figure>'
-)
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+LATEST: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+ONCE: dict[str, Any] = {**QUIET, "trigger_mode": "once"}
+EVERY: dict[str, Any] = {**QUIET, "trigger_mode": "multiple"}  # no click is lost
+LISTED = (
+    "selection", "timer", "listing", "head", "detail", "counts",
+    "origin", "conversations", "figure", "diversity", "manifest",
+)  # fmt: skip
+"""What shows datasets."""
+PREVIEWED = ("preview", "confirm", "licence", "draft", "timer")
+"""What shows the source looked at."""
 
 
 def build(context: Context) -> None:
     """The page's components and listeners; called inside its route."""
     new = FormHandlers(context)
     built = BuildHandlers(context, new)
-    secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
-    place, chosen = gr.State(PLACE), gr.State(CHOSEN)
+    token = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
+    state = {"selection": gr.State(Selection()), "draft": gr.State(Draft())}
     timer = gr.Timer(POLL_S, active=False)
-    gr.HTML(f'<h1 class="lab-title">Data</h1><p class="lab-lede">{LEDE}</p>')
+    gr.HTML(render("data/intro.html"))
     with gr.Accordion("New dataset", open=True, elem_id="data-new"):
-        source, look, upload = source_form()
-        glimpse = gr.HTML(elem_id="data-glimpse")
-        with gr.Row(visible=False, elem_classes="lab-end") as confirm:
-            licence = gr.Textbox(
-                label="Licence", info="As its owner states it; kept in the manifest.",
-                max_length=120, elem_id="data-licence", scale=3,
-            )  # fmt: skip
-            add = gr.Button("Add this source", variant="primary", elem_id="data-add", scale=1)
-        listed = gr.HTML(view.mixture_html(()), js_on_load=CLICK_JS, elem_id="data-sources")
-        fields = settings_form()
-        planned = gr.HTML(js_on_load=CLICK_JS, elem_id="data-plan")
-        start = gr.Button("Build", variant="primary", elem_id="data-build")
-    answers_page.build(context, secret, source)
-    listing = gr.HTML(js_on_load=CLICK_JS, elem_id="data-list")
-    head = gr.HTML(js_on_load=CLICK_JS, elem_id="data-head")
-    with gr.Column(visible=False) as detail:
-        looked_into = _detail(context)
-    counts, search, origin, found, figure, diversity, manifest = looked_into
-
-    shown = [place, timer, listing, head, detail, counts]
-    deep = [origin, found, figure, diversity, manifest]
-    mixture = [*fields.choices, chosen, listed, fields.weights]
-    looks = [glimpse, confirm, licence, chosen, timer]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        parts, form = _new_dataset()
+    answers_page.build(context, token, parts["source"])
+    every = {"token": token, "timer": timer, **state, **parts, **form, **_datasets(context)}
     page = gr.context.Context.root_block
     assert page is not None
-    page.load(
-        built.load, secret,
-        [secret, source, fields.against, fields.name, start, *mixture, *shown, *deep], **quiet,
-    )  # fmt: skip
-    timer.tick(
-        built.tick, [secret, place, chosen], [*shown, *deep, *looks[:-1]],
-        trigger_mode="once", **quiet,
-    )  # fmt: skip
-    look.click(new.look, [secret, source, chosen], looks, trigger_mode="once", **quiet)
-    upload.upload(
-        new.upload, [secret, upload, chosen], [upload, source, fields.against, *looks], **quiet
-    )
-    mixed = [secret, chosen, fields.weights]
-    add.click(new.add, [*mixed, licence], [chosen, listed, glimpse, confirm], **quiet)
-    listed.click(new.remove, mixed, [chosen, listed], **quiet)
-    fields.weights.change(new.weigh, mixed, None, trigger_mode="always_last", **quiet)
-    chose = [field.change for field in fields.choices]
-    gr.on(
-        chose, new.choose, [secret, chosen, *fields.choices], None, trigger_mode="always_last",
-        **quiet,
-    )  # fmt: skip
-    typed = [chosen, *fields.all]
-    # One listener for all: a reply to an earlier change never comes after that to a later one.
-    changed = [field.change for field in typed]
-    gr.on(changed, new.plan, [secret, *typed], planned, trigger_mode="always_last", **quiet)
-    start.click(
-        built.start, [secret, *typed], [fields.name, *shown, *deep], trigger_mode="once", **quiet
-    )
-    always: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}  # no click is lost
-    listing.click(built.clicked, [secret, place, chosen], [*shown, *deep], **always)
-    head.click(built.acted, [secret, place, chosen], [*shown, *deep], **always)
-    seeks = [place, search, origin]
-    search.change(built.searched, seeks, [place, found], trigger_mode="always_last", **quiet)
-    origin.input(built.searched, seeks, [place, found], **quiet)
-    found.click(built.paged, seeks, [place, found], **quiet)
+    first = ("token", "source", "against", "name", "start", "draft", "mixture", "weights")
+    listen(page.load, built.load, {"token": token}, _of(every, *first, *CHOICES, *LISTED), **QUIET)
+    _listen_to_form(new, every, form)
+    _listen_to_datasets(built, every, form)
 
 
-def _detail(context: Context) -> tuple[Any, ...]:
-    with gr.Tabs(elem_id="data-tabs"):
+def _of(components: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: components[name] for name in names}
+
+
+def _new_dataset() -> tuple[dict[str, Any], dict[str, Component]]:
+    """The components that make a dataset: those around the form, and the form's, by name."""
+    source, look, upload = source_form()
+    preview = gr.HTML(elem_id="data-preview")
+    with gr.Row(visible=False, elem_classes="lab-end") as confirm:
+        licence = gr.Textbox(
+            label="Licence", info="As its owner states it; kept in the manifest.",
+            max_length=120, elem_id="data-licence", scale=3,
+        )  # fmt: skip
+        add = gr.Button("Add this source", variant="primary", elem_id="data-add", scale=1)
+    mixture = gr.HTML(view.mixture_html(()), js_on_load=CLICK_JS, elem_id="data-sources")
+    form = settings_form()
+    plan = gr.HTML(js_on_load=CLICK_JS, elem_id="data-plan")
+    start = gr.Button("Build", variant="primary", elem_id="data-build")
+    return {
+        "source": source,
+        "look": look,
+        "upload": upload,
+        "preview": preview,
+        "confirm": confirm,
+        "licence": licence,
+        "add": add,
+        "mixture": mixture,
+        "plan": plan,
+        "start": start,
+    }, form
+
+
+def _datasets(context: Context) -> dict[str, Any]:
+    """The components that show datasets, by name."""
+    listing = gr.HTML(js_on_load=CLICK_JS, elem_id="data-list")
+    head = gr.HTML(js_on_load=CLICK_JS, elem_id="data-head")
+    with gr.Column(visible=False) as detail, gr.Tabs(elem_id="data-tabs"):
         with gr.Tab("Counts"):
             counts = gr.HTML(elem_id="data-counts")
         with gr.Tab("Browse"):
@@ -110,13 +97,67 @@ def _detail(context: Context) -> tuple[Any, ...]:
                     label="Search", placeholder="Words that all occur", elem_id="data-search"
                 )
                 origin = gr.Dropdown([], label="Source", elem_id="data-origin")
-            found = gr.HTML(js_on_load=CLICK_JS, elem_id="data-found")
+            conversations = gr.HTML(js_on_load=CLICK_JS, elem_id="data-found")
         with gr.Tab("Diversity"):
-            figure = figure_component(FIGURE, "data-figure")
+            figure = figure_component(render("data/histogram.html"), "data-figure")
             diversity = gr.HTML(elem_id="data-diversity")
         with gr.Tab("Manifest"):
             manifest = gr.HTML(elem_id="data-manifest")
-    datasets = sources.folder(context.settings)
     # Datasets are served from where they lie: a copy for each look takes too long.
-    gr.set_static_paths([datasets])
-    return counts, search, origin, found, figure, diversity, manifest
+    gr.set_static_paths([sources.folder(context.settings)])
+    return {
+        "listing": listing,
+        "head": head,
+        "detail": detail,
+        "counts": counts,
+        "search": search,
+        "origin": origin,
+        "conversations": conversations,
+        "figure": figure,
+        "diversity": diversity,
+        "manifest": manifest,
+    }
+
+
+def _listen_to_form(new: FormHandlers, every: dict[str, Any], form: dict[str, Component]) -> None:
+    visitor = _of(every, "token", "draft")
+    weighted, choices = _of(every, "token", "draft", "weights"), _of(every, *CHOICES)
+    listen(
+        every["look"].click, new.preview, {**visitor, **_of(every, "source")},
+        _of(every, *PREVIEWED), **ONCE,
+    )  # fmt: skip
+    listen(
+        every["upload"].upload, new.upload, {**visitor, **_of(every, "upload")},
+        _of(every, "upload", "source", "against", *PREVIEWED), **QUIET,
+    )  # fmt: skip
+    listen(
+        every["add"].click, new.add, {**weighted, **_of(every, "licence")},
+        _of(every, "draft", "mixture", "preview", "confirm"), **QUIET,
+    )  # fmt: skip
+    listen_clicks(
+        every["mixture"].click, new.remove, weighted, _of(every, "draft", "mixture"), **QUIET
+    )
+    listen(every["weights"].change, new.weigh, weighted, **LATEST)
+    chosen = [component.change for component in choices.values()]
+    listen(chosen, new.choose, {**visitor, **choices}, **LATEST)
+    # One listener for all: a reply to an earlier change never comes after that to a later one.
+    changed = [every[name].change for name in ("draft", *form)]
+    listen(changed, new.plan, {**visitor, **form}, _of(every, "plan"), **LATEST)
+
+
+def _listen_to_datasets(
+    built: BuildHandlers, every: dict[str, Any], form: dict[str, Component]
+) -> None:
+    visitor, listed = _of(every, "token", "draft"), _of(every, *LISTED)
+    seen = {**visitor, **_of(every, "selection")}
+    ticked = {**listed, **_of(every, "preview", "confirm", "draft")}
+    listen(every["timer"].tick, built.tick, seen, ticked, **ONCE)
+    started = {**listed, **_of(every, "name")}
+    listen(every["start"].click, built.start, {**visitor, **form}, started, **ONCE)
+    listen_clicks(every["listing"].click, built.clicked, seen, listed, **EVERY)
+    listen_clicks(every["head"].click, built.acted, seen, listed, **EVERY)
+    query = _of(every, "selection", "search", "origin")
+    turned = _of(every, "selection", "conversations")
+    listen(every["search"].change, built.searched, query, turned, **LATEST)
+    listen(every["origin"].input, built.searched, query, turned, **QUIET)
+    listen_clicks(every["conversations"].click, built.paged, query, turned, **QUIET)

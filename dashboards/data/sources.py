@@ -13,7 +13,7 @@ from dashboards.shell.owned_jobs import check_allowed, submit
 from dashboards.shell.user_files import file_in
 from imitation.data.library import data_name
 from imitation.data.sources.load import HUB, LOOKED_AT, Source
-from imitation.data.sources.preview import Glimpse, from_table, glimpse
+from imitation.data.sources.preview import Preview, from_table, preview_source
 from imitation.data.sources.schemas import known_shapes
 from imitation.disk import copy_file
 from imitation.errors import StorageError, UserError
@@ -39,27 +39,27 @@ def folder(settings: Settings) -> Path:
 
 def source_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     """(label, value) of what a dataset can be made from: the visitor's files, then presets."""
-    found = []
-    for label, place in (("answers", settings.data / "answers"), ("dataset", folder(settings))):
-        found += [(f"{label}: {path.relative_to(place)}", str(path)) for path in _files(place)]
-    found += [(f"upload: {name}", path) for name, path in upload_choices(settings, visitor)]
+    choices = []
+    for label, root in (("answers", settings.data / "answers"), ("dataset", folder(settings))):
+        choices += [(f"{label}: {path.relative_to(root)}", str(path)) for path in _files(root)]
+    choices += [(f"upload: {name}", path) for name, path in upload_choices(settings, visitor)]
     for path in sorted(SHIPPED.glob("*.jsonl")):
-        found.append((f"shipped: {path.stem} answers of the pocket reference", str(path)))
-    for name, known in presets().items():
-        found.append((f"hub: {name}. {known['about']}", PRESET + name))
-    return found
+        choices.append((f"shipped: {path.stem} answers of the pocket reference", str(path)))
+    for name, preset in presets().items():
+        choices.append((f"hub: {name}. {preset['about']}", PRESET + name))
+    return choices
 
 
 def upload_choices(settings: Settings, visitor: str) -> list[tuple[str, str]]:
     """(label, value) of the visitor's uploads."""
-    place = uploads(settings, visitor)  # kept settings lie in a folder of it
-    return [(path.name, str(path)) for path in _files(place) if path.parent == place]
+    root = uploads(settings, visitor)  # kept settings lie in a folder of it
+    return [(path.name, str(path)) for path in _files(root) if path.parent == root]
 
 
-def _files(place: Path) -> Iterator[Path]:
+def _files(root: Path) -> Iterator[Path]:
     """Files of conversations in a folder; what only goes with one is left out."""
-    for path in sorted(place.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
+    for path in sorted(root.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         ours = path.name in _OURS or path.name.endswith(_EXTRA)
         if path.suffix in SUFFIXES and path.is_file() and not hidden and not ours:
             yield path
@@ -107,13 +107,13 @@ def source_of(settings: Settings, text: str, visitor: str) -> Source:
                 "Write hub:OWNER/NAME, with :CONFIGURATION and @SPLIT behind it where needed.",
             )
         return sources_of([text])[0]
-    mine = (
+    readable = (
         folder(settings),
         settings.data / "answers",
         uploads(settings, visitor),
         PACKAGE / "data",
     )
-    path = file_in(mine, settings.data, text)
+    path = file_in(readable, settings.data, text)
     if path is None:
         raise UserError(
             f"There is no file {text!r} in the folders that data is read from.",
@@ -125,16 +125,16 @@ def source_of(settings: Settings, text: str, visitor: str) -> Source:
     return source if by_folder == path.name else replace(source, name=by_folder)
 
 
-def look(source: Source) -> Glimpse:
+def preview(source: Source) -> Preview:
     """The first conversations of a file.
 
     Raises:
         UserError: It cannot be read, or nothing in it is a conversation.
     """
-    return _usable(glimpse(source))
+    return _usable(preview_source(source))
 
 
-def ask_hub(context: Context, source: Source, visitor: str) -> Job:
+def start_hub_preview(context: Context, source: Source, visitor: str) -> Job:
     """Start the job that looks at a hub dataset, since this process keeps off the hub.
 
     Raises:
@@ -153,8 +153,8 @@ def ask_hub(context: Context, source: Source, visitor: str) -> Job:
     return submit(context, "preview", parameters, name, visitor, progress=progress)
 
 
-def hub_glimpse(context: Context, identity: str) -> Glimpse | None:
-    """What the job of `ask_hub` saw; None while it looks. Its traces are then removed.
+def hub_preview(context: Context, identity: str) -> Preview | None:
+    """What the job of `start_hub_preview` saw; None while it looks. Its traces are then removed.
 
     Raises:
         UserError: It could not look, in its words; or nothing there is a conversation.
@@ -165,14 +165,14 @@ def hub_glimpse(context: Context, identity: str) -> Glimpse | None:
         return None
     path = Path(job.spec.progress)
     try:
-        seen = [from_table(line) for line in read(path) if line.get("event") == "preview"]
+        previews = [from_table(line) for line in read(path) if line.get("event") == "preview"]
     except (OSError, ValueError, KeyError, TypeError):
-        seen = []
+        previews = []
     context.jobs.delete(identity)
     path.unlink(missing_ok=True)
-    if not seen:
+    if not previews:
         raise UserError(job.detail or "The preview ended without showing anything.")
-    return _usable(seen[0])
+    return _usable(previews[0])
 
 
 def added(sources: Sequence[Source], source: Source) -> tuple[Source, ...]:
@@ -181,30 +181,30 @@ def added(sources: Sequence[Source], source: Source) -> tuple[Source, ...]:
     Raises:
         UserError: It is among them already.
     """
-    if any(one.path == source.path for one in sources):
+    if any(other.path == source.path for other in sources):
         raise UserError(f"{source.name} is in the list already.")
     return (*sources, source)
 
 
 def command_name(source: Source) -> str:
     """A source as the command line names it; presets keep their name, which carries more."""
-    known = next((n for n, table in presets().items() if table["path"] == source.path), None)
-    return f"{PRESET}{known}" if known else source.path
+    preset = next((n for n, table in presets().items() if table["path"] == source.path), None)
+    return f"{PRESET}{preset}" if preset else source.path
 
 
-def _usable(found: Glimpse) -> Glimpse:
-    if not found.conversations:
+def _usable(preview: Preview) -> Preview:
+    if not preview.conversations:
         why = (
-            f"First: row {found.refused[0].line}, {found.refused[0].reason}."
-            if found.refused
+            f"First: row {preview.refused[0].line}, {preview.refused[0].reason}."
+            if preview.refused
             else ""
         )
-        first = f"the first {found.rows:,} rows of " if found.rows >= LOOKED_AT else ""
+        first = f"the first {preview.rows:,} rows of " if preview.rows >= LOOKED_AT else ""
         raise UserError(
-            f"Nothing in {first}{found.name} can be read as a conversation. {why}".strip(),
+            f"Nothing in {first}{preview.name} can be read as a conversation. {why}".strip(),
             f"Rows should have the fields of one of these shapes. {known_shapes()}.",
         )
-    return found
+    return preview
 
 
 def uploads(settings: Settings, visitor: str) -> Path:

@@ -64,7 +64,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Matches:
     """Conversations of a dataset that fit a search.
 
     Attributes:
@@ -126,7 +126,7 @@ def data_name(text: str | Path) -> str:
 
 def look(
     dataset: Dataset, text: str = "", source: str = "", start: int = 0, count: int = 10
-) -> Found:
+) -> Matches:
     """A page of a dataset's conversations.
 
     Args:
@@ -151,7 +151,7 @@ def look(
                 page.append((at + 1, from_row(json.loads(opened.readline()))))
     except (OSError, ValueError) as error:
         raise StorageError(f"{dataset.jsonl} cannot be read: {error}") from error
-    return Found(len(fitting), tuple(page))
+    return Matches(len(fitting), tuple(page))
 
 
 def delete(dataset: Dataset) -> None:

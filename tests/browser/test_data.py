@@ -40,7 +40,7 @@ def test_a_dataset_from_its_file_to_the_fine_tune_page(
     expect(page.locator("#data-list")).to_contain_text("No dataset yet")
     page.get_by_text("A file of your own").click()
     page.set_input_files("#data-upload input[type=file]", file)
-    expect(page.locator("#data-glimpse")).to_contain_text("Read as Alpaca (by instruction, output)")
+    expect(page.locator("#data-preview")).to_contain_text("Read as Alpaca (by instruction, output)")
     expect(page.locator("#data-plan")).not_to_contain_text("build_dataset")  # not confirmed yet
     page.locator("#data-licence :is(input, textarea)").fill("CC BY 4.0")
     page.click("#data-add")
@@ -120,7 +120,7 @@ def test_answers_of_the_reference_become_a_source(page: Page, app: App, tmp_path
     job.get_by_role("button", name="Look at it").click()
     expect(page.locator("#data-source input")).to_have_value(re.compile("answers.jsonl"))
     page.click("#data-look")
-    expect(page.locator("#data-glimpse")).to_contain_text("Name 2 rivers.")
+    expect(page.locator("#data-preview")).to_contain_text("Name 2 rivers.")
     page.on("dialog", lambda dialog: dialog.accept())
     job.get_by_role("button", name="Delete").click()
     expect(page.locator("#answers-list li")).to_have_count(0)

@@ -11,7 +11,7 @@ from imitation.data.sources.schemas import SHAPES
 from imitation.values import Refused
 
 SHOWN = 5
-"""Conversations and refused rows of a glimpse."""
+"""Conversations and refused rows of a preview."""
 LONGEST = 1_200
 """Characters of a message that are shown."""
 TURNS = 8
@@ -19,7 +19,7 @@ TURNS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class Preview:
     """How a source was understood.
 
     Attributes:
@@ -43,19 +43,19 @@ class Glimpse:
     html: int = 0
 
 
-def glimpse(source: Source) -> Glimpse:
+def preview_source(source: Source) -> Preview:
     """Look at the beginning of a source.
 
     Raises:
         UserError: It can't be opened.
     """
-    return shown(preview(source, SHOWN))
+    return preview_of(preview(source, SHOWN))
 
 
-def shown(loaded: Loaded) -> Glimpse:
+def preview_of(loaded: Loaded) -> Preview:
     """What is shown of the conversations read."""
     known = {shape.name: shape.fields for shape in SHAPES}
-    return Glimpse(
+    return Preview(
         path=loaded.source.path,
         name=loaded.source.name,
         licence=loaded.source.licence,
@@ -70,24 +70,24 @@ def shown(loaded: Loaded) -> Glimpse:
     )
 
 
-def to_table(found: Glimpse) -> dict[str, Any]:
-    """A glimpse as plain values for JSON."""
-    return asdict(found)
+def to_table(preview: Preview) -> dict[str, Any]:
+    """A preview as plain values for JSON."""
+    return asdict(preview)
 
 
-def from_table(table: Mapping[str, Any]) -> Glimpse:
-    """The glimpse of such values.
+def from_table(table: Mapping[str, Any]) -> Preview:
+    """The preview of such values.
 
     Raises:
         KeyError: One is missing.
     """
-    values = {field.name: table[field.name] for field in fields(Glimpse)}
+    values = {field.name: table[field.name] for field in fields(Preview)}
     values["shapes"] = {name: tuple(known) for name, known in table["shapes"].items()}
     values["conversations"] = tuple(
         tuple((str(who), str(text)) for who, text in talk) for talk in table["conversations"]
     )
     values["refused"] = tuple(Refused(**row) for row in table["refused"])
-    return Glimpse(**values)
+    return Preview(**values)
 
 
 def _cut(text: str) -> str:

@@ -32,7 +32,7 @@ from imitation.data.pipeline import (
     run,
 )
 from imitation.data.sources.load import Loaded, Source, load
-from imitation.data.sources.preview import glimpse, to_table
+from imitation.data.sources.preview import preview_source, to_table
 from imitation.data.sources.schemas import known_shapes
 from imitation.data.steps.decontaminate import MAX_BLEU, own_prompts, prompts_of
 from imitation.data.steps.sample import (
@@ -168,7 +168,7 @@ def build(args: BuildDataset, out: Path, progress: Writer) -> dict[str, Any]:
     manifest.refuse_existing(out)
     progress.write("start", sources=[source.path for source in sources])
     loaded = [_load(source, args.limit, progress) for source in sources]
-    examples = [example for one in loaded for example in one.examples]
+    examples = [example for source in loaded for example in source.examples]
     before = len(examples)
     if not before:
         raise UserError(
@@ -195,7 +195,7 @@ def build(args: BuildDataset, out: Path, progress: Writer) -> dict[str, Any]:
     table: dict[str, Any] = {
         "name": out.name,
         "seed": args.seed,
-        "sources": [manifest.source_table(one) for one in loaded],
+        "sources": [manifest.source_table(source) for source in loaded],
         "steps": [report.as_json() for report in reports],
         "result": manifest.contents(examples, *_counter(args.tokenizer)),
     }
@@ -293,17 +293,17 @@ def _diversity(examples: Sequence[Example], progress: Writer) -> dict[str, Any]:
 def show(args: BuildDataset, progress: Writer) -> int:
     """Print the first conversations of every source, as they would be read."""
     for source in sources_of(args.source, args.weights, args.licences):
-        found = glimpse(source)
-        lines = [f"{found.path} ({', '.join(found.shapes) or 'nothing readable'})"]
-        lines += [f"  {name}: told by {', '.join(keys)}" for name, keys in found.shapes.items()]
-        lines += _refusals(found.refused, len(found.refused))
-        if not found.conversations:
+        preview = preview_source(source)
+        lines = [f"{preview.path} ({', '.join(preview.shapes) or 'nothing readable'})"]
+        lines += [f"  {name}: told by {', '.join(keys)}" for name, keys in preview.shapes.items()]
+        lines += _refusals(preview.refused, len(preview.refused))
+        if not preview.conversations:
             lines.append(f"  Known shapes and their fields are {known_shapes()}.")
-        for talk in found.conversations:
+        for turns in preview.conversations:
             lines.append("")
-            lines += [f"    {who}: {' '.join(text.split())[:200]}" for who, text in talk]
+            lines += [f"    {who}: {' '.join(text.split())[:200]}" for who, text in turns]
         print("\n".join(lines), end="\n\n")
-        progress.write("preview", **to_table(found))
+        progress.write("preview", **to_table(preview))
     progress.write("end")
     return 0
 

@@ -11,7 +11,6 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import gradio as gr
 import pytest
 
 from dashboards.data import answers, builds, dataset_view, mixtures, sources
@@ -19,7 +18,7 @@ from dashboards.data import new_dataset as data
 from dashboards.data import view as data_view
 from dashboards.data.figures import nearest_histogram
 from dashboards.data.new_dataset import Form
-from dashboards.data.new_page import CHOSEN, FormHandlers
+from dashboards.data.new_page import Draft, FormHandlers
 from dashboards.finetune import new_run as finetune
 from dashboards.finetune import saved_forms
 from dashboards.shell import visitors
@@ -214,21 +213,21 @@ def test_uploads_of_other_kinds_are_refused(context, tmp_path):
 
 
 def test_a_look_tells_shape_and_refusals(alpaca, tmp_path):
-    seen = sources.look(alpaca)
-    html = data_view.glimpse_html(seen)
+    seen = sources.preview(alpaca)
+    html = data_view.preview_html(seen)
     assert "Read as Alpaca (by instruction, output)" in html and "lighthouse keeper" in html
     page = {"prompt": "q", "answer": '<div class="markdown"><p>a</p></div>'}
     (tmp_path / "page.jsonl").write_text(json.dumps(page) + "\n")
-    html = data_view.glimpse_html(sources.look(Source("s", str(tmp_path / "page.jsonl"))))
+    html = data_view.preview_html(sources.preview(Source("s", str(tmp_path / "page.jsonl"))))
     assert "1 of them have answers in HTML: the step HTML to Markdown" in html
     evil = tmp_path / "evil.jsonl"
     evil.write_text(json.dumps({"prompt": "<script>x</script>", "answer": "<img>"}) + "\n[1]\n")
-    html = data_view.glimpse_html(sources.look(Source("<b>", str(evil))))
+    html = data_view.preview_html(sources.preview(Source("<b>", str(evil))))
     assert "<script>" not in html and "<img>" not in html and "<b>&" not in html
     assert "a list where an object" in html
     evil.write_text('{"a": 1}\n')
     with pytest.raises(UserError, match=r"Nothing in s can be read.*fields of no known shape"):
-        sources.look(Source("s", str(evil)))
+        sources.preview(Source("s", str(evil)))
 
 
 def test_a_plan_is_a_command(context, alpaca):
@@ -299,7 +298,7 @@ def test_a_build_from_form_to_delete(context, alpaca):
     said = dataset_view.diversity_html(report, {"Generation": 31})
     assert f"BLEU {report['mean_bleu']:.1f}" in said and "not known" in said
     page = library.look(build.dataset, start=0, count=10)
-    assert "lighthouse keeper" in dataset_view.found_html(page, 0)
+    assert "lighthouse keeper" in dataset_view.conversations_html(page, 0)
     with pytest.raises(UserError, match="a dataset 'one' already"):
         data.plan(context, form, ME)
     builds.delete(context, "one", ME)
@@ -324,10 +323,10 @@ def test_the_hub_is_looked_at_by_a_job(context, monkeypatch):
     """Offline here, so what comes back is the reason; the job leaves nothing behind."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     source = sources.source_of(context.settings, "hub:no-such-owner/no-such-set", ME)
-    job = sources.ask_hub(context, source, ME)
+    job = sources.start_hub_preview(context, source, ME)
     deadline = time.monotonic() + 120
     with pytest.raises(UserError, match="can't be had"):
-        while sources.hub_glimpse(context, job.id) is None:
+        while sources.hub_preview(context, job.id) is None:
             assert time.monotonic() < deadline
             time.sleep(0.2)
     assert context.jobs.look() == []
@@ -338,7 +337,7 @@ def test_offline_and_without_jobs_it_says_so(context, alpaca):
     source = sources.source_of(context.settings, "preset:alpaca", ME)
     context.settings = replace(context.settings, offline=True)
     with pytest.raises(UserError, match="IMITATION_OFFLINE"):
-        sources.ask_hub(context, source, ME)
+        sources.start_hub_preview(context, source, ME)
     context.settings = replace(context.settings, offline=False, jobs=False)
     with pytest.raises(UserError, match="IMITATION_JOBS"):
         data.start(context, Form("one", (alpaca,)), ME)
@@ -381,7 +380,7 @@ def test_a_look_at_a_file_loads_no_dataset_library(alpaca):
         "import sys\n"
         "from dashboards.data import sources\n"
         "from imitation.data.sources.load import Source\n"
-        "sources.look(Source('s', sys.argv[1]))\n"
+        "sources.preview(Source('s', sys.argv[1]))\n"
         "assert not {'datasets', 'torch', 'transformers'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, alpaca.path], capture_output=True, text=True)
@@ -409,7 +408,7 @@ def test_files_that_hold_nothing_say_why_when_looked_at(tmp_path, content, messa
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
     with pytest.raises(UserError, match=re.escape(message)):
-        sources.look(Source("s", str(path)))
+        sources.preview(Source("s", str(path)))
 
 
 def test_a_bomb_is_not_unfolded_when_looked_at(tmp_path):
@@ -417,7 +416,7 @@ def test_a_bomb_is_not_unfolded_when_looked_at(tmp_path):
     path.write_bytes(gzip.compress(b" " * 300_000_000, 9))
     began = time.monotonic()
     with pytest.raises(UserError, match=r"bomb|over 16 MB"):
-        sources.look(Source("s", str(path)))
+        sources.preview(Source("s", str(path)))
     assert time.monotonic() - began < 20
 
 
@@ -427,7 +426,7 @@ def test_odd_rows_are_shown_beside_good_ones(tmp_path):
     rows = [talk("q", "x" * 1_000_000) | {"id": "1"}, talk("q") | {"id": "2"},
             talk("r", "a") | {"id": "1"}]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    html = data_view.glimpse_html(sources.look(Source("s", str(path))))
+    html = data_view.preview_html(sources.preview(Source("s", str(path))))
     assert len(html) < 20_000 and "1,000,000 characters in all" in html
     assert "no assistant turn" in html
 
@@ -447,9 +446,9 @@ def test_a_mixture_is_kept_for_its_visitor_less_what_is_gone(context, alpaca):
     page = FormHandlers(context)
     Path(alpaca.path).unlink()
     with pytest.warns(UserWarning, match=f"out of the mixture: {alpaca.name}"):
-        *_, now, listed, weights = page.first(ME)
-    assert now["sources"] == chosen[1:] and weights == "1 2.5"
-    assert alpaca.name not in listed and "Apache-2.0" in listed
+        first = page.first(ME)
+    assert first["draft"].sources == chosen[1:] and first["weights"] == "1 2.5"
+    assert alpaca.name not in first["mixture"] and "Apache-2.0" in first["mixture"]
     left = mixtures.kept(settings, ME)
     assert left == mixtures.Mixture(chosen[1:], "1 2.5"), "said once"
     for broken in ("", "[]", '{"sources": [1, {}]}'):
@@ -461,33 +460,38 @@ def test_steps_and_their_settings_are_kept_like_weights(context):
     settings, page, token = context.settings, FormHandlers(context), "secret"
     me = visitors.visitor_hash(token)
     start = mixtures.kept_choices(settings, me)
-    assert dict(zip(mixtures.CHOICES, start, strict=True)) == {
+    assert start == {
         "steps": ["language", "exact", "near", "decontaminate"], "languages": ["en"],
         "similarity": 0.8, "least": 1, "most": 100_000, "max_bleu": 20.0, "budget": "",
         "limit": 0, "seed": 0, "tokenizer": "", "diversity": True,
     }  # fmt: skip
-    chosen = [["exact", "length"], ["en", "de"], 0.9, 3, 500, 30, "0.3M", 7, 5, "org/lm", False]
-    page.choose(token, {**CHOSEN, "loaded": False}, *chosen)
+    values = [["exact", "length"], ["en", "de"], 0.9, 3, 500, 30, "0.3M", 7, 5, "org/lm", False]
+    chosen = dict(zip(mixtures.CHOICES, values, strict=True))
+    page.choose(token, Draft(loaded=False), **chosen)
     assert mixtures.kept_choices(settings, me) == start, "the page is still being loaded"
-    page.choose(token, {**CHOSEN, "loaded": True}, *chosen)
+    page.choose(token, Draft(loaded=True), **chosen)
     assert mixtures.kept_choices(settings, me) == chosen
-    assert page.first(me)[4:-3] == chosen and mixtures.kept_choices(settings, OTHER) == start
-    page.choose(token, {**CHOSEN, "loaded": True}, ["exact", "gone"], *[None] * 10)
-    assert mixtures.kept_choices(settings, me) == [["exact"], *start[1:]], "what cannot be used"
+    first = page.first(me)
+    assert {name: first[name] for name in mixtures.CHOICES} == chosen
+    assert mixtures.kept_choices(settings, OTHER) == start
+    broken = {**dict.fromkeys(mixtures.CHOICES), "steps": ["exact", "gone"]}
+    page.choose(token, Draft(loaded=True), **broken)
+    kept = {**start, "steps": ["exact"]}
+    assert mixtures.kept_choices(settings, me) == kept, "what cannot be used"
 
 
 def test_adding_and_taking_out_is_kept_at_once(context, alpaca):
     page, token = FormHandlers(context), "secret"
     me = visitors.visitor_hash(token)
-    looked = {**CHOSEN, "looked": sources.source_of(context.settings, "preset:dolly", me)}
-    now, *_ = page.add(token, looked, "2", "CC BY-SA 3.0")
+    looked = Draft(previewed=sources.source_of(context.settings, "preset:dolly", me))
+    now = page.add(token, looked, "2", "CC BY-SA 3.0")["draft"]
     (kept,) = mixtures.kept(context.settings, me).sources
-    assert (kept.licence, now["sources"]) == ("CC BY-SA 3.0", (kept,))
+    assert (kept.licence, now.sources) == ("CC BY-SA 3.0", (kept,))
     page.weigh(token, now, "1")
     assert mixtures.kept(context.settings, me).weights == "2", "the page is still being loaded"
-    page.weigh(token, {**now, "loaded": True}, "7")
+    page.weigh(token, replace(now, loaded=True), "7")
     assert mixtures.kept(context.settings, me).weights == "7"
-    page.remove(gr.EventData(None, {"at": "0"}), token, now, "7")
+    page.remove({"at": "0"}, token, now, "7")
     assert mixtures.kept(context.settings, me).sources == ()
 
 

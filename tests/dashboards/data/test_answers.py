@@ -79,11 +79,15 @@ def test_an_unknown_price_stays_unknown(context, prompts):
     (context.settings.data / "models.toml").write_text(text)
     made = actions.estimate(context, Form("generate", "gpt", prompts, "one"), ME)
     assert made.cost is None and "cost unknown" in view.estimate_html(made)
-    fields = ["generate", "gpt", prompts, "one", 1, 0.7, 10, 1, 0, "", " ", False]
-    form = answers_page._form_from(tuple(fields))
+    fields = {
+        "kind": "generate", "model": "gpt", "file": prompts, "name": "one", "count": 1,
+        "temperature": 0.7, "max_tokens": 10, "concurrency": 1, "seed": 0, "price_in": "",
+        "price_out": " ", "acknowledged": False,
+    }  # fmt: skip
+    form = answers_page.form_from(fields)
     assert (form.price_in, form.price_out) == (None, None), "an empty field is no price of 0"
     with pytest.raises(UserError, match="not a number"):
-        answers_page._form_from((*fields[:9], "cheap", "", False))
+        answers_page.form_from({**fields, "price_in": "cheap", "price_out": ""})
     pocket = actions.estimate(context, Form("generate", "pocket-reference", prompts, "one"), ME)
     assert "runs on this machine" in view.estimate_html(pocket) and not pocket.must_acknowledge
 
@@ -138,7 +142,7 @@ def test_terms_have_to_be_acknowledged_before_starting(context, prompts):
 def test_terms_are_asked_once_for_each_visitor_and_model(context, prompts, monkeypatch):
     monkeypatch.setattr(context.jobs, "submit", lambda spec: spec)
     page, settings = answers_page._Handlers(context), context.settings
-    assert page._terms(ME, "gpt") == gr.update(value=False, label=view.READ)
+    assert page._terms(ME, "gpt")["acknowledged"] == gr.update(value=False, label=view.READ)
     form = Form("generate", "gpt", prompts, "one", acknowledged=True)
     actions.start(context, form, ME)
     file = settings.data / "visitors" / ME[:16] / "terms.json"
@@ -146,9 +150,9 @@ def test_terms_are_asked_once_for_each_visitor_and_model(context, prompts, monke
     file.write_text('{"gpt": "2026-01-02"}')
     assert terms.acknowledge(settings, ME, "gpt") == "2026-01-02", "the first time counts"
     label = "I have read the model's terms, on 2026-01-02"
-    assert page._terms(ME, "gpt") == gr.update(value=True, label=label)
+    assert page._terms(ME, "gpt")["acknowledged"] == gr.update(value=True, label=label)
     for visitor, model in ((OTHER, "gpt"), (ME, "other"), (ME, None)):
-        assert page._terms(visitor, model)["value"] is False
+        assert page._terms(visitor, model)["acknowledged"]["value"] is False
     made = actions.estimate(context, replace(form, name="two"), ME)
     assert read_again(made).terms_acknowledged == "2026-01-02"
     made = actions.estimate(context, replace(form, name="two", acknowledged=False), ME)
@@ -161,7 +165,7 @@ def test_terms_are_asked_once_for_each_visitor_and_model(context, prompts, monke
 def ended(context, within_s=90):
     deadline = time.monotonic() + within_s
     while True:
-        (one,) = actions.asked(context, ME)
+        (one,) = actions.answer_jobs(context, ME)
         if not one.is_live:
             return one
         assert time.monotonic() < deadline
@@ -194,11 +198,11 @@ def test_a_job_goes_on_where_it_ended(context, prompts, monkeypatch):
     table = json.loads(one.out.with_name("answers.jsonl.manifest").read_text())
     assert table["terms_acknowledged"] and table["model"] == "gpt"
     source = sources.source_of(context.settings, str(one.out), ME)
-    assert source.name == "one" and sources.look(source).conversations
+    assert source.name == "one" and sources.preview(source).conversations
     offered = [value for _, value in sources.source_choices(context.settings, ME)]
     assert str(one.out) in offered
     actions.delete(context, one.id, ME)
-    assert not one.out.parent.exists() and actions.asked(context, ME) == []
+    assert not one.out.parent.exists() and actions.answer_jobs(context, ME) == []
 
 
 def test_what_can_be_asked_with(context):

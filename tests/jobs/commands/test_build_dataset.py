@@ -13,7 +13,7 @@ import pytest
 from imitation.data.format import read_examples
 from imitation.data.manifest import manifest_of
 from imitation.data.sources.load import Source
-from imitation.data.sources.preview import from_table, glimpse
+from imitation.data.sources.preview import from_table, preview_source
 from imitation.disk import file_lock
 from imitation.jobs.commands import build_dataset
 from imitation.jobs.commands.build_dataset import BuildDataset
@@ -133,7 +133,7 @@ def test_a_preview_reaches_the_page_through_the_progress(tmp_path, source):
     first, last = (json.loads(line) for line in log.read_text().splitlines())
     assert (first["event"], last["event"]) == ("preview", "end")
     found = from_table(first)
-    assert found == glimpse(Source("alpaca", str(source), "MIT"))
+    assert found == preview_source(Source("alpaca", str(source), "MIT"))
     assert found.shapes == {"Alpaca": ("instruction", "output")}
     assert found.conversations[0][0] == ("user", rows()[0]["instruction"])
 
