@@ -53,7 +53,7 @@ CALLS = {
     "recorded.actions.import_mt_bench": lambda c: recorded.import_mt_bench(c.db, c.settings, ME),
     "finetune.runs.resume": lambda c: runs.Runs(c).resume("x", ME),
     "finetune.runs.retry": lambda c: runs.Runs(c).retry("x", ME),
-    "data.sources.ask_hub": lambda c: sources.ask_hub(c, HUB, ME),
+    "data.sources.start_hub_preview": lambda c: sources.start_hub_preview(c, HUB, ME),
     "shell.owned_jobs.submit": lambda c: owned_jobs.submit(c, "generate", ANY, "x", ME),
 }
 
