@@ -36,7 +36,7 @@ ASK = answers.Form("generate", "pocket-reference", answers.FACTS, "one")
 CALLS = {
     "finetune.publish.push": lambda c: publish.push(c, "x", ME, "a/b", False),
     "finetune.publish.serve": lambda c: publish.serve(c, "x", ME, "x", ""),
-    "data.answers.go_on": lambda c: answers.go_on(c, "x", ME),
+    "data.answers.resume": lambda c: answers.resume(c, "x", ME),
     "data.answers.start": lambda c: answers.start(c, ASK, ME),
     "data.new_dataset.start": lambda c: data.start(c, data.Form("one", (HUB,)), ME),
     "evaluate.new_run.import_results": lambda c: evaluate.import_results(c, ME, "one", (), ""),
