@@ -25,7 +25,7 @@ from imitation.settings import read_settings
 from imitation.storage.database import connect
 
 DASHBOARDS = Path(dashboards.__file__).parent
-STARTS = {"submit", "fetch", "snapshot_download", "load_adapter", "Popen"}
+STARTS = {"submit", "resume", "fetch", "snapshot_download", "load_adapter", "Popen"}
 """What starts a job or a process, fetches from elsewhere, or loads into a server."""
 ME = "a" * 64
 ANY = Generate(model="m", out="x", facts="train")
@@ -45,7 +45,6 @@ CALLS = {
     ),
     "evaluate.new_run.write_index": lambda c: evaluate.write_index(c, ME),
     "evaluate.runs.resume": lambda c: Evaluations(c).resume("x", ME),
-    "finetune.new_run.queue": lambda c: finetune.queue(c, ("x",), "x", Path("x"), ME),
     "finetune.new_run.start": lambda c: finetune.start(c, TUNE, ME),
     "votes.judges.resume": lambda c: judges.resume(c, ME, "x"),
     "votes.judges.start": lambda c: judges.start(c, ME, None),
@@ -54,6 +53,7 @@ CALLS = {
     "finetune.runs.resume": lambda c: runs.Runs(c).resume("x", ME),
     "finetune.runs.retry": lambda c: runs.Runs(c).retry("x", ME),
     "data.sources.start_hub_preview": lambda c: sources.start_hub_preview(c, HUB, ME),
+    "shell.owned_jobs.resume": lambda c: owned_jobs.OwnedJobs(c, "generate").resume("x", ME),
     "shell.owned_jobs.submit": lambda c: owned_jobs.submit(c, "generate", ANY, "x", ME),
 }
 
