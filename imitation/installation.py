@@ -19,6 +19,7 @@ from imitation.settings import PACKAGE
 
 ROOT = PACKAGE.parent
 """What holds our packages: a checkout, or site-packages."""
+_PROJECT = ROOT / "pyproject.toml"
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": ("torch", "transformers", "peft", "safetensors", "accelerate", "trackio"),
     "eval": ("lm_eval", "datasets", "transformers", "profanity_check"),
@@ -31,18 +32,25 @@ _MISSING = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
 
 def own_version() -> str:
     """Our version; of a checkout, that of the release it will be."""
-    if is_checkout():
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    if _PROJECT.is_file():
+        project = tomllib.loads(_PROJECT.read_text("utf-8"))["project"]
         return f"{project['version']} (a checkout)"
-    try:
-        return version(PROGRAM)
-    except PackageNotFoundError:  # copied rather than installed, as into a container
-        return "unknown"
+    return _installed_version() or "unknown"
 
 
 def is_checkout() -> bool:
-    """Whether the code runs from its sources, where there may be no command `imitation-lab`."""
-    return (ROOT / "pyproject.toml").is_file()
+    """Whether the code runs from its sources or a copy of them, as in the container.
+
+    There may be no command `imitation-lab` then, or one of another version.
+    """
+    return _PROJECT.is_file() or not _installed_version()
+
+
+def _installed_version() -> str:
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError:
+        return ""
 
 
 def missing(extra: str) -> list[str]:

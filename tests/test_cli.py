@@ -159,6 +159,33 @@ def test_a_command_line_is_shown_as_it_is_typed(monkeypatch: pytest.MonkeyPatch)
     assert registry.as_typed(unnamed).startswith("cd ")
 
 
+@pytest.mark.parametrize(
+    ("has_project", "version", "expected"),
+    [
+        (True, "", True),
+        (True, "0.1.0", True),  # installed too, perhaps another version
+        (False, "", True),  # copied into a container
+        (False, "0.1.0", False),
+    ],
+)
+def test_what_a_checkout_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_project: bool, version: str, expected: bool
+) -> None:
+    def installed(name: str) -> str:
+        if not version:
+            raise installation.PackageNotFoundError(name)
+        return version
+
+    project = tmp_path / "pyproject.toml"
+    if has_project:
+        project.write_text('[project]\nversion = "1.2.3"\n')
+    monkeypatch.setattr(installation, "_PROJECT", project)
+    monkeypatch.setattr(installation, "version", installed)
+    assert installation.is_checkout() is expected
+    name = "1.2.3 (a checkout)" if has_project else version or "unknown"
+    assert installation.own_version() == name
+
+
 def test_every_kind_of_job_is_a_command() -> None:
     modules = {command.module for command in COMMANDS.values()}
     assert {kind.module for kind in registry.KINDS.values()} <= modules
