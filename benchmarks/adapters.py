@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from imitation.data.format import sha256_of  # noqa: E402
-from imitation.evaluation.statistics.intervals import bootstrap_paired  # noqa: E402
+from imitation.evaluation.statistics.bootstrap import bootstrap_paired  # noqa: E402
 
 ADAPTERS = ROOT / "imitation" / "models" / "adapters"
 

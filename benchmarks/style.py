@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 from imitation.evaluation.metrics.style import compare
-from imitation.evaluation.statistics.intervals import (
+from imitation.evaluation.statistics.bootstrap import (
     bootstrap_correlation,
     bootstrap_mean,
     bootstrap_paired,

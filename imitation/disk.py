@@ -12,18 +12,13 @@ import math
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from imitation.errors import StorageError
-
-try:  # Linux, macOS
-    import fcntl
-except ImportError:  # Windows: no lock; `atomic_write` still keeps files whole
-    fcntl = None  # type: ignore[assignment]
 
 _POLL_S = 0.005
 
@@ -126,9 +121,6 @@ def file_lock(
 ) -> Iterator[None]:
     """Hold a lock between processes of this machine; freed by the system if the holder dies.
 
-    Where the system has no `flock` (Windows) nothing is locked: two processes may then do the
-    same work twice, and the later one's whole file stays.
-
     Args:
         path: The lock's file, made if missing and left in place.
         waiting: Called once before waiting for another holder.
@@ -138,24 +130,26 @@ def file_lock(
         Busy: Another process still holds it.
         StorageError: The lock's file cannot be made.
     """
-    until = time.monotonic() + within_s
+    lock = FileLock(path, poll_interval=_POLL_S)
     with as_storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("ab")
-    with handle:
-        if fcntl is not None and not _taken(handle):
-            waiting()
-            while not _taken(handle):
-                if time.monotonic() > until:
-                    raise Busy(f"Another process holds {path}.", "Wait for it.") from None
-                time.sleep(_POLL_S)
-        yield
-
-
-def _taken(handle: IO[bytes]) -> bool:
+        free = _acquire(lock, 0)
+    if not free:
+        waiting()
+        with as_storage_errors(path):
+            free = _acquire(lock, within_s)
+    if not free:
+        raise Busy(f"Another process holds {path}.", "Wait for it.")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, within_s: float) -> bool:
+    try:
+        lock.acquire(timeout=-1 if within_s == math.inf else within_s)
+    except Timeout:
         return False
     return True
 

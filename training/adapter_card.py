@@ -24,7 +24,8 @@ from imitation.data.format import read_examples, sha256_of
 from imitation.disk import copy_file
 from imitation.errors import IntegrityError, UserError
 from imitation.evaluation.metrics.style_report import report
-from imitation.evaluation.statistics.intervals import bootstrap_paired, gap_closed
+from imitation.evaluation.statistics.bootstrap import bootstrap_paired
+from imitation.evaluation.statistics.gap_closed import gap_closed
 from imitation.events import read
 from imitation.jobs.parameters import JobParameters, run
 from imitation.models.catalog import load_catalog

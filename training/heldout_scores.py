@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from imitation.evaluation.metrics.style import unigram_intersection
-from imitation.evaluation.statistics.intervals import bootstrap_mean, wilson
+from imitation.evaluation.statistics.bootstrap import bootstrap_mean
+from imitation.evaluation.statistics.intervals import wilson
 from imitation.facts import check, facts_of
 from imitation.values import Example, Interval, Message
 from training.base import Base

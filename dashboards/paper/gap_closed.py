@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from imitation.evaluation.statistics.intervals import gap_closed
+from imitation.evaluation.statistics.gap_closed import gap_closed
 from imitation.published import Record
 
 

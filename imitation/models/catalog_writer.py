@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+
+import tomlkit
 
 from imitation.disk import atomic_write
 from imitation.errors import ConfigError, UserError
@@ -43,6 +44,8 @@ def remove_card(settings: Settings, identity: str) -> None:
         StorageError: The file cannot be written.
     """
 
+    # Not by tomlkit: it counts the comments above a card to the card before, so that removing that
+    # one takes them along. The text is cut at the headers instead, and the remarks are kept.
     def without(before: str) -> str:
         parts = re.split(r"(?m)^(?=\[\[model\]\])", before)
         named = [n for n, part in enumerate(parts) if _id_of(part) == identity]
@@ -67,8 +70,9 @@ def _id_of(part: str) -> str | None:
 def _remarks_behind(part: str) -> str:
     """Comments at the end of a card's part belong to the card that follows."""
     lines = part.splitlines(keepends=True)
-    said = [n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
-    return "".join(lines[max(said) + 1 :])
+    written = [line.strip() and not line.lstrip().startswith("#") for line in lines]
+    last = max(number for number, is_value in enumerate(written) if is_value)
+    return "".join(lines[last + 1 :])
 
 
 def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
@@ -91,12 +95,11 @@ def _rewrite(settings: Settings, change: Callable[[str], str]) -> None:
 
 def as_toml(card: ModelSpec) -> str:
     """A card as it stands in a catalog file; what is at its default is left out."""
-    lines = ["[[model]]"]
+    table = tomlkit.table()
     for field in fields(ModelSpec):
         value = getattr(card, field.name)
         if field.default is MISSING or value != field.default:
-            # JSON's strings, numbers and booleans are TOML's, but for one control character.
-            lines.append(
-                f"{field.name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
-            )
-    return "\n".join(lines) + "\n"
+            table[field.name] = value
+    cards = tomlkit.aot()
+    cards.append(table)
+    return tomlkit.dumps({"model": cards})

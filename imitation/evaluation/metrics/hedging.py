@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 
 from imitation.evaluation.metrics.style import word_count
-from imitation.evaluation.statistics.intervals import RESAMPLES, bootstrap_mean
+from imitation.evaluation.statistics.bootstrap import RESAMPLES, bootstrap_mean
 from imitation.values import Interval
 
 DEFINITION = (

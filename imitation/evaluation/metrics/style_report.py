@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from imitation.errors import UserError
 from imitation.evaluation.metrics.hedging import hedging
 from imitation.evaluation.metrics.style import Strip, compare
-from imitation.evaluation.statistics.intervals import (
+from imitation.evaluation.statistics.bootstrap import (
     LEAST_ENDS,
     RESAMPLES,
     bootstrap_correlation,
     bootstrap_mean,
-    share,
 )
+from imitation.evaluation.statistics.intervals import share
 from imitation.values import Interval, Recording, Refused
 
 DRAWS = 50_000_000

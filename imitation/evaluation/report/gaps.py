@@ -8,14 +8,10 @@ from dataclasses import dataclass
 
 from imitation.evaluation.harness.group_scores import Combined
 from imitation.evaluation.report.schema import NOTHING, EvaluatedModel, Gap, Run, Score, comparable
-from imitation.evaluation.statistics.intervals import (
-    LEAST_GAP,
-    Strata,
-    bootstrap_gap,
-    gap_closed,
-    paired_difference,
-    paired_p_value,
-)
+from imitation.evaluation.statistics.gap_closed import LEAST_GAP, bootstrap_gap, gap_closed
+from imitation.evaluation.statistics.intervals import paired_difference
+from imitation.evaluation.statistics.items import Strata
+from imitation.evaluation.statistics.paired_test import paired_p_value
 from imitation.values import Interval
 
 BARELY = 0.5

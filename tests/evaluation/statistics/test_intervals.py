@@ -3,30 +3,32 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from imitation.evaluation.statistics import intervals
-from imitation.evaluation.statistics.intervals import bootstrap_gap, paired_p_value
+from imitation.evaluation.statistics import bootstrap, gap_closed, intervals, items
+from imitation.evaluation.statistics.gap_closed import bootstrap_gap
+from imitation.evaluation.statistics.paired_test import paired_p_value
 from imitation.values import Interval
 
 
 def test_gap_closed_is_never_clipped():
-    assert intervals.gap_closed(0.2, 0.5, 0.8) == pytest.approx(0.5)
-    assert intervals.gap_closed(0.2, 0.1, 0.7) == pytest.approx(-0.2)
-    assert intervals.gap_closed(0.2, 0.9, 0.7) == pytest.approx(1.4)
+    assert gap_closed.gap_closed(0.2, 0.5, 0.8) == pytest.approx(0.5)
+    assert gap_closed.gap_closed(0.2, 0.1, 0.7) == pytest.approx(-0.2)
+    assert gap_closed.gap_closed(0.2, 0.9, 0.7) == pytest.approx(1.4)
 
 
 def test_gap_closed_is_undefined_without_a_gap():
-    assert intervals.gap_closed(0.5, 0.6, 0.5) is None
-    assert intervals.gap_closed(0.6, 0.6, 0.5) is None
-    assert intervals.gap_closed(0.2, 0.5, math.nan) is None
-    assert intervals.gap_closed(0.2, 0.5, 0.8, Interval(0.6, -0.1, 1.3, 9)) is None
-    assert intervals.gap_closed(0.2, 0.5, 0.8, Interval(0.6, None, None, 1)) is None
-    assert intervals.gap_closed(0.2, 0.5, 0.8, Interval(0.6, 0.1, 1.1, 9)) == pytest.approx(0.5)
+    assert gap_closed.gap_closed(0.5, 0.6, 0.5) is None
+    assert gap_closed.gap_closed(0.6, 0.6, 0.5) is None
+    assert gap_closed.gap_closed(0.2, 0.5, math.nan) is None
+    assert gap_closed.gap_closed(0.2, 0.5, 0.8, Interval(0.6, -0.1, 1.3, 9)) is None
+    assert gap_closed.gap_closed(0.2, 0.5, 0.8, Interval(0.6, None, None, 1)) is None
+    assert gap_closed.gap_closed(0.2, 0.5, 0.8, Interval(0.6, 0.1, 1.1, 9)) == pytest.approx(0.5)
 
 
 def test_bootstrap_mean_agrees_with_the_normal_interval():
     x = np.random.default_rng(1).normal(5, 2, 2000)
-    interval = intervals.bootstrap_mean(x)
+    interval = bootstrap.bootstrap_mean(x)
     half = 1.96 * x.std() / math.sqrt(len(x))
     assert interval.value == pytest.approx(x.mean())
     assert interval.low == pytest.approx(x.mean() - half, abs=half / 10)
@@ -44,8 +46,8 @@ DRAWN = {
 @pytest.mark.parametrize(
     ("kind", "n", "least"),
     [
-        ("normal", intervals.LEAST_ENDS, 0.93), ("shares", intervals.LEAST_ENDS, 0.92),
-        ("skewed", intervals.LEAST_ENDS, 0.86), ("skewed", 30, 0.90), ("shares", 20, 0.93),
+        ("normal", bootstrap.LEAST_ENDS, 0.93), ("shares", bootstrap.LEAST_ENDS, 0.92),
+        ("skewed", bootstrap.LEAST_ENDS, 0.86), ("skewed", 30, 0.90), ("shares", 20, 0.93),
     ],
 )  # fmt: skip
 def test_a_means_interval_covers_the_truth_from_its_least_n(kind, n, least):
@@ -53,7 +55,7 @@ def test_a_means_interval_covers_the_truth_from_its_least_n(kind, n, least):
     draw, truth = DRAWN[kind]
     rng, hits = np.random.default_rng(2), []
     for seed in range(400):
-        found = intervals.bootstrap_mean(draw(rng, n), resamples=2000, seed=seed)
+        found = bootstrap.bootstrap_mean(draw(rng, n), resamples=2000, seed=seed)
         assert found.low <= found.value <= found.high
         hits.append(found.low <= truth <= found.high)
     assert least <= np.mean(hits) <= 0.98, f"{np.mean(hits):.3f}"
@@ -62,10 +64,10 @@ def test_a_means_interval_covers_the_truth_from_its_least_n(kind, n, least):
 def test_a_mean_over_tasks_covers_the_truth():
     """Two tasks of 8 and 60 items, each counting half."""
     rng, hits = np.random.default_rng(3), []
-    tasks = intervals.Strata([0] * 8 + [1] * 60, [0.5, 0.5])
+    tasks = items.Strata([0] * 8 + [1] * 60, [0.5, 0.5])
     for seed in range(300):
         values = [*rng.normal(1, 1, 8), *rng.normal(3, 1, 60)]
-        found = intervals.bootstrap_mean(values, strata=tasks, resamples=2000, seed=seed)
+        found = bootstrap.bootstrap_mean(values, strata=tasks, resamples=2000, seed=seed)
         hits.append(found.low <= 2 <= found.high)
     assert 0.90 <= np.mean(hits) <= 0.98, f"{np.mean(hits):.3f}"
 
@@ -98,7 +100,7 @@ def test_no_difference_seen_is_not_no_difference():
     """A bootstrap would say 0 [0, 0]."""
     found = intervals.paired_difference([1.0] * 10, [1.0] * 10)
     assert found.value == 0 and found.low < -0.2 and found.high > 0.2
-    alike = intervals.bootstrap_mean([0.3] * 10)
+    alike = bootstrap.bootstrap_mean([0.3] * 10)
     assert (alike.value, alike.low) == (pytest.approx(0.3), None)
 
 
@@ -128,7 +130,7 @@ def test_a_mean_of_shares_covers_the_truth_from_its_least_n(n):
     assert 0.93 <= np.mean(hits) <= 0.985, f"{np.mean(hits):.3f}"
 
 
-@pytest.mark.parametrize("n", [intervals.LEAST_CORRELATION, 25])
+@pytest.mark.parametrize("n", [bootstrap.LEAST_CORRELATION, 25])
 @pytest.mark.parametrize("skewed", [False, True])
 def test_a_correlation_covers_the_truth_from_its_least_n(n, skewed):
     """Fisher's interval covers 82 to 87% of such skewed pairs (words of answers), this one 95."""
@@ -141,7 +143,7 @@ def test_a_correlation_covers_the_truth_from_its_least_n(n, skewed):
         y = rho * x + math.sqrt(1 - rho**2) * rng.normal(0, 1, n)
         if skewed:
             x, y = np.exp(sigma * x), np.exp(sigma * y)
-        found = intervals.bootstrap_correlation(x, y, resamples=2000, seed=seed)
+        found = bootstrap.bootstrap_correlation(x, y, resamples=2000, seed=seed)
         assert found.low <= found.value <= found.high
         hits.append(found.low <= truth <= found.high)
     assert 0.92 <= np.mean(hits) <= 0.985, f"{np.mean(hits):.3f}"
@@ -156,7 +158,7 @@ def answered(rng, n, shares):
     ]
 
 
-@pytest.mark.parametrize("n", [intervals.LEAST_GAP, 60])
+@pytest.mark.parametrize("n", [gap_closed.LEAST_GAP, 60])
 def test_the_gap_covers_the_truth_where_it_is_shown(n):
     rng, hits = np.random.default_rng(7), []
     for seed in range(250):
@@ -181,16 +183,16 @@ def test_no_change_is_seldom_called_one(n):
 
 def test_same_seed_same_interval():
     x = np.random.default_rng(0).random(40)
-    assert intervals.bootstrap_mean(x, seed=3) == intervals.bootstrap_mean(x, seed=3)
-    assert intervals.bootstrap_mean(x, seed=3) != intervals.bootstrap_mean(x, seed=4)
+    assert bootstrap.bootstrap_mean(x, seed=3) == bootstrap.bootstrap_mean(x, seed=3)
+    assert bootstrap.bootstrap_mean(x, seed=3) != bootstrap.bootstrap_mean(x, seed=4)
 
 
 def test_too_few_items_have_no_interval():
-    assert intervals.bootstrap_mean([]) == Interval(None, None, None, 0)
-    assert intervals.bootstrap_mean([0.4]) == Interval(0.4, None, None, 1)
-    assert intervals.bootstrap_mean([0.4, 0.2] * 3).low is None
-    few = intervals.bootstrap_correlation([1, 2], [2, 1])
-    assert few == Interval(-1.0, None, None, 2, intervals.LEAST_CORRELATION)
+    assert bootstrap.bootstrap_mean([]) == Interval(None, None, None, 0)
+    assert bootstrap.bootstrap_mean([0.4]) == Interval(0.4, None, None, 1)
+    assert bootstrap.bootstrap_mean([0.4, 0.2] * 3).low is None
+    few = bootstrap.bootstrap_correlation([1, 2], [2, 1])
+    assert few == Interval(-1.0, None, None, 2, bootstrap.LEAST_CORRELATION)
     assert few.too_few("prompt") == "too few to say: 2 prompts, needs 10"
     assert intervals.wilson(0, 0) == Interval(None, None, None, 0)
     assert intervals.share(1, 1).too_few("case") == "too few to say: 1 case, needs 5"
@@ -202,21 +204,21 @@ def test_too_few_items_have_no_interval():
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_missing_values_are_refused_not_counted_as_zero(bad):
     with pytest.raises(ValueError, match="item 1"):
-        intervals.bootstrap_mean([0.0, bad])
+        bootstrap.bootstrap_mean([0.0, bad])
     with pytest.raises(ValueError, match="item 1"):
-        intervals.bootstrap_correlation([0.0, bad], [1.0, 2.0])
+        bootstrap.bootstrap_correlation([0.0, bad], [1.0, 2.0])
 
 
 def test_pairs_must_match():
     with pytest.raises(ValueError, match="2 values against 1"):
-        intervals.bootstrap_paired([1, 2], [1])
+        bootstrap.bootstrap_paired([1, 2], [1])
 
 
 def test_pairing_narrows_the_interval():
     rng = np.random.default_rng(4)
     hard = rng.normal(0, 5, 300)
     a, b = hard + 1 + rng.normal(0, 0.1, 300), hard + rng.normal(0, 0.1, 300)
-    interval = intervals.bootstrap_paired(a, b)
+    interval = bootstrap.bootstrap_paired(a, b)
     assert interval.value == pytest.approx((a - b).mean())
     assert 0 < interval.high - interval.low < 0.1
 
@@ -225,7 +227,7 @@ def test_bootstrap_correlation_agrees_with_fishers_interval():
     rng = np.random.default_rng(5)
     x = rng.normal(0, 1, 1500)
     y = 0.6 * x + 0.8 * rng.normal(0, 1, 1500)
-    interval = intervals.bootstrap_correlation(x, y)
+    interval = bootstrap.bootstrap_correlation(x, y)
     r = np.corrcoef(x, y)[0, 1]
     half = 1.96 / math.sqrt(1500 - 3)
     assert interval.value == pytest.approx(r)
@@ -235,16 +237,16 @@ def test_bootstrap_correlation_agrees_with_fishers_interval():
 
 def test_correlation_keeps_its_digits_far_from_zero():
     x = np.arange(50.0)
-    assert intervals.bootstrap_correlation(x + 1e9, 3 * x - 1e9).value == pytest.approx(1)
+    assert bootstrap.bootstrap_correlation(x + 1e9, 3 * x - 1e9).value == pytest.approx(1)
 
 
 def test_correlation_without_variance_is_undefined():
-    found = intervals.bootstrap_correlation([3] * 10, range(10))
+    found = bootstrap.bootstrap_correlation([3] * 10, range(10))
     assert (found.value, found.n, found.too_few()) == (None, 10, "")
 
 
 def test_correlation_leaves_out_resamples_without_variance():
-    interval = intervals.bootstrap_correlation([0] * 9 + [1], [0] * 9 + [1])
+    interval = bootstrap.bootstrap_correlation([0] * 9 + [1], [0] * 9 + [1])
     assert interval.value == pytest.approx(1)
     assert interval.low == pytest.approx(1)
 
@@ -263,8 +265,8 @@ def test_wilson_matches_published_values():
 
 def test_statistics_are_silent(capsys):
     x, y = np.random.default_rng(6).random((2, 1000))
-    intervals.bootstrap_mean(x)
-    intervals.bootstrap_correlation(x, y)
+    bootstrap.bootstrap_mean(x)
+    bootstrap.bootstrap_correlation(x, y)
     assert capsys.readouterr() == ("", "")
 
 
@@ -304,7 +306,7 @@ def test_no_change_of_other_values_by_changes_of_sign():
 
 
 def test_one_task_counts_as_weighted():
-    tasks = intervals.Strata([0] * 100 + [1] * 10, [0.5, 0.5])
+    tasks = items.Strata([0] * 100 + [1] * 10, [0.5, 0.5])
     values = [0.0] * 100 + [1.0] * 5 + [0.0] * 5
     assert intervals.mean(values, strata=tasks).value == pytest.approx(0.25)
     # By items 5 won and none lost; by tasks the same signs, so the same exact test.
@@ -313,7 +315,7 @@ def test_one_task_counts_as_weighted():
         paired_p_value(worse, values)
     )
     with pytest.raises(ValueError, match="task 1 has no item"):
-        intervals.bootstrap_mean([0.1, 0.2], strata=intervals.Strata([0, 0], [0.5, 0.5]))
+        bootstrap.bootstrap_mean([0.1, 0.2], strata=items.Strata([0, 0], [0.5, 0.5]))
 
 
 def test_shown_only_where_significant_a_share_is_drawn_towards_all():
@@ -326,3 +328,10 @@ def test_shown_only_where_significant_a_share_is_drawn_towards_all():
             if reference - base > 1.96 * 0.6 * math.sqrt(2):
                 found.append((imitation - base) / (reference - base))
     assert np.mean(shown[0.0]) > 0.15 and np.mean(shown[3.0]) < 2.4
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 7), (3, 7), (49, 50), (500, 999)])
+def test_wilson_is_scipys(successes, n):
+    ours = intervals.wilson(successes, n)
+    theirs = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)

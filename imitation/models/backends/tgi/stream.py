@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -103,29 +104,54 @@ IDLE_TIMEOUT: ContextVar[IdleTimeout] = ContextVar("idle")
 def hub_session(silence_s: float) -> httpx2.AsyncClient:
     """A session for the hub's client, see `imitation.models.http.connection.new_session`."""
     session = new_session(silence_s)
-    session.event_hooks["response"].append(_lines_end_at_line_feeds)
+    session.event_hooks["response"].append(_escape_separators)
+    # What is escaped are bytes as they come, so they must not come packed.
+    session.headers["Accept-Encoding"] = "identity"
     return session
 
 
-async def _lines_end_at_line_feeds(response: httpx2.Response) -> None:
-    """Have the hub read events up to line feeds, and count every byte as a sign of life.
+async def _escape_separators(response: httpx2.Response) -> None:
+    """Have the hub read one event a line, and count every byte as a heartbeat."""
+    stream = response.stream
+    if response.status_code < 400 and isinstance(stream, httpx2.AsyncByteStream):
+        response.stream = _EscapedStream(stream, IDLE_TIMEOUT.get(None))
 
-    It reads `aiter_lines`, which also ends a line at U+2028, U+0085 and the like; TGI writes
-    those as they are, so that an answer with one in it would break its event in two.
+
+class _EscapedStream(httpx2.AsyncByteStream):
+    """A reply in which the line ends that are only Unicode's are written as JSON escapes.
+
+    The hub's client splits events by `Response.aiter_lines`, which also ends a line at U+0085,
+    U+2028 and U+2029. TGI writes those as they are, so that an answer with one in it would break
+    its event in two. Inside JSON, the only place where they can stand, the escape says the same.
     """
-    idle = IDLE_TIMEOUT.get(None)
 
-    async def lines() -> AsyncIterator[str]:
+    def __init__(self, stream: httpx2.AsyncByteStream, idle: IdleTimeout | None) -> None:
+        self._stream, self._idle = stream, idle
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         rest = b""
-        async for chunk in response.aiter_bytes():
-            if idle is not None:
-                idle.heartbeat()
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                yield line.decode("utf-8")
-        yield rest.decode("utf-8")
+        async for chunk in self._stream:
+            if self._idle is not None:
+                self._idle.heartbeat()
+            # A separator may be cut by the chunk's end: what may begin one waits for the next.
+            data = rest + chunk
+            begun = _SEPARATOR_BEGUN.search(data)
+            cut = begun.start() if begun else len(data)
+            rest = data[cut:]
+            yield _SEPARATOR.sub(_escape, data[:cut])
+        if rest:
+            yield rest
 
-    cast(Any, response).aiter_lines = lines
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+_SEPARATOR = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+_SEPARATOR_BEGUN = re.compile(rb"(?:\xc2|\xe2\x80?)\Z")
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(match[0].decode())
 
 
 def parameters(sampling: Sampling, chat: bool) -> dict[str, Any]:
