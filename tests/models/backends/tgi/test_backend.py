@@ -394,7 +394,7 @@ async def test_a_queued_request_is_waited_for(server, prompt_format):
 
 
 async def test_signs_of_life_do_not_go_on_for_ever(server, monkeypatch):
-    monkeypatch.setattr("imitation.models.backends.tgi.backend.QUEUED", 2)
+    monkeypatch.setattr("imitation.models.backends.tgi.backend.MAX_SILENCES", 2)
     backend = TGIBackend(settings(timeout_s=1.0), EAGER)
     server.fail("queued", comments=200)
     _, error = await seen(backend, card(server))
