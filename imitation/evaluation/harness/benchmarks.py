@@ -209,6 +209,8 @@ def _keep_answered(
         for place, number in enumerate(numbers):
             for request in kept[number]:
                 request.doc_id = place
+        # lm-eval's `evaluate` has no way in for requests that are built already: it takes those
+        # of the task and builds them first. pyproject.toml bounds lm-eval for this.
         one._instances = [request for number in numbers for request in kept[number]]
         one.build_all_requests = lambda **_: None
     return chosen
