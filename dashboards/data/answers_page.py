@@ -15,7 +15,7 @@ from dashboards.data.answers import FACTS, KINDS, SHIPPED, Form
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import problem_html
-from dashboards.shell.named_listeners import listen, listen_clicks
+from dashboards.shell.listeners import listen, listen_clicks
 from dashboards.shell.scripts import CLICK_JS
 from dashboards.shell.templates import render
 from imitation.errors import UserError

@@ -14,7 +14,7 @@ from dashboards.data.mixtures import CHOICES
 from dashboards.data.new_page import Draft, FormHandlers
 from dashboards.shell.context import Context
 from dashboards.shell.drawing import figure_component
-from dashboards.shell.named_listeners import listen, listen_clicks
+from dashboards.shell.listeners import listen, listen_clicks
 from dashboards.shell.scripts import CLICK_JS
 from dashboards.shell.templates import render
 

@@ -79,7 +79,7 @@ def build(context: Context) -> None:
     listen(page.load, handle.plan, [], plan, plan_fields, **QUIET)
     listen(timer.tick, handle.tick, secret, look, reading, trigger_mode="once", **QUIET)
     # One listener for all: a reply to an earlier change never comes after that to a later one.
-    changes = [field.change for field in plan_fields.values()]  # type: ignore[attr-defined]
+    changes = [field.change for field in plan_fields.values()]
     changed = partial(gr.on, changes)
     listen(changed, handle.plan, [], plan, plan_fields, trigger_mode="always_last", **QUIET)
     listen(

@@ -5,20 +5,18 @@ Each hyperparameter that `training.config` puts into a section of the form has a
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from dashboards.finetune.new_run import SHOWN, Form, label, preset_values
+from dashboards.shell.listeners import Updates
 from dashboards.shell.templates import render
 from imitation.errors import UserError
 from training.hyperparameters import Hyperparameter, Section
 
-Updates = dict[str, Any]
-"""What a listener changes: name of a component -> its value or update; the others stay."""
 A_ROW = {"main": 4, "more": 5}
 """Components beside each other, by section."""
 
@@ -102,21 +100,6 @@ def saved_settings() -> tuple[gr.Dropdown, gr.Button]:
         )
         keep = gr.Button("Save the form under its name", elem_id="finetune-save", size="sm")
     return saved, keep
-
-
-def named(
-    handler: Callable[..., Updates], outputs: Mapping[str, Component]
-) -> Callable[..., dict[Component, Any]]:
-    """A handler as Gradio calls it: what it updates by name is that of the listener's outputs."""
-
-    @functools.wraps(handler)  # Gradio reads its annotations, to hand over what was clicked
-    def call(*inputs: Any, **fields: Any) -> dict[Component, Any]:
-        updates = handler(*inputs, **fields)
-        if unknown := updates.keys() - outputs.keys():
-            raise KeyError(f"{handler.__name__} updates {sorted(unknown)}, which are no outputs")
-        return {component: updates.get(name, gr.skip()) for name, component in outputs.items()}
-
-    return call
 
 
 def form_from(fields: Mapping[str, Any]) -> Form:

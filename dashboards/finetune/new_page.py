@@ -10,12 +10,13 @@ import gradio as gr
 
 from dashboards.finetune import new_run as actions
 from dashboards.finetune import preflight, preflight_view, saved_forms, view
-from dashboards.finetune.form import Updates, filled, form_from
+from dashboards.finetune.form import filled, form_from
 from dashboards.finetune.new_run import SHOWN, Form
 from dashboards.finetune.preflight import Probe
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import problem_html
+from dashboards.shell.listeners import Updates
 from dashboards.shell.templates import render
 from dashboards.shell.training_data import data_files, dataset_file, is_shipped
 from imitation.data.library import data_name

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 
 from dashboards.finetune import publish_page, tracking_page
-from dashboards.finetune.form import FormFields, Updates, named, own_data, saved_settings
+from dashboards.finetune.form import FormFields, own_data, saved_settings
 from dashboards.finetune.new_page import NO_PROBE, FormHandlers
 from dashboards.finetune.runs_page import START, RunHandlers
 from dashboards.shell.context import Context
 from dashboards.shell.drawing import figure_component
+from dashboards.shell.listeners import QUIET, listen
 from dashboards.shell.scripts import CLICK_JS
 from dashboards.shell.templates import render
 
@@ -74,49 +73,39 @@ def _listen(
         shown: What shows the runs.
         buttons: Those that no listener changes.
     """
-    form = FormHandlers(context)
-    runs = RunHandlers(context, form)
+    new_run = FormHandlers(context)
+    runs = RunHandlers(context, new_run)
     secret, place, probe = new["secret"], shown["place"], new["probe"]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-
-    def listen(
-        event: Any,
-        handler: Callable[..., Updates],
-        inputs: list[Any],
-        outputs: Mapping[str, Any],
-        **options: Any,
-    ) -> None:
-        listener = named(handler, outputs)
-        event(listener, inputs, list(outputs.values()), **{**quiet, **options})
 
     def of(*names: str) -> dict[str, Any]:
         return {name: new[name] for name in names}
 
-    once: dict[str, Any] = {"trigger_mode": "once"}
-    filled_in: dict[str, Any] = {"inputs_kwargs": fields}
+    once: dict[str, Any] = {"trigger_mode": "once", **QUIET}
     page = gr.context.Context.root_block
     assert page is not None
     whole = {**of("secret", "accordion", "start", "saved", "plan"), **fields, **shown}
-    listen(page.load, runs.load, [secret], whole)
+    listen(page.load, runs.load, [secret], whole, **QUIET)
     listen(shown["timer"].tick, runs.tick, [secret, place], shown, **once)
     planned = {**fields, **of("plan")}
-    listen(fields["preset"].input, form.other_preset, [secret], planned, **filled_in)
+    listen(fields["preset"].input, new_run.other_preset, [secret], planned, form=fields, **QUIET)
     # One listener for all: a reply to an earlier change never comes after that to a later one.
     changed = [field.change for name, field in fields.items() if name != "preset"]
-    on_change = functools.partial(gr.on, changed)
-    listen(on_change, form.plan, [secret], of("plan"), trigger_mode="always_last", **filled_in)
+    latest: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
+    listen(changed, new_run.plan, [secret], of("plan"), form=fields, **latest)
     data = {**of("upload"), "data": fields["data"]}
-    listen(new["upload"].upload, form.upload, [secret, new["upload"]], data)
+    listen(new["upload"].upload, new_run.upload, [secret, new["upload"]], data, **QUIET)
     started = {**of("accordion"), "name": fields["name"], **shown}
-    listen(new["start"].click, runs.start, [secret], started, **once, **filled_in)
+    listen(new["start"].click, runs.start, [secret], started, form=fields, **once)
     looks = of("probe", "ready", "looked")
-    listen(buttons["estimate"].click, form.estimate, [secret], looks, **once, **filled_in)
-    listen(buttons["batch"].click, form.batch, [secret], looks, **once, **filled_in)
-    listen(new["ready"].tick, form.probed, [secret, probe], looks, **once)
-    listen(new["looked"].click, form.fit, [secret], {**fields, **of("looked")}, **filled_in)
-    listen(buttons["keep"].click, form.keep, [secret], of("saved"), **once, **filled_in)
-    listen(new["saved"].input, form.restore, [secret, new["saved"]], fields)
-    always: dict[str, Any] = {"trigger_mode": "multiple"}  # no click is lost
+    listen(buttons["estimate"].click, new_run.estimate, [secret], looks, form=fields, **once)
+    listen(buttons["batch"].click, new_run.batch, [secret], looks, form=fields, **once)
+    listen(new["ready"].tick, new_run.probed, [secret, probe], looks, **once)
+    listen(
+        new["looked"].click, new_run.fit, [secret], {**fields, **of("looked")}, form=fields, **QUIET
+    )
+    listen(buttons["keep"].click, new_run.keep, [secret], of("saved"), form=fields, **once)
+    listen(new["saved"].input, new_run.restore, [secret, new["saved"]], fields, **QUIET)
+    always: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}  # no click is lost
     listen(shown["listing"].click, runs.clicked, [secret, place], shown, **always)
     acted = {**of("accordion"), **fields, **shown}
     listen(shown["detail"].click, runs.acted, [secret, place], acted, **always)

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from dashboards.finetune import publish as actions
-from dashboards.finetune.form import Updates, named
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
+from dashboards.shell.listeners import QUIET, Updates, listen
 from dashboards.shell.templates import render
 from imitation.errors import UserError
 from imitation.values import ModelSpec
@@ -67,21 +67,18 @@ def build(context: Context, secret: gr.BrowserState, place: gr.State, detail: gr
             serve = gr.Button("Serve there", scale=1, min_width=140, elem_id="after-serve")
         out = gr.Button("Take it out of Compare", size="sm", elem_id="after-out")
         notes = gr.HTML(elem_id="after-said")
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs: dict[str, Any] = {"box": box, "push": push, "server": server, "serve": serve}
     outputs |= {"out": out, "timer": timer, "notes": notes}
-    show, take_out = named(handle.show, outputs), named(handle.take_out, outputs)
-    shown, asked = list(outputs.values()), [secret, place]
-    detail.change(show, asked, shown, trigger_mode="always_last", **quiet)
-    timer.tick(show, asked, shown, trigger_mode="once", **quiet)
-    send, hand_over = named(handle.push, outputs), named(handle.serve, outputs)
-    push.click(send, [*asked, repo, public], shown, trigger_mode="once", **quiet)
-    serve.click(hand_over, [*asked, server, path], shown, trigger_mode="once", **quiet)
-    out.click(
-        take_out, asked, shown, trigger_mode="once",
+    inputs, once = [secret, place], {"trigger_mode": "once", **QUIET}
+    listen(detail.change, handle.show, inputs, outputs, trigger_mode="always_last", **QUIET)
+    listen(timer.tick, handle.show, inputs, outputs, **once)
+    listen(push.click, handle.push, [*inputs, repo, public], outputs, **once)
+    listen(serve.click, handle.serve, [*inputs, server, path], outputs, **once)
+    listen(
+        out.click, handle.take_out, inputs, outputs,
         js="(...all) => window.confirm('Take it out of Compare, and delete its adapter there?')"
         " ? all : ['', all[1]]",  # the second one is a state, which the server has from itself
-        **quiet,
+        **once,
     )  # fmt: skip
 
 

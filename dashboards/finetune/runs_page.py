@@ -9,12 +9,13 @@ import gradio as gr
 
 from dashboards.finetune import new_run as actions
 from dashboards.finetune import saved_forms, view
-from dashboards.finetune.form import Updates, form_from
+from dashboards.finetune.form import form_from
 from dashboards.finetune.new_page import FormHandlers
 from dashboards.finetune.runs import Run, Runs
 from dashboards.shell import visitors
 from dashboards.shell.context import Context
 from dashboards.shell.job_panel import log_html
+from dashboards.shell.listeners import Updates
 from dashboards.shell.palette import LIGHT
 from imitation.errors import UserError
 

@@ -1,21 +1,25 @@
 """Listeners whose inputs and outputs have names, so that none counts positions.
 
 A handler takes the values of a form's fields by name and gives updates by name; what it does not
-name stays as it is. A page puts its components into frozen dataclasses or tables, once.
+name stays as it is. So no handler depends on the order in which a page is laid out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import wraps
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
 Updates = dict[str, Any]
 """Name of a component -> its new value, or a `gr.update`."""
+Named = Mapping[str, Any]
+"""Components (or rows and columns, where only their visibility changes) by name."""
+Handler = Callable[..., Mapping[str, Any] | None]
 QUIET: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """Options of a listener that is for the page alone."""
 
@@ -26,39 +30,85 @@ def components(form: Any) -> dict[str, Any]:
 
 
 def listen(
-    trigger: Callable[..., Any],
-    handler: Callable[..., Updates],
-    inputs: Component | list[Component],
-    outputs: Mapping[str, Component],
-    form: Mapping[str, Component] | None = None,
+    triggers: Callable[..., Any] | Sequence[Any],
+    handler: Handler,
+    inputs: Component | Sequence[Component] | Named,
+    outputs: Named | None = None,
+    form: Named | None = None,
     **options: Any,
-) -> Any:
-    """Have `handler` called at an event.
+) -> Dependency:
+    """Have a handler called whenever one of the triggers fires.
 
     Args:
-        trigger: What takes the listener, such as `button.click`.
+        triggers: What takes the listener, such as `button.click`, or several of these.
         handler: Gives the updates of those outputs that change.
-        inputs: What it takes first, by position.
+        inputs: What it takes first, by position; or by name, where they have names.
         outputs: What it may update.
-        form: What it takes by name.
+        form: More of what it takes by name.
         options: As Gradio takes them.
     """
-    return trigger(
-        _by_component(handler, outputs),
-        inputs,
-        list(outputs.values()),
-        inputs_kwargs=dict(form or {}),
-        **options,
-    )
+    return _on(triggers, by_component(handler, outputs or {}), inputs, outputs, form, options)
 
 
-def _by_component(
-    handler: Callable[..., Updates], outputs: Mapping[str, Component]
-) -> Callable[..., Any]:
-    @wraps(handler)
+def listen_clicks(
+    triggers: Callable[..., Any] | Sequence[Any],
+    handler: Handler,
+    inputs: Named,
+    outputs: Named | None = None,
+    **options: Any,
+) -> Dependency:
+    """As `listen`, for buttons in HTML: the handler's first argument is what the button says.
+
+    That is its data-attributes by name (`scripts.CLICK_JS`), from a browser: not to be trusted.
+    """
+
+    def handle(event: gr.EventData, **values: Any) -> Any:
+        data = {str(key): str(value) for key, value in (event._data or {}).items()}
+        return _updates(handler, handler(data, **values), outputs or {})
+
+    return _on(triggers, handle, inputs, outputs, None, options)
+
+
+def by_component(handler: Handler, outputs: Named) -> Callable[..., Any]:
+    """A handler as Gradio calls it: its updates by component.
+
+    Raises:
+        KeyError: When called, where the handler updates what is no output.
+    """
+
+    @wraps(handler)  # Gradio reads its annotations, to hand over what was clicked
     def call(*args: Any, **values: Any) -> Any:
-        updates = {outputs[name]: value for name, value in handler(*args, **values).items()}
-        # Gradio takes an empty table for a value.
-        return updates or gr.skip()
+        return _updates(handler, handler(*args, **values), outputs)
 
     return call
+
+
+def _updates(handler: Handler, changes: Mapping[str, Any] | None, outputs: Named) -> Any:
+    if unknown := (changes or {}).keys() - outputs.keys():
+        name = getattr(handler, "__name__", "a handler")
+        raise KeyError(f"{name} updates {sorted(unknown)}, which are no outputs of its listener")
+    updates = {outputs[name]: value for name, value in (changes or {}).items()}
+    # Gradio takes an empty table for a value, so one output is told to stay as it is.
+    return updates or {output: gr.skip() for output in list(outputs.values())[:1]} or None
+
+
+def _on(
+    triggers: Callable[..., Any] | Sequence[Any],
+    handle: Callable[..., Any],
+    inputs: Component | Sequence[Component] | Named,
+    outputs: Named | None,
+    form: Named | None,
+    options: Mapping[str, Any],
+) -> Dependency:
+    by_name = dict(inputs) if isinstance(inputs, Mapping) else {}
+    first = [] if isinstance(inputs, Mapping) else inputs
+    wiring: dict[str, Any] = {
+        "inputs": first,
+        "inputs_kwargs": {**by_name, **(form or {})},
+        "outputs": list((outputs or {}).values()),
+        **options,
+    }
+    dependency: Dependency = (
+        triggers(handle, **wiring) if callable(triggers) else gr.on(triggers, handle, **wiring)
+    )
+    return dependency
