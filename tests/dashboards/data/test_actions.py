@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from dashboards.data.new_page import Draft, FormHandlers
 from dashboards.finetune import new_run as finetune
 from dashboards.finetune import saved_forms
 from dashboards.shell import visitors
-from dashboards.shell.context import Context
 from dashboards.shell.palette import LIGHT
 from imitation.data import library
 from imitation.data.pipeline import DEFAULT, STEPS
@@ -33,21 +32,9 @@ from imitation.jobs.commands import build_dataset
 from imitation.jobs.commands.build_dataset import BuildDataset
 from imitation.jobs.parameters import parse
 from imitation.jobs.registry import command
-from imitation.models.backends.registry import Backends
-from imitation.settings import read_settings
-from imitation.storage.database import connect
 from tests.jobs.commands.test_build_dataset import rows
 
 ME, OTHER = "a" * 64, "b" * 64
-
-
-@pytest.fixture
-def context(tmp_path):
-    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
-    with closing(connect(settings.database)) as db:
-        made = Context(settings, db, Backends(settings))
-        yield made
-        made.jobs.close()
 
 
 @pytest.fixture

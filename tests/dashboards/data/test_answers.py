@@ -2,7 +2,6 @@
 
 import json
 import time
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,16 +12,12 @@ from dashboards.data import answers as actions
 from dashboards.data import answers_page, sources, terms
 from dashboards.data import answers_view as view
 from dashboards.data.answers import FACTS, SHIPPED, Form
-from dashboards.shell.context import Context
 from imitation.data.format import read_examples
 from imitation.errors import ConfigError, StorageError, UserError
 from imitation.facts import facts_of
 from imitation.jobs.commands.generate import Generate
 from imitation.jobs.parameters import parse
 from imitation.jobs.registry import command
-from imitation.models.backends.registry import Backends
-from imitation.settings import read_settings
-from imitation.storage.database import connect
 
 ME, OTHER = "a" * 64, "b" * 64
 LIVE = """
@@ -39,13 +34,8 @@ price_out = 8.0
 
 
 @pytest.fixture
-def context(tmp_path):
-    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
-    with closing(connect(settings.database)) as db:
-        (settings.data / "models.toml").write_text(LIVE)
-        made = Context(settings, db, Backends(settings))
-        yield made
-        made.jobs.close()
+def catalog_text():
+    return LIVE
 
 
 @pytest.fixture

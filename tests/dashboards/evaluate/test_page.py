@@ -18,7 +18,6 @@ from dashboards.paper import local_section
 from dashboards.paper.figure_page import figures_json, local_json
 from dashboards.paper.local_section import Choice
 from dashboards.shell import interval_text
-from dashboards.shell.context import Context
 from dashboards.shell.queries import EXAMPLE, local_scores, of_report
 from dashboards.votes import answer_pairs
 from imitation.errors import UserError
@@ -35,10 +34,7 @@ from imitation.evaluation.report.schema import EvaluatedModel, Run
 from imitation.evaluation.statistics.intervals import wilson
 from imitation.facts import check, facts_of, find
 from imitation.jobs.registry import command, command_of
-from imitation.models.backends.registry import Backends
-from imitation.settings import read_settings
 from imitation.storage import comparisons
-from imitation.storage.database import connect
 from imitation.values import Interval, Preference
 from tests.dashboards.measured_run import MODELS, N, finished_run
 from tests.evaluation.lm_eval_files import write_result
@@ -48,13 +44,8 @@ TRIPLE = ("pocket-base", "pocket-broad", "pocket-reference")
 
 
 @pytest.fixture
-def context(tmp_path):
-    data, cache = tmp_path / "data", tmp_path / "cache"
-    settings = read_settings({"IMITATION_DATA": str(data), "IMITATION_CACHE": str(cache)})
-    with closing(connect(settings.database)) as db:
-        made = Context(settings, db, Backends(settings))
-        yield made
-        made.jobs.close()
+def environment(tmp_path):
+    return {"IMITATION_CACHE": str(tmp_path / "cache")}
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import time
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from dashboards.finetune.new_page import FormHandlers
 from dashboards.finetune.new_run import Form
 from dashboards.finetune.runs import Runs
 from dashboards.shell import job_panel
-from dashboards.shell.context import Context
 from dashboards.shell.training_data import data_files
 from imitation.errors import ConfigError, UserError
 from imitation.events import Writer as Progress
@@ -27,9 +25,6 @@ from imitation.jobs.parameters import parse
 from imitation.jobs.queue import runner
 from imitation.jobs.registry import command, command_of
 from imitation.models import catalog_writer
-from imitation.models.backends.registry import Backends
-from imitation.settings import read_settings
-from imitation.storage.database import connect
 from imitation.values import JobSpec
 from training.run_options import Finetune
 
@@ -37,15 +32,6 @@ ME, OTHER = "a" * 64, "b" * 64
 CONVERSATION = {
     "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 }
-
-
-@pytest.fixture
-def context(tmp_path):
-    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
-    with closing(connect(settings.database)) as db:
-        made = Context(settings, db, Backends(settings))
-        yield made
-        made.jobs.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 import time
-from contextlib import closing
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -13,13 +12,9 @@ import pytest
 
 from dashboards.finetune import publish, publish_page
 from dashboards.finetune.runs import Runs
-from dashboards.shell.context import Context
 from imitation.errors import BackendError, StorageError, UserError
 from imitation.jobs.queue import runner
 from imitation.jobs.registry import command_of
-from imitation.models.backends.registry import Backends
-from imitation.settings import read_settings
-from imitation.storage.database import connect
 from imitation.values import JobSpec
 from tests.models.http.test_load_adapter import FakeVLLM
 from tests.models.servers import serving
@@ -36,15 +31,6 @@ backend = "{backend}"
 endpoint = "{endpoint}"
 model = "lm"
 """
-
-
-@pytest.fixture
-def context(tmp_path):
-    settings = read_settings({"IMITATION_DATA": str(tmp_path / "data")})
-    with closing(connect(settings.database)) as db:
-        made = Context(settings, db, Backends(settings))
-        yield made
-        made.jobs.close()
 
 
 @pytest.fixture

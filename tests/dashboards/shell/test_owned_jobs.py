@@ -1,7 +1,6 @@
 """IMITATION_JOBS=0: every action that starts or fetches something refuses, and changes nothing."""
 
 import ast
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,10 @@ from dashboards.finetune import new_run as finetune
 from dashboards.finetune import preflight, publish, runs
 from dashboards.recorded import actions as recorded
 from dashboards.shell import owned_jobs
-from dashboards.shell.context import Context
 from dashboards.votes import judges
 from imitation.data.sources.load import Source
 from imitation.errors import UserError
 from imitation.jobs.commands.generate import Generate
-from imitation.models.backends.registry import Backends
-from imitation.settings import read_settings
-from imitation.storage.database import connect
 
 DASHBOARDS = Path(dashboards.__file__).parent
 STARTS = {"submit", "resume", "fetch", "snapshot_download", "load_adapter", "Popen"}
@@ -90,18 +85,8 @@ def test_every_action_that_starts_something_is_in_the_list():
 
 
 @pytest.fixture
-def context(tmp_path):
-    settings = read_settings(
-        {
-            "IMITATION_DATA": str(tmp_path / "data"),
-            "IMITATION_CACHE": str(tmp_path / "cache"),
-            "IMITATION_JOBS": "0",
-        }
-    )
-    with closing(connect(settings.database)) as db:
-        made = Context(settings, db, Backends(settings))
-        yield made
-        made.jobs.close()
+def environment(tmp_path):
+    return {"IMITATION_CACHE": str(tmp_path / "cache"), "IMITATION_JOBS": "0"}
 
 
 def tree(settings):
