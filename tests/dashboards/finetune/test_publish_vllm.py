@@ -13,7 +13,6 @@ from imitation.models.embedded.dequantised import dequantised
 from imitation.models.embedded.weights import weights_path
 from imitation.values import Message, Sampling
 from tests.dashboards.finetune.test_publish import ME, SERVERS
-from tests.dashboards.finetune.test_publish import context as context
 from tests.dashboards.finetune.test_publish import job as job
 from tests.models.servers import free_port
 from tests.vllm_server import serving_vllm, vllm_python
