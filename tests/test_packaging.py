@@ -128,6 +128,7 @@ def test_torch_is_the_plain_release_and_cuda_is_left_to_pip():
     assert "+cpu" not in "".join(pinned.values())
 
 
+@pytest.mark.slow
 def test_importing_and_building_the_app_starts_nothing_and_loads_no_torch(tmp_path):
     """In a fresh process: no thread, child or port of ours, and none of the jobs' libraries."""
     code = """

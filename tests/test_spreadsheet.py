@@ -31,6 +31,7 @@ def test_numbers_and_missing_values_stay():
     assert cells == ["" if cell is None else str(cell) for cell in row]
 
 
+@pytest.mark.slow
 def test_nobody_writes_csv_another_way():
     found = [
         str(path.relative_to(ROOT))

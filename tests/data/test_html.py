@@ -1,5 +1,7 @@
 """Answers copied from ChatGPT's page become the Markdown they were made from."""
 
+import pytest
+
 from imitation.data.html import clean_html, has_html, to_markdown
 from imitation.values import Example, Message
 
@@ -61,6 +63,7 @@ def test_the_step_keeps_everybody_and_counts():
     assert outcome.changed == 1
 
 
+@pytest.mark.slow
 def test_hostile_html_takes_no_time():
     for text in ("<p>" * 50_000, "<ul><li>" * 30_000, '<div class="' * 50_000, "```\n" * 99_999):
         to_markdown(text + "<p>x</p>")

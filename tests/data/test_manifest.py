@@ -22,6 +22,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.slow
 def test_both_files_hold_the_same_and_can_be_sources_again(tmp_path):
     whole = manifest.write_dataset(tmp_path / "set", EXAMPLES, {"seed": 0})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set"]
@@ -36,6 +37,7 @@ def test_both_files_hold_the_same_and_can_be_sources_again(tmp_path):
     assert pq.read_metadata(tmp_path / "set" / "data.parquet").num_row_groups == 2
 
 
+@pytest.mark.slow
 def test_turns_without_loss_stay_so_in_both_files(tmp_path):
     talk = (Message("user", "q"), Message("assistant", "a")) * 2
     examples = [Example(talk, "mine", "1", {}, (1,)), Example(talk, "mine", "2")]

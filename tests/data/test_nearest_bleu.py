@@ -23,6 +23,7 @@ def asked(query, **meta):
     return Example((Message("user", query), Message("assistant", "Yes.")), meta=meta)
 
 
+@pytest.mark.slow
 def test_finds_what_brute_force_finds():
     rng = random.Random(3)
     queries = rng.sample(prompts(), 150)
@@ -45,6 +46,7 @@ def test_finds_what_brute_force_finds():
         assert b.index == a.index, "the first of equals"
 
 
+@pytest.mark.slow
 def test_recall_holds_where_postings_are_cut(monkeypatch):
     """Far more queries share the openings than postings are read."""
     monkeypatch.setattr("imitation.data.nearest_bleu.BUDGET", 300)
@@ -93,6 +95,7 @@ def test_the_report():
     assert diversity([]).mean_bleu is None
 
 
+@pytest.mark.slow
 def test_the_report_by_index_agrees_with_the_exact_one(monkeypatch):
     examples = [asked(query) for query in prompts()[:120]]
     exact = diversity(examples)

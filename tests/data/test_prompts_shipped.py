@@ -52,6 +52,7 @@ def test_types_are_spread_as_in_the_paper(broad):
         assert counts[kind] / len(broad) == pytest.approx(percent / total, abs=0.01), kind
 
 
+@pytest.mark.slow
 def test_no_near_duplicates(broad, held_out):
     queries = [row["prompt"] for row in broad]
     assert nearest_query_bleu(queries) < 20

@@ -89,6 +89,7 @@ async def test_it_goes_on_asking_and_follows_the_catalog(tgi, backends):
     assert task.cancelled()
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_answers_holds_nothing_up(tgi, backends):
     tgi.reset()
     silent = await asyncio.start_server(lambda r, w: asyncio.sleep(3600), "127.0.0.1", 0)

@@ -48,6 +48,7 @@ print(seen, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, sep="|
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("times", "size"), [(300, 1_000_000), (5, 60_000_000)])
 def test_a_value_many_rows_refer_to_is_left_early_in_little_memory(tmp_path, times, size):
     path = refers(tmp_path / "a.parquet", times, size)

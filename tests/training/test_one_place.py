@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PROBE = """
 import json
@@ -34,6 +36,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_is_added_in_one_place(tmp_path):
     """A field more in a copy of the config, and nothing else: everything knows it."""
     copied = shutil.copytree(ROOT / "training", tmp_path / "training")

@@ -40,6 +40,7 @@ def test_what_cannot_work_is_refused_with_the_reason():
     check_method("full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "why"),
     [

@@ -196,6 +196,7 @@ def test_what_was_learned_is_what_the_engine_answers(
     assert prove(model, base, card, asked, pocket_settings).toss_ups == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["koala", "plain"])
 def test_the_engine_reads_prompts_as_they_were_trained_or_the_export_is_refused(
     llama_like_folder: Path,

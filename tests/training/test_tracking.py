@@ -71,6 +71,7 @@ def test_the_page_serves_what_was_tracked_on_loopback_only(server, tracked):
     assert "write_token" not in logged
 
 
+@pytest.mark.slow
 def test_it_ends_with_what_started_it_and_starts_anew(server):
     first = server.url()
     process = psutil.Process(server._process.pid)

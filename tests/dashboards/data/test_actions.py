@@ -398,6 +398,7 @@ def test_files_that_hold_nothing_say_why_when_looked_at(tmp_path, content, messa
         sources.preview(Source("s", str(path)))
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unfolded_when_looked_at(tmp_path):
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b" " * 300_000_000, 9))

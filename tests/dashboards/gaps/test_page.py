@@ -175,6 +175,7 @@ def test_csv_of_7b_takes_its_own_base() -> None:
     assert gaps["13", "NQ-synthetic"] == f"{7 / 11:.4f}"
 
 
+@pytest.mark.slow
 def test_starting_the_page_neither_imports_plotly_objects_nor_torch() -> None:
     code = (
         "import sys, gradio as gr\nfrom dashboards.gaps import page as gaps\n"
@@ -353,6 +354,7 @@ def test_no_link_is_a_bare_hash() -> None:
         assert not re.search(r"""href=\\?["'`]#""", path.read_text("utf-8")), path
 
 
+@pytest.mark.slow
 def test_every_section_chip_leads_to_its_section(page: Page, url: str) -> None:
     page.goto(url)
     chips = page.locator(".lab-chips a")

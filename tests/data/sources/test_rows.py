@@ -263,6 +263,7 @@ def test_bombs_are_left_early(tmp_path, small_limits):
         assert "unfolds" in refusals(found)[-1][1], name
 
 
+@pytest.mark.slow
 def test_parquet_bombs(tmp_path, small_limits):
     many = pa.table({"prompt": pa.array(["x" * 50_000] * 4_000).dictionary_encode()})
     pq.write_table(many, tmp_path / "refers.parquet")  # 200 MB of one value
@@ -284,6 +285,7 @@ def test_what_is_no_file(tmp_path):
     assert read(write(tmp_path / "empty.csv", "")) == []
 
 
+@pytest.mark.slow
 def test_nothing_but_refusals_comes_out_of_broken_files(tmp_path):
     """Whole files of every kind, with bytes changed, cut out and put in at random places."""
     rng = random.Random(11)

@@ -64,6 +64,7 @@ def edited(rng, text):
     return " ".join(words) or text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.6, 0.7, 0.8, 0.9])
 def test_finds_all_pairs_that_brute_force_finds(threshold):
     rng = random.Random(1)

@@ -43,6 +43,7 @@ def english():
     return rows + [fact.question for fact in facts_of("evaluate")]
 
 
+@pytest.mark.slow
 def test_english_stays():
     examples = [asked(query) for query in english()]
     outcome = keep_languages(examples, ["en"])

@@ -63,6 +63,7 @@ def test_the_interval_has_the_width_theory_says():
     assert (found["a"].high - found["a"].low) / 2 == pytest.approx(half, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("models", "n", "spread", "tie", "boards"),
     [
@@ -117,6 +118,7 @@ def test_over_many_sizes_93_to_97_percent_are_covered():
     assert 0.93 <= np.mean(hits) <= 0.97, f"{np.mean(hits):.3f} of {len(hits)}"
 
 
+@pytest.mark.slow
 def test_a_vote_among_three_columns_is_not_two():
     """The best beats both others: its two items hang together (without that 87 to 91%)."""
     hits = []
@@ -241,6 +243,7 @@ def test_style_control_takes_length_out():
     assert styled.style["headers"].n == 0, "no answer has any"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("models", "n", "spread", "worth"), [(2, 30, 1, 2), (3, 60, 3, 3)])
 def test_style_control_covers_the_truth_from_its_least_n(models, n, spread, worth):
     hits, effects = [], []

@@ -123,6 +123,7 @@ def test_a_memory_bomb_gets_no_memory() -> None:
     refused("x = []\nwhile True: x.append(' ' * (16 << 20))", "MemoryError", small)
 
 
+@pytest.mark.slow
 def test_an_endless_loop_ends() -> None:
     began = time.monotonic()
     assert run("while True: pass", QUICK).how == "timed out"
@@ -130,6 +131,7 @@ def test_an_endless_loop_ends() -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_a_loop_that_will_not_be_interrupted_ends() -> None:
     code = (
         "import signal\nfor n in (14, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
@@ -306,6 +308,7 @@ def test_nothing_is_left_when_watching_fails(
     assert list(folders.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_written_elsewhere(tmp_path: Path) -> None:
     target = tmp_path / "made"
     refused(f"open({str(target)!r}, 'w')", "Error: [Errno ")
@@ -366,6 +369,7 @@ def test_a_missing_wall_is_named_and_nothing_is_run(monkeypatch: pytest.MonkeyPa
         missing_walls.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_canonical_solutions_all_pass(humaneval: list[dict[str, str]]) -> None:
     assert len(humaneval) == 164
     programs = [program(one, one["canonical_solution"]) for one in humaneval]

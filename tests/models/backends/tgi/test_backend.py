@@ -382,6 +382,7 @@ async def test_a_silent_server_is_given_up(server, prompt_format):
     assert sum(isinstance(e, Delta) for e in events) == 2 and len(server.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt_format", ["koala", "chat"])
 async def test_a_queued_request_is_waited_for(server, prompt_format):
     # Comments for over 2 s, and no token until then: twice as long as silence is borne.
@@ -490,6 +491,7 @@ async def test_probe(server, backend):
     assert server.requests == []
 
 
+@pytest.mark.slow
 async def test_concurrent_answers_do_not_wait_for_each_other(server, backend):
     server.model.adapters, server.model.zeros = {"zero": 16, "broad": 16, "local": 16}, {"zero"}
     cards = [

@@ -115,6 +115,7 @@ async def test_a_server_that_was_away_is_checked_again(backend: TGIBackend) -> N
         assert ABSENT in await fault(backend, card(look_alike))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt_format", ["koala", "chat"])
 async def test_cuda_graphs_are_found(
     server: FakeTGI, backend: TGIBackend, prompt_format: str
@@ -138,6 +139,7 @@ MIXTURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("adapters", "others", "wrong"), MIXTURES.values(), ids=MIXTURES)
 async def test_weights_read_from_the_wrong_place_are_found(
     server: FakeTGI,
@@ -166,6 +168,7 @@ async def test_a_check_stops_the_answers_it_began(server: FakeTGI, backend: TGIB
     assert server.model.running == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.001, 0.02])
 async def test_rounding_is_no_fault_and_no_adapter(
     server: FakeTGI, backend: TGIBackend, noise: float
