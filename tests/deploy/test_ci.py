@@ -99,7 +99,7 @@ def test_ci_makes_what_it_is_told(tmp_path: Path) -> None:
             check=True,
         ).stdout  # fmt: skip
 
-    assert run() == "vllm|lint|test|TESTS=--durations=15|"
+    assert run() == "vllm|lint|docs|test|TESTS=--durations=15|"
     assert run(CI_TARGETS="lint test", CI_TESTS="-x --cov=a") == "lint|test|TESTS=-x --cov=a|"
 
 
