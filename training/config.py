@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -34,9 +34,7 @@ Projection = Literal[
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
 ]  # fmt: skip
 """The projections of a layer, by transformers' names; the engine knows the same ones."""
-PROJECTIONS: tuple[Projection, ...] = (
-    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-)  # fmt: skip
+PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
 def _names(value: Any) -> Any:
