@@ -33,7 +33,6 @@ from imitation.values import ModelSpec, Pair, Verdict
 from tests.jobs.conftest import python
 from tests.scripted import Script, ScriptedBackend
 
-KINDS["script"] = Kind("tests.jobs.script", "Script")  # type: ignore[index]
 HANDS = 16
 SQL = {
     "comparison": "SELECT id FROM comparisons",
@@ -144,6 +143,7 @@ class Hands:
 def main() -> int:
     """Work until there are enough notes; 1 where anything went wrong."""
     data, path, most = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    KINDS["script"] = Kind("tests.jobs.script", "Script")  # type: ignore[index]
     study_ratings.FASTEST_S = 0.0
     path.touch()
     notes = Notes(path, most)
