@@ -23,7 +23,6 @@ from imitation.evaluation.harness.likelihood import (
 )
 from imitation.evaluation.harness.tgi_likelihood import TGILikelihood
 from imitation.models.backends.registry import Backends, complete
-from imitation.models.embedded.engine import EmbeddedBackend
 from imitation.models.http.sessions import Sessions
 from imitation.models.request import format_of
 from imitation.values import Message, ModelSpec, Sampling
@@ -176,6 +175,10 @@ class CatalogRunner:
             return EchoLikelihood(self._card, settings, sessions)
         if self._card.backend == "tgi":
             return TGILikelihood(self._card, settings, sessions)
+        # Not at the top: the page knows this command by its parameters, and the engine's client
+        # library takes most of a second to import.
+        from imitation.models.embedded.engine import EmbeddedBackend
+
         # One engine with all cores: copies gain nothing here, and where a prompt was read before
         # moves its probabilities a little.
         backend = EmbeddedBackend(replace(settings, copies=1))
