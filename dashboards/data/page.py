@@ -16,8 +16,12 @@ from dashboards.shell.context import Context
 from dashboards.shell.drawing import figure_component
 from dashboards.shell.listeners import listen, listen_clicks
 from dashboards.shell.scripts import CLICK_JS
-from dashboards.shell.templates import render
+from dashboards.shell.templates import render, title_html
 
+LEDE = (
+    "What a reference answered, gathered, cleaned and mixed into the data an imitation learns "
+    "from. Builds go on when this page is closed; each is an ordinary command."
+)
 POLL_S = 2.0
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 LATEST: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
@@ -39,7 +43,7 @@ def build(context: Context) -> None:
     token = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     state = {"selection": gr.State(Selection()), "draft": gr.State(Draft())}
     timer = gr.Timer(POLL_S, active=False)
-    gr.HTML(render("data/intro.html"))
+    gr.HTML(title_html("Data", LEDE))
     with gr.Accordion("New dataset", open=True, elem_id="data-new"):
         parts, form = _new_dataset()
     answers_page.build(context, token, parts["source"])

@@ -26,6 +26,7 @@ from dashboards.shell.listeners import QUIET, Updates, components, listen
 from dashboards.shell.preferences import everybody
 from dashboards.shell.queries import EXAMPLE_ID
 from dashboards.shell.scripts import CLICK_JS, MESSAGE_JS
+from dashboards.shell.templates import title_html
 from imitation.errors import UserError
 from imitation.evaluation.report import export
 from imitation.evaluation.report.files import report_of
@@ -45,7 +46,7 @@ def build(context: Context) -> None:
     secret = gr.BrowserState("", storage_key="imitation-lab-visitor", secret="imitation-lab")
     position = gr.State(START)
     timer = gr.Timer(POLL_S, active=False)
-    gr.HTML(f'<h1 class="lab-title">Evaluate</h1><p class="lab-lede">{LEDE}</p>')
+    gr.HTML(title_html("Evaluate", LEDE))
     with gr.Accordion("New evaluation", open=True, elem_id="evaluate-new") as form:
         fields, index = new_form(context)
         planned = gr.HTML(js_on_load=CLICK_JS, elem_id="evaluate-plan")

@@ -14,7 +14,7 @@ from dashboards.shell.context import Context
 from dashboards.shell.drawing import figure_component
 from dashboards.shell.listeners import QUIET, listen
 from dashboards.shell.scripts import CLICK_JS
-from dashboards.shell.templates import render
+from dashboards.shell.templates import render, title_html
 
 LEDE = (
     "An imitation is a base fine-tuned on the reference's answers. Runs go on when this page is "
@@ -31,7 +31,7 @@ def build(context: Context) -> None:
     timer = gr.Timer(POLL_S, active=False)
     probe = gr.State(NO_PROBE)
     ready = gr.Timer(PROBE_S, active=False)
-    gr.HTML(render("finetune/intro.html", lede=LEDE))
+    gr.HTML(title_html("Fine-tune", LEDE))
     with gr.Accordion("New run", open=True, elem_id="finetune-new") as accordion:
         fields = FormFields().by_name
         upload = own_data(_where(context))

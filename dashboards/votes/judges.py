@@ -31,7 +31,7 @@ from imitation.jobs.commands.judge import Judge
 from imitation.jobs.registry import as_typed, command
 from imitation.storage import judgements
 from imitation.storage.jobs import Job
-from imitation.values import Interval, JobState, ModelSpec, Pair
+from imitation.values import LIVE_STATES, Interval, JobState, ModelSpec, Pair
 
 MOST_PAIRS = 20_000
 MAX_TOKENS = 2048
@@ -122,7 +122,7 @@ class Judged:
     @property
     def live(self) -> bool:
         """Whether its job has not ended."""
-        return self.state in ("queued", "running", "stopping")
+        return self.state in LIVE_STATES
 
 
 def cards(context: Context) -> list[ModelSpec]:
